@@ -1,0 +1,166 @@
+"""The nouns: what a contact centre talks about.  Pure data, no behaviour.
+
+Times are seconds since the epoch as the daemon's own clock tells them; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from attrs import field, frozen, mutable
+
+__all__ = [
+    "Agent",
+    "AgentState",
+    "Contact",
+    "EndedBy",
+    "OfferOutcome",
+    "Outcome",
+    "Queue",
+    "Role",
+    "Stage",
+    "WorkItem",
+]
+
+
+class Role(StrEnum):
+    """What a leg is for."""
+
+    CALLER = "caller"
+    AGENT = "agent"
+
+
+class Stage(StrEnum):
+    """Where a live contact is."""
+
+    IVR = "ivr"
+    WAITING = "waiting"
+    OFFERED = "offered"
+    TALKING = "talking"
+    ENDED = "ended"
+
+
+class AgentState(StrEnum):
+    """What an agent is doing; the table of allowed changes is :mod:`easycall.acd.agent`."""
+
+    OFFLINE = "offline"
+    NOT_READY = "not_ready"
+    READY = "ready"
+    RESERVED = "reserved"
+    RINGING = "ringing"
+    TALKING = "talking"
+    WRAP_UP = "wrap_up"
+
+
+class OfferOutcome(StrEnum):
+    """How one offer of a contact to one agent ended."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no_answer"
+    DECLINED = "declined"
+    UNREACHABLE = "unreachable"
+    CALLER_LEFT = "caller_left"
+    LOST = "lost"
+    """The agent's leg disappeared without a word: lost with the link, or between answer and bridge."""
+
+
+class EndedBy(StrEnum):
+    """Who ended a contact."""
+
+    CALLER = "caller"
+    AGENT = "agent"
+    FLOW = "flow"
+    API = "api"
+    SYSTEM = "system"
+    """The daemon, because something failed."""
+
+
+class Outcome(StrEnum):
+    """What became of a contact, for the figures."""
+
+    ANSWERED = "answered"
+    ABANDONED = "abandoned"
+    """The caller left while waiting in a queue or while an agent's phone rang."""
+    ABANDONED_IN_IVR = "abandoned_in_ivr"
+    SELF_SERVED = "self_served"
+    """The flow came to its own end without a queue."""
+    FAILED = "failed"
+
+
+@frozen
+class Queue:
+    """A line of waiting contacts, with its rules."""
+
+    id: str
+    name: str
+    ring_seconds: float = 20.0
+    """How long an agent's phone rings before the next agent is tried."""
+    wrap_up_seconds: float = 10.0
+    music: str = "default"
+    """Asterisk's music-on-hold class heard while waiting."""
+    busy_prompt: str = ""
+    """What a caller hears once when nobody is free; empty: music at once."""
+    busy_repeat_seconds: float = 30.0
+    """How often the busy prompt is repeated; 0: never."""
+
+
+@mutable
+class Agent:
+    """A person who takes contacts."""
+
+    id: str
+    name: str
+    queues: tuple[str, ...]
+    state: AgentState = AgentState.OFFLINE
+    reason: str = ""
+    """Why not ready: free text of the agent, or ``missed`` / ``unreachable`` set by the daemon."""
+    phone: str = ""
+    """The endpoint rung for this agent; empty when logged out."""
+    since: float = 0.0
+    """When the present state began."""
+    idle_since: float = 0.0
+    """The end of the last contact, or the log-in: what "longest idle" compares."""
+    contact: str = ""
+    """The contact reserved for, ringing, spoken with or wrapped up; empty otherwise."""
+    until: float = 0.0
+    """When the present state ends by itself (wrap-up); 0: it does not."""
+    wants: tuple[AgentState, str] | None = None
+    """The state and reason asked for while busy, taken up when the contact is done."""
+
+
+@mutable
+class Contact:
+    """One caller's whole visit.  Its id is given at the first moment and never changes."""
+
+    id: str
+    pbx: str
+    """The name of the Asterisk it came in on."""
+    leg: str
+    """The id of the caller's leg."""
+    caller: str
+    """The calling number (ANI), ``""`` when withheld."""
+    caller_name: str
+    dialled: str
+    """The dialled number (DNIS)."""
+    arrived: float
+    stage: Stage = Stage.IVR
+    queue: str = ""
+    agent: str = ""
+    answers: dict[str, str] = field(factory=dict)
+    """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
+    data: dict[str, str] = field(factory=dict)
+    """Attached data: travels with the contact and is shown in the pop."""
+
+
+@frozen
+class WorkItem:
+    """Something that waits for an agent."""
+
+    contact: str
+    queue: str
+    enqueued: float
+    """When it joined the queue: kept through every failed offer."""
+    pbx: str
+    refused: Mapping[str, float] = field(factory=dict)
+    """Agents who did not take it -> until when it is not offered to them again."""

@@ -1,0 +1,157 @@
+"""The two open interfaces of the CTI server and the services its conduct needs, as protocols.
+
+:class:`Channel` is the **media interface**, :class:`Switch` the **call-control interface** (row A1 of the requirements).
+What is below them (:mod:`easycall.asterisk`) can be changed without touching what is above.
+
+**Every leg is in a bridge or at home.**  At home its media verbs work.  When it is bridged away they raise :class:`Taken`,
+when it is gone :class:`HungUp`; a verb never waits on a leg that cannot answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from easycall.events import Event
+from easycall.model import OfferOutcome
+
+__all__ = [
+    "BridgeFailed",
+    "Channel",
+    "Conversation",
+    "Database",
+    "HungUp",
+    "Journal",
+    "NotAnswered",
+    "StoreUnavailable",
+    "Switch",
+    "Taken",
+]
+
+
+class HungUp(Exception):
+    """The leg is gone."""
+
+
+class Taken(Exception):
+    """The leg left home alive (bridged or redirected); it may come home again."""
+
+
+class NotAnswered(Exception):
+    """A leg we rang did not answer."""
+
+    def __init__(self, outcome: OfferOutcome) -> None:
+        super().__init__(outcome.value)
+        self.outcome = outcome
+
+
+class BridgeFailed(Exception):
+    """Two legs could not be joined; each is where it was, or gone."""
+
+
+class StoreUnavailable(Exception):
+    """The database did not take or give what was asked; nothing was changed."""
+
+
+class Channel(Protocol):
+    """One leg for its whole life, and the media verbs that work while it is at home.
+
+    Verbs raise :class:`Taken` or :class:`HungUp`; one verb runs at a time, later ones wait their turn.
+    """
+
+    @property
+    def id(self) -> str:
+        """The switch's unique id of the leg."""
+
+    @property
+    def gone(self) -> bool:
+        """True once the leg has ended."""
+
+    def when_gone(self) -> Deferred[None]:
+        """A Deferred of the asker's own that fires when the leg has ended (at once if it has)."""
+
+    async def home(self) -> None:
+        """Wait until the leg is at home.  Raises HungUp."""
+
+    async def answer(self) -> None:
+        """Answer the call; does nothing when it is answered."""
+
+    async def play(self, sounds: Sequence[str], keys: str = "") -> str:
+        """Play sound files one after another; a key of ``keys`` stops them and is returned, else ``""``."""
+
+    async def collect(self, sounds: Sequence[str], digits: int, seconds: float) -> str:
+        """Play, then read up to ``digits`` keys (type-ahead works), each within ``seconds``; ``#`` ends.
+
+        Returns the keys without the terminator, ``""`` on silence.
+        """
+
+    async def wait_key(self, seconds: float) -> str:
+        """Wait for one key at most ``seconds`` (≤ 25); ``""`` when none came."""
+
+    async def music(self, name: str | None) -> None:
+        """Start music of that class under the leg, or stop it with None."""
+
+    async def remember(self, values: Mapping[str, str]) -> None:
+        """Keep values on the leg itself, where a later process of ours finds them."""
+
+    async def answered(self) -> None:
+        """For a leg we rang: wait until it is answered and at home.  Raises NotAnswered."""
+
+    def when_ringing(self) -> Deferred[None]:
+        """For a leg we rang: fires when the phone rings (or answers without ringing)."""
+
+    def hang_up(self) -> None:
+        """Hang up: a standing intent, carried out now or as soon as the leg can be reached."""
+
+
+class Conversation(Protocol):
+    """Two legs in one bridge."""
+
+    def when_over(self) -> Deferred[Channel]:
+        """Fires with the leg that left first, as soon as they are no longer together."""
+
+
+class Switch(Protocol):
+    """Call control on one Asterisk."""
+
+    @property
+    def name(self) -> str:
+        """The name of the Asterisk in the configuration."""
+
+    @property
+    def up(self) -> bool:
+        """True while actions reach the Asterisk and our picture of it is right."""
+
+    def ring(
+        self, phone: str, *, leg: str, caller: str, caller_name: str, seconds: float, values: Mapping[str, str]
+    ) -> Channel:
+        """Ring an agent's phone with a leg id of ours; returns at once with the leg, not yet answered.
+
+        ``values`` are kept on the leg as :meth:`Channel.remember` does.  Raises ValueError for a phone or value that
+        must not be dialled or sent.
+        """
+
+    async def bridge(self, one: Channel, other: Channel) -> Conversation:
+        """Join two legs that are at home.  Waits for the link when it is down.  Raises BridgeFailed."""
+
+
+class Journal(Protocol):
+    """Where facts go.  Recording never waits and never fails."""
+
+    def record(self, event: Event) -> None:
+        """Number the event, tell the subscribers at once, store it soon."""
+
+    def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
+        """Call ``listener(sequence, event)`` for each event from now on; returns how to stop it."""
+
+
+class Database(Protocol):
+    """The whole port to a database: one query, or a list of statements in one transaction.  ``?`` marks parameters."""
+
+    async def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of one reading statement.  Raises StoreUnavailable."""
+
+    async def transact(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
+        """Run each statement for each of its rows of values, all or nothing.  Raises StoreUnavailable."""
