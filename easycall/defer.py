@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-__all__ = ["Bell", "background", "cancelled", "first", "limited", "start"]
+__all__ = ["Bell", "background", "cancelled", "dropped", "first", "limited", "start", "unattended"]
 
 T = TypeVar("T")
 log = Logger()
@@ -20,6 +20,17 @@ log = Logger()
 def start(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
     """Start a coroutine now; the caller owns the Deferred."""
     return Deferred.fromCoroutine(work)
+
+
+def unattended(work: Coroutine[Deferred[Any], Any, Any]) -> None:
+    """Start work that nobody waits for; what goes wrong in it is logged."""
+    start(work).addErrback(_log_unless_cancelled)
+
+
+def dropped(work: Deferred[Any]) -> None:
+    """Cancel ``work`` that nobody waits for any more, without waiting for it."""
+    work.addErrback(_log_unless_cancelled)
+    work.cancel()
 
 
 async def cancelled(work: Deferred[Any]) -> None:

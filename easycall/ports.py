@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from easycall.events import Event
 from easycall.model import OfferOutcome
 
 __all__ = [
+    "Arrival",
     "BridgeFailed",
     "Channel",
     "Conversation",
@@ -109,8 +111,8 @@ class Channel(Protocol):
 class Conversation(Protocol):
     """Two legs in one bridge."""
 
-    def when_over(self) -> Deferred[Channel]:
-        """Fires with the leg that left first, as soon as they are no longer together."""
+    async def over(self) -> Channel:
+        """Wait until they are no longer together; the leg that left first."""
 
 
 class Switch(Protocol):
@@ -135,6 +137,18 @@ class Switch(Protocol):
 
     async def bridge(self, one: Channel, other: Channel) -> Conversation:
         """Join two legs that are at home.  Waits for the link when it is down.  Raises BridgeFailed."""
+
+
+@frozen
+class Arrival:
+    """A caller's leg that came in, and what is known of it."""
+
+    switch: Switch
+    channel: Channel
+    caller: str
+    """The calling number, ``""`` when withheld."""
+    caller_name: str
+    dialled: str
 
 
 class Journal(Protocol):

@@ -1,0 +1,1 @@
+"""Automatic call distribution: who waits, who is free, who gets whom."""

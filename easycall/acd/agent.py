@@ -1,0 +1,86 @@
+"""What an agent may do when: the table of an agent's states.  Pure.
+
+================  ======================================================================
+state             leaves it by
+================  ======================================================================
+offline           log in -> not ready
+not ready         ready, log out
+ready             not ready, log out, *reserved* (chosen for a contact)
+reserved          *rings* (the phone), *talks*, *released* (the offer came to nothing)
+ringing           *talks*, *released*
+talking           *parted* -> wrap-up
+wrap-up           *wrapped up* (its time is over) -> ready; ready, not ready, log out
+================  ======================================================================
+
+What the agent asks for while reserved, ringing or talking is taken up when the contact is done ("next state").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from easycall.model import AgentState
+
+__all__ = ["BUSY", "NotNow", "Step", "after"]
+
+
+class NotNow(Exception):
+    """The agent cannot do that in the present state; the text says why."""
+
+
+class Step(StrEnum):
+    """What happens to an agent: asked for by a person, or done by the distributor."""
+
+    LOG_IN = "log in"
+    LOG_OUT = "log out"
+    READY = "become ready"
+    NOT_READY = "become not ready"
+    RESERVED = "be reserved"
+    RINGS = "be rung"
+    TALKS = "talk"
+    RELEASED = "be released"
+    PARTED = "end talking"
+    WRAPPED_UP = "end wrap-up"
+
+
+BUSY = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING})
+"""States in which a contact holds the agent."""
+
+_TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
+    AgentState.OFFLINE: {Step.LOG_IN: AgentState.NOT_READY},
+    AgentState.NOT_READY: {
+        Step.LOG_IN: AgentState.NOT_READY,
+        Step.LOG_OUT: AgentState.OFFLINE,
+        Step.READY: AgentState.READY,
+        Step.NOT_READY: AgentState.NOT_READY,
+    },
+    AgentState.READY: {
+        Step.LOG_IN: AgentState.NOT_READY,
+        Step.LOG_OUT: AgentState.OFFLINE,
+        Step.READY: AgentState.READY,
+        Step.NOT_READY: AgentState.NOT_READY,
+        Step.RESERVED: AgentState.RESERVED,
+    },
+    AgentState.RESERVED: {
+        Step.RINGS: AgentState.RINGING,
+        Step.TALKS: AgentState.TALKING,
+        Step.RELEASED: AgentState.READY,
+    },
+    AgentState.RINGING: {Step.TALKS: AgentState.TALKING, Step.RELEASED: AgentState.READY},
+    AgentState.TALKING: {Step.PARTED: AgentState.WRAP_UP},
+    AgentState.WRAP_UP: {
+        Step.WRAPPED_UP: AgentState.READY,
+        Step.LOG_OUT: AgentState.OFFLINE,
+        Step.READY: AgentState.READY,
+        Step.NOT_READY: AgentState.NOT_READY,
+    },
+}
+
+
+def after(state: AgentState, step: Step) -> AgentState:
+    """The state that follows.  Raises NotNow when the step is not possible in ``state``."""
+    try:
+        return _TABLE[state][step]
+    except KeyError:
+        raise NotNow(f"an agent who is {state.value.replace('_', ' ')} cannot {step.value}") from None

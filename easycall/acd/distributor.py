@@ -1,0 +1,313 @@
+"""The waiting room: the one place where contacts and agents meet.
+
+Choosing and reserving happen in one reactor turn, in :meth:`Distributor._match`, with no ``await`` between, so a reserved
+agent is nobody else's and a contact is offered to one agent at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from easycall.acd import routing
+from easycall.acd.agent import BUSY, NotNow, Step, after
+from easycall.events import AgentChanged, Queued
+from easycall.model import Agent, AgentState, OfferOutcome, Queue, WorkItem
+from easycall.ports import Journal
+
+__all__ = ["Distributor", "Offer", "Place"]
+
+REFUSED_SECONDS: Mapping[OfferOutcome, float] = {OfferOutcome.LOST: 1.0}
+"""How long an item is not offered again to an agent after such an outcome; 30 s after any other.
+
+An offer lost for technical reasons is repeated soon, but not in a hot loop.
+"""
+
+NOT_READY_AFTER: Mapping[OfferOutcome, str] = {
+    OfferOutcome.NO_ANSWER: "missed",
+    OfferOutcome.UNREACHABLE: "unreachable",
+}
+"""Offers that come to nothing this way make the agent not ready, with this reason: the phone is not attended."""
+
+
+class Offer:
+    """One contact reserved for one agent, until it is ended or finished."""
+
+    def __init__(self, distributor: Distributor, place: Place, agent: Agent, attempt: int) -> None:
+        self._distributor = distributor
+        self._place = place
+        self.agent = agent.id
+        self.phone = agent.phone
+        self.attempt = attempt
+        """1 for the contact's first offer, and so on."""
+
+    def rings(self) -> None:
+        """The agent's phone rings."""
+        self._distributor.step(self.agent, Step.RINGS)
+
+    def ended(self, outcome: OfferOutcome) -> None:
+        """The offer came to nothing: the agent is released and the contact has its old place again."""
+        self._distributor.release(self._place, self, outcome)
+
+    def talks(self) -> None:
+        """Agent and caller are together: the contact leaves the waiting room."""
+        self._distributor.step(self.agent, Step.TALKS)
+        self._place.leave()
+
+    def parted(self, wrap_up_seconds: float) -> None:
+        """They parted: the agent wraps up."""
+        self._distributor.wrap_up(self.agent, wrap_up_seconds)
+
+
+class Place:
+    """A contact's place in the waiting room."""
+
+    def __init__(self, distributor: Distributor, item: WorkItem) -> None:
+        self._distributor = distributor
+        self.item = item
+        self.attempts = 0
+        self._offer: Offer | None = None
+        self._waiter: Deferred[Offer] | None = None
+
+    def offer(self) -> Deferred[Offer]:
+        """The next offer; the agent is reserved when it fires.  Cancel it to stop waiting (the place is kept)."""
+        waiter: Deferred[Offer] = Deferred(self._stop_waiting)
+        if self._offer is not None:
+            offer, self._offer = self._offer, None
+            waiter.callback(offer)
+        else:
+            self._waiter = waiter
+        return waiter
+
+    def reserve(self, agent: Agent) -> None:
+        """The distributor chose ``agent``."""
+        self.attempts += 1
+        offer = Offer(self._distributor, self, agent, self.attempts)
+        if self._waiter is None:
+            self._offer = offer
+        else:
+            waiter, self._waiter = self._waiter, None
+            waiter.callback(offer)
+
+    def leave(self) -> None:
+        """Give the place up.  An offer nobody took yet releases its agent.  A second time does nothing."""
+        if self._offer is not None:
+            offer, self._offer = self._offer, None
+            offer.ended(OfferOutcome.CALLER_LEFT)
+        self._distributor.forget(self)
+
+    def _stop_waiting(self, waiter: Deferred[Offer]) -> None:
+        self._waiter = None
+
+
+class Distributor:
+    """All agents and all waiting contacts of this daemon."""
+
+    def __init__(self, queues: Mapping[str, Queue], agents: Sequence[Agent], clock: IReactorTime, journal: Journal) -> None:
+        self.queues = queues
+        self.agents: dict[str, Agent] = {agent.id: agent for agent in agents}
+        self._clock = clock
+        self._journal = journal
+        self._places: dict[str, Place] = {}
+        self._waiting: dict[str, WorkItem] = {}
+        self._frozen: set[str] = set()
+        self._wrap_ups: dict[str, IDelayedCall] = {}
+        self._look: IDelayedCall | None = None
+        self._stopped = False
+
+    # The waiting room
+
+    def enter(self, item: WorkItem) -> Place:
+        """Give an item its place, tell the journal, and look for an agent.
+
+        Raises KeyError for an unknown queue, ValueError when the contact has a place already.
+        """
+        if item.queue not in self.queues:
+            raise KeyError(item.queue)
+        if item.contact in self._places:
+            raise ValueError(f"contact {item.contact} is waiting already")
+        place = self._places[item.contact] = Place(self, item)
+        self._waiting[item.contact] = item
+        self._journal.record(
+            Queued(at=self._clock.seconds(), contact=item.contact, queue=item.queue, position=self.position(item.contact))
+        )
+        self._match()
+        return place
+
+    def waiting(self, queue: str) -> list[WorkItem]:
+        """The items waiting in a queue, first in line first; those being offered to an agent are among them."""
+        return routing.in_order(place.item for place in self._places.values() if place.item.queue == queue)
+
+    def position(self, contact: str) -> int:
+        """The place of a contact in its queue, from 1.  Raises KeyError when it does not wait."""
+        line = self.waiting(self._places[contact].item.queue)
+        return 1 + [item.contact for item in line].index(contact)
+
+    def forget(self, place: Place) -> None:
+        """The place was given up."""
+        contact = place.item.contact
+        if self._places.get(contact) is place:
+            del self._places[contact]
+            self._waiting.pop(contact, None)
+
+    def release(self, place: Place, offer: Offer, outcome: OfferOutcome) -> None:
+        """An offer came to nothing: agent and contact are free again, in one turn."""
+        now = self._clock.seconds()
+        contact = place.item.contact
+        if outcome is OfferOutcome.CALLER_LEFT:
+            self.forget(place)
+        if self._places.get(contact) is place:
+            refused = {agent: until for agent, until in place.item.refused.items() if until > now}
+            refused[offer.agent] = now + REFUSED_SECONDS.get(outcome, 30.0)
+            place.item = self._waiting[contact] = evolve(place.item, refused=refused)
+        reason = NOT_READY_AFTER.get(outcome, "")
+        if reason:
+            agent = self.agents[offer.agent]
+            agent.wants = agent.wants or (AgentState.NOT_READY, reason)
+        self.step(offer.agent, Step.RELEASED)
+        self._match()
+
+    # Agents
+
+    def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None) -> None:
+        """Log an agent in with a phone; again with another phone: the newest wins.
+
+        Raises KeyError for an unknown agent, ValueError for an unknown queue, NotNow while a contact holds the agent.
+        """
+        agent = self.agents[agent_id]
+        unknown = sorted(set(queues or ()) - set(self.queues))
+        if unknown:
+            raise ValueError(f"unknown queue: {', '.join(unknown)}")
+        if agent.state is AgentState.WRAP_UP:
+            raise NotNow("an agent in wrap-up cannot log in again")
+        after(agent.state, Step.LOG_IN)
+        agent.phone = phone
+        if queues is not None:
+            agent.queues = tuple(queues)
+        self.step(agent_id, Step.LOG_IN)
+
+    def log_out(self, agent_id: str) -> None:
+        """Log an agent out, when the present contact is done.  Raises KeyError, NotNow."""
+        agent = self.agents[agent_id]
+        if agent.state in BUSY:
+            agent.wants = (AgentState.OFFLINE, "")
+            self._tell(agent)
+        else:
+            self.step(agent_id, Step.LOG_OUT)
+
+    def set_state(self, agent_id: str, state: AgentState, reason: str = "") -> None:
+        """Make an agent ready or not ready, at once or when the present contact is done.
+
+        Raises KeyError for an unknown agent, ValueError for another state, NotNow for an agent who is logged out.
+        """
+        agent = self.agents[agent_id]
+        if state not in (AgentState.READY, AgentState.NOT_READY):
+            raise ValueError(f"an agent can be set ready or not_ready, not {state}")
+        if agent.state in BUSY:
+            agent.wants = (state, reason)
+            self._tell(agent)
+            return
+        self.step(agent_id, Step.READY if state is AgentState.READY else Step.NOT_READY, reason)
+        self._match()
+
+    def wrap_up(self, agent_id: str, seconds: float) -> None:
+        """The agent's contact is over: wrap-up runs, then the agent is ready, or what was asked for meanwhile."""
+        agent = self.agents[agent_id]
+        contact = agent.contact
+        self.step(agent_id, Step.PARTED, until=self._clock.seconds() + seconds, contact=contact)
+        if seconds > 0 and not self._stopped:
+            self._wrap_ups[agent_id] = self._clock.callLater(seconds, self._wrapped_up, agent_id)
+        else:
+            self._wrapped_up(agent_id)
+
+    def _wrapped_up(self, agent_id: str) -> None:
+        self._wrap_ups.pop(agent_id, None)
+        self.step(agent_id, Step.WRAPPED_UP)
+        self._match()
+
+    def step(self, agent_id: str, step: Step, reason: str = "", *, until: float = 0.0, contact: str | None = None) -> None:
+        """Take an agent one step through the state table and tell the journal.  Raises NotNow."""
+        agent = self.agents[agent_id]
+        was = agent.state
+        state = after(was, step)
+        if state is AgentState.READY and agent.wants is not None:
+            state, reason = agent.wants
+        now = self._clock.seconds()
+        timer = self._wrap_ups.pop(agent_id, None)
+        if timer is not None:
+            timer.cancel()
+        if state not in BUSY and state is not AgentState.WRAP_UP:
+            agent.wants = None
+            agent.contact = ""
+        if contact is not None:
+            agent.contact = contact
+        if state is AgentState.READY and was not in (AgentState.READY, *BUSY):
+            agent.idle_since = now
+        if state is AgentState.OFFLINE:
+            agent.phone = ""
+        if state is not was:
+            agent.since = now
+        agent.state, agent.reason, agent.until = state, reason, until
+        self._tell(agent)
+
+    # Matching
+
+    def freeze(self, pbx: str) -> None:
+        """Make no offers on this Asterisk: it cannot be told, or our picture of it is not right."""
+        self._frozen.add(pbx)
+
+    def thaw(self, pbx: str) -> None:
+        """Offers on this Asterisk may be made again."""
+        self._frozen.discard(pbx)
+        self._match()
+
+    def stop(self) -> None:
+        """Make no more offers and drop the timers; calls and agents stay as they are."""
+        self._stopped = True
+        for timer in [*self._wrap_ups.values(), *([self._look] if self._look else [])]:
+            if timer.active():
+                timer.cancel()
+        self._wrap_ups.clear()
+        self._look = None
+
+    def _match(self) -> None:
+        if self._stopped:
+            return
+        now = self._clock.seconds()
+        pairs = routing.match(self._waiting.values(), self.agents.values(), self._frozen, now)
+        for pair in pairs:
+            del self._waiting[pair.contact]
+            self.step(pair.agent, Step.RESERVED, contact=pair.contact)
+        for pair in pairs:
+            # Telling comes after all reserving: what a waiter does with its offer cannot disturb the choice.
+            place = self._places.get(pair.contact)
+            if place is None:
+                self.step(pair.agent, Step.RELEASED)
+            else:
+                place.reserve(self.agents[pair.agent])
+        self._look_again(now)
+
+    def _look_again(self, now: float) -> None:
+        if self._look is not None and self._look.active():
+            self._look.cancel()
+        when = routing.next_look(self._waiting.values(), now)
+        self._look = None if when is None else self._clock.callLater(when - now, self._match)
+
+    def _tell(self, agent: Agent) -> None:
+        if self._stopped:
+            return
+        self._journal.record(
+            AgentChanged(
+                at=self._clock.seconds(),
+                agent=agent.id,
+                contact=agent.contact,
+                state=agent.state,
+                reason=agent.reason,
+                phone=agent.phone,
+                queues=agent.queues,
+                until=agent.until,
+            )
+        )

@@ -1,0 +1,280 @@
+"""One leg of an Asterisk for its whole life: a :class:`easycall.ports.Channel` over visits home and stays in bridges.
+
+A leg at home has a FastAGI session.  When the session ends, the wire does not say why: a leg bridged away and a leg hung
+up look the same.  So the leg is then *in between* until something tells: our own intent, an AMI event, or its coming home
+again.  When nothing tells within a second the switch looks at Asterisk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum, auto
+from typing import TYPE_CHECKING, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
+from easycall.defer import Bell, unattended
+from easycall.model import OfferOutcome
+from easycall.ports import HungUp, NotAnswered, Taken
+
+if TYPE_CHECKING:
+    from easycall.asterisk.switch import AsteriskSwitch
+
+__all__ = ["AsteriskChannel", "Place"]
+
+log = Logger()
+T = TypeVar("T")
+
+UNTOLD_SECONDS = 1.0
+"""How long a leg that left home may be in between before the switch looks for it (facts: an event comes in milliseconds)."""
+
+DONE_VARIABLE = "EC_DONE"
+"""Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
+
+
+class Place(Enum):
+    """Where a leg is."""
+
+    DIALLED = auto()
+    """We ring it; not answered yet."""
+    HOME = auto()
+    BETWEEN = auto()
+    """It left home and nothing has told why."""
+    AWAY = auto()
+    """In a bridge, or wherever else its dialplan took it."""
+    GONE = auto()
+
+
+class AsteriskChannel:
+    """See :class:`easycall.ports.Channel`."""
+
+    def __init__(self, switch: AsteriskSwitch, leg: str, *, dialled: bool) -> None:
+        self._switch = switch
+        self._leg = leg
+        self.place = Place.DIALLED if dialled else Place.BETWEEN
+        self.seen = not dialled
+        """Asterisk has shown the leg to us: only then does its absence mean that it ended."""
+        self.taking = False
+        """We are bridging it: when it leaves home it was taken, not hung up."""
+        self.bridge = ""
+        """The bridge it is in, as Asterisk tells."""
+        self.doomed = False
+        """It shall be hung up, as soon as it can be reached."""
+        self._outcome = OfferOutcome.LOST
+        self._session: Session | None = None
+        self._moved = Bell()
+        self._back = Bell()
+        self._gone = Bell()
+        self._ringing = Bell()
+        self._answered = False
+        self._decided = Bell()
+
+    def __repr__(self) -> str:
+        return f"<leg {self._leg} {self.place.name.lower()}>"
+
+    # What Asterisk tells, by way of the switch
+
+    def came_home(self, session: Session) -> None:
+        """A FastAGI connection of this leg arrived."""
+        if self.gone:
+            session.close()
+            return
+        self.seen = True
+        self.taking = False
+        self.bridge = ""
+        if self.doomed:
+            unattended(self._end_at_home(session))
+            return
+        old, self._session = self._session, session
+        if old is not None:
+            old.close()
+        session.when_over().addCallback(lambda _: self._left_home(session))
+        self._answered = True
+        self._ringing.ring()
+        self._decided.ring()
+        self._move(Place.HOME)
+        back, self._back = self._back, Bell()
+        back.ring()
+
+    def rings(self) -> None:
+        """The phone rings."""
+        self.seen = True
+        self._ringing.ring()
+
+    def refused(self, outcome: OfferOutcome) -> None:
+        """The dialled phone will not answer, and why; the leg's end is told apart."""
+        self._outcome = outcome
+
+    def joined(self, bridge: str) -> None:
+        """It entered a bridge."""
+        self.bridge = bridge
+        if self.place is Place.BETWEEN:
+            self._move(Place.AWAY)
+
+    def parted(self, bridge: str) -> None:
+        """It left a bridge; where it goes shows next."""
+        if self.bridge == bridge:
+            self.bridge = ""
+
+    def ended(self) -> None:
+        """The leg is gone."""
+        if self.gone:
+            return
+        self.bridge = ""
+        session, self._session = self._session, None
+        self._move(Place.GONE)
+        if session is not None:
+            session.close()
+        self._gone.ring()
+        self._back.ring()
+        self._decided.ring()
+
+    def give_up(self, outcome: OfferOutcome) -> None:
+        """Do not wait for an answer any longer."""
+        if not self._answered and not self.gone:
+            self._outcome = outcome
+            self._decided.ring()
+            self.hang_up()
+
+    # easycall.ports.Channel
+
+    @property
+    def id(self) -> str:
+        """Asterisk's Uniqueid of the leg; for a leg we rang, the one we chose."""
+        return self._leg
+
+    @property
+    def gone(self) -> bool:
+        """True once the leg has ended."""
+        return self.place is Place.GONE
+
+    def when_gone(self) -> Deferred[None]:
+        """Fires when the leg has ended."""
+        return self._gone.wait()
+
+    def when_back(self) -> Deferred[None]:
+        """Fires when the leg comes home the next time, or has ended."""
+        return self._back.wait()
+
+    def when_ringing(self) -> Deferred[None]:
+        """Fires when the phone rings, or is answered without ringing."""
+        return self._ringing.wait()
+
+    async def answered(self) -> None:
+        """Wait until the leg we rang is answered and at home.  Raises NotAnswered."""
+        await self._decided.wait()
+        if not self._answered:
+            raise NotAnswered(self._outcome)
+
+    async def home(self) -> None:
+        """Wait until the leg is at home.  Raises HungUp."""
+        while self.place is not Place.HOME:
+            if self.gone:
+                raise HungUp
+            await self._moved.wait()
+
+    async def answer(self) -> None:
+        """Answer the call."""
+        await self._verb(lambda session: session.answer())
+
+    async def play(self, sounds: Sequence[str], keys: str = "") -> str:
+        """Play sounds; a key of ``keys`` stops them and is returned."""
+
+        async def play(session: Session) -> str:
+            for sound in sounds:
+                key = await session.stream_file(sound, keys)
+                if key:
+                    return key
+            return ""
+
+        return await self._verb(play)
+
+    async def collect(self, sounds: Sequence[str], digits: int, seconds: float) -> str:
+        """Play, then read keys.  GET DATA takes one file: the earlier ones are played with all keys stopping them."""
+
+        async def collect(session: Session) -> str:
+            typed = ""
+            for sound in sounds[:-1]:
+                typed = await session.stream_file(sound, "0123456789*#")
+                if typed:
+                    break
+            if typed == "#" or len(typed) >= digits:
+                return typed.rstrip("#")
+            last = sounds[-1] if sounds and not typed else "silence/1"
+            more, _ = await session.get_data(last, round(seconds * 1000), digits - len(typed))
+            return typed + more
+
+        return await self._verb(collect)
+
+    async def wait_key(self, seconds: float) -> str:
+        """Wait for one key."""
+        return await self._verb(lambda session: session.wait_for_digit(round(seconds * 1000)))
+
+    async def music(self, name: str | None) -> None:
+        """Start music of a class under the leg, or stop it."""
+
+        async def music(session: Session) -> None:
+            await session.set_music(name is not None, name or "")
+
+        await self._verb(music)
+
+    async def remember(self, values: Mapping[str, str]) -> None:
+        """Set channel variables: they outlive our process."""
+
+        async def remember(session: Session) -> None:
+            for key, value in values.items():
+                await session.set_variable(key, value)
+
+        await self._verb(remember)
+
+    def hang_up(self) -> None:
+        """Hang up, now or as soon as Asterisk knows the leg (facts M15: right behind an Originate it does not)."""
+        if self.gone or self.doomed:
+            return
+        self.doomed = True
+        if not self._switch.reach(self) and self._session is not None:
+            self._session.close()  # it comes home again, where the dialplan is told to end it
+
+    # Inside
+
+    async def _verb(self, do: Callable[[Session], Awaitable[T]]) -> T:
+        if self.place is Place.BETWEEN and not self.gone:
+            await self._settled()
+        if self.gone:
+            raise HungUp
+        session = self._session
+        if session is None:
+            raise Taken
+        try:
+            return await do(session)
+        except SessionOver:
+            await self._settled()
+            raise (HungUp if self.gone else Taken) from None
+
+    async def _settled(self) -> None:
+        while self.place is Place.BETWEEN:
+            await self._moved.wait()
+
+    def _left_home(self, session: Session) -> None:
+        if session is not self._session:
+            return
+        self._session = None
+        if self.taking or self.bridge:
+            self._move(Place.AWAY)
+        else:
+            self._move(Place.BETWEEN)
+            self._switch.look_for(self, UNTOLD_SECONDS)
+
+    def _move(self, place: Place) -> None:
+        self.place = place
+        moved, self._moved = self._moved, Bell()
+        moved.ring()
+
+    async def _end_at_home(self, session: Session) -> None:
+        try:
+            await session.set_variable(DONE_VARIABLE, "end")
+        except (SessionOver, CommandFailed):
+            pass  # it is gone already, or comes home again and is told again
+        session.close()

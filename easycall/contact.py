@@ -1,0 +1,329 @@
+"""One contact as one coroutine: from the first moment of a call to its last event, top to bottom.
+
+:meth:`Contacts.arrive` starts the coroutine.  The caller hanging up cancels it wherever it stands; each ``finally`` cleans its
+own place, so there is no state from which a caller cannot leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from easycall.acd.distributor import Distributor, Offer, Place
+from easycall.defer import background, cancelled, dropped, limited, start
+from easycall.events import (
+    Answered,
+    ContactArrived,
+    ContactEnded,
+    Event,
+    OfferEnded,
+    Offered,
+    ScreenPop,
+    ScreenPopRevoked,
+    TalkEnded,
+)
+from easycall.ivr.flow import Flow, Prompt, ToQueue
+from easycall.ivr.runner import run
+from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
+from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, NotAnswered, Switch, Taken
+
+__all__ = ["Contacts", "Script"]
+
+log = Logger()
+
+HOLD_TURN_SECONDS = 20.0
+"""How long one wait for a key lasts under music; a dead daemon is noticed by Asterisk at once in any case."""
+
+GONE_SECONDS = 15.0
+"""How long we wait for a leg we hung up to go before its contact is closed without it."""
+
+
+class Script(Protocol):
+    """What callers are told: which flow a number has, and what a prompt sounds like."""
+
+    def flow(self, dialled: str) -> Flow:
+        """The flow of a dialled number."""
+
+    def sounds(self, prompt: Prompt) -> list[str]:
+        """What to play for a prompt."""
+
+
+class Contacts:
+    """The live contacts, each carried by its coroutine."""
+
+    def __init__(
+        self, clock: IReactorTime, journal: Journal, distributor: Distributor, script: Script, new_id: Callable[[], str]
+    ) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._distributor = distributor
+        self._script = script
+        self._new_id = new_id
+        self._stopped = False
+        self._visits: dict[str, Visit] = {}
+        self._running: dict[str, Deferred[None]] = {}
+
+    @property
+    def live(self) -> Mapping[str, Contact]:
+        """The contacts of now, by id."""
+        return {visit.contact.id: visit.contact for visit in self._visits.values()}
+
+    def arrive(self, arrival: Arrival) -> None:
+        """A caller's leg came in: give it its id and start its story."""
+        contact = Contact(
+            id=self._new_id(),
+            pbx=arrival.switch.name,
+            leg=arrival.channel.id,
+            caller=arrival.caller,
+            caller_name=arrival.caller_name,
+            dialled=arrival.dialled,
+            arrived=self._clock.seconds(),
+        )
+        visit = self._visits[contact.id] = Visit(
+            contact, arrival, self._clock, self._record, self._distributor, self._script
+        )
+        running = self._running[contact.id] = start(visit.carry())
+        running.addBoth(self._over, contact.id)
+
+    def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
+        """End a contact now, whatever it is doing.  Raises KeyError when it is not live."""
+        visit = self._visits[contact_id]
+        visit.end(ended_by)
+
+    async def stop(self) -> None:
+        """Let go of every contact without ending it: callers keep their calls, Asterisk keeps them company.
+
+        What the coroutines do on their way out is not a fact any more and is not recorded.
+        """
+        self._stopped = True
+        for running in list(self._running.values()):
+            await cancelled(running)
+
+    def _record(self, event: Event) -> None:
+        if not self._stopped:
+            self._journal.record(event)
+
+    def _over(self, result: object, contact_id: str) -> None:
+        self._visits.pop(contact_id, None)
+        self._running.pop(contact_id, None)
+
+
+class Visit:
+    """One contact being carried."""
+
+    def __init__(
+        self,
+        contact: Contact,
+        arrival: Arrival,
+        clock: IReactorTime,
+        record: Callable[[Event], None],
+        distributor: Distributor,
+        script: Script,
+    ) -> None:
+        self.contact = contact
+        self._switch = arrival.switch
+        self._channel = arrival.channel
+        self._clock = clock
+        self._record = record
+        self._distributor = distributor
+        self._script = script
+        self._ended_by: EndedBy | None = None
+        self._popped = 0
+        self._outcome = Outcome.ABANDONED_IN_IVR
+
+    def end(self, by: EndedBy) -> None:
+        """Hang the caller up; the first who ends a contact is the one who ended it."""
+        self._ended_by = self._ended_by or by
+        self._channel.hang_up()
+
+    async def carry(self) -> None:
+        """The whole visit.  Cancelled from outside (the daemon stops) it lets go of the call and ends nothing."""
+        contact = self.contact
+        self._record(
+            ContactArrived(
+                at=contact.arrived,
+                contact=contact.id,
+                pbx=contact.pbx,
+                leg=contact.leg,
+                caller=contact.caller,
+                caller_name=contact.caller_name,
+                dialled=contact.dialled,
+            )
+        )
+        try:
+            await self._until_gone(self._story())
+        except HungUp:
+            pass
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("contact {contact} failed", contact=contact.id)
+            self._outcome, self._ended_by = Outcome.FAILED, EndedBy.SYSTEM
+        self.end(EndedBy.CALLER if self._channel.gone else EndedBy.FLOW)
+        await self._leave()
+        contact.stage = Stage.ENDED
+        self._record(
+            ContactEnded(
+                at=self._clock.seconds(),
+                contact=contact.id,
+                outcome=self._outcome,
+                ended_by=self._ended_by or EndedBy.SYSTEM,
+            )
+        )
+
+    async def _until_gone(self, story: Coroutine[Deferred[object], object, None]) -> None:
+        """Carry on with ``story`` until it is told or the caller's leg is gone, which cancels it."""
+        running = start(story)
+        gone = self._channel.when_gone()
+        gone.addCallback(lambda _: running.cancel())
+        try:
+            await running
+        except CancelledError:
+            if not self._channel.gone:
+                raise
+        finally:
+            dropped(gone)
+
+    async def _leave(self) -> None:
+        """Wait until the caller's leg is gone; a leg that cannot be reached is left to reconciliation."""
+        try:
+            await limited(self._channel.when_gone(), GONE_SECONDS, self._clock)
+        except TimeoutError:
+            log.warn("the leg of contact {contact} did not go in time", contact=self.contact.id)
+
+    async def _story(self) -> None:
+        channel, contact = self._channel, self.contact
+        await channel.remember({"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value})
+        await channel.answer()
+        flow = self._script.flow(contact.dialled)
+        left = await run(flow, channel, self._record, self._clock.seconds, contact, self._script.sounds)
+        if isinstance(left, ToQueue):
+            await self._queue(self._distributor.queues[left.queue])
+        else:
+            self._outcome = Outcome.SELF_SERVED
+
+    # In a queue
+
+    async def _queue(self, queue: Queue) -> None:
+        contact = self.contact
+        contact.stage, contact.queue = Stage.WAITING, queue.id
+        self._outcome = Outcome.ABANDONED
+        enqueued = self._clock.seconds()
+        await self._channel.remember({"EC_Q": queue.id, "EC_T0": str(round(enqueued * 1000))})
+        place = self._distributor.enter(WorkItem(contact.id, queue.id, enqueued, contact.pbx))
+        try:
+            async with background(self._entertain(queue)) as company:
+                while not await self._offer(queue, place, await place.offer(), company):
+                    contact.stage, contact.agent = Stage.WAITING, ""
+        finally:
+            place.leave()
+
+    async def _entertain(self, queue: Queue) -> None:
+        """Keep the caller company at home: the busy prompt now and then, music between.
+
+        A connection does not wait for it: bridging takes the leg out of whatever it hears.
+        """
+        channel = self._channel
+        while True:
+            try:
+                await channel.home()
+                if queue.busy_prompt:
+                    await channel.music(None)
+                    await channel.play(self._script.sounds(queue.busy_prompt))
+                await channel.music(queue.music)
+                silent = 0.0
+                while not queue.busy_repeat_seconds or silent < queue.busy_repeat_seconds:
+                    turn = min(HOLD_TURN_SECONDS, queue.busy_repeat_seconds or HOLD_TURN_SECONDS)
+                    await channel.wait_key(turn)
+                    silent += turn
+            except Taken:
+                continue
+
+    async def _offer(self, queue: Queue, place: Place, offer: Offer, company: Deferred[None]) -> bool:
+        """Offer the caller to one agent; True when they have talked."""
+        contact = self.contact
+        contact.stage, contact.agent = Stage.OFFERED, offer.agent
+        self._tell(Offered, offer, queue=queue.id, attempt=offer.attempt)
+        leg = self._switch.ring(
+            offer.phone,
+            leg=f"ec-{contact.id}-{Role.AGENT.value}-{offer.attempt}",
+            caller=contact.caller,
+            caller_name=contact.caller_name,
+            seconds=queue.ring_seconds,
+            values={"EC_CONTACT": contact.id, "EC_ROLE": Role.AGENT.value, "EC_AG": offer.agent},
+        )
+        try:
+            conversation = await self._ring(leg, queue, place, offer)
+            if conversation is None:
+                return False
+            company.cancel()
+            await self._talk(leg, conversation, queue, place, offer)
+            return True
+        finally:
+            leg.hang_up()
+
+    async def _ring(self, leg: Channel, queue: Queue, place: Place, offer: Offer) -> Conversation | None:
+        """Until the agent answers and both are bridged; None when the offer came to nothing."""
+        outcome = OfferOutcome.CALLER_LEFT
+        ringing = leg.when_ringing()
+        ringing.addCallback(lambda _: self._pop(place, offer))
+        try:
+            await leg.answered()
+            if not self._switch.up:
+                await leg.music(queue.music)
+            conversation = await self._switch.bridge(self._channel, leg)
+            outcome = OfferOutcome.ANSWERED
+            return conversation
+        except NotAnswered as why:
+            outcome = why.outcome
+        except (BridgeFailed, HungUp):
+            outcome = OfferOutcome.LOST
+        finally:
+            dropped(ringing)
+            self._tell(OfferEnded, offer, attempt=offer.attempt, outcome=outcome)
+            if outcome is not OfferOutcome.ANSWERED:
+                leg.hang_up()
+                if self._popped == offer.attempt:
+                    self._tell(ScreenPopRevoked, offer, attempt=offer.attempt, outcome=outcome)
+                offer.ended(outcome)
+        return None
+
+    def _pop(self, place: Place, offer: Offer) -> None:
+        """The phone rings: the screen gets the caller's data with it."""
+        contact = self.contact
+        self._popped = offer.attempt
+        offer.rings()
+        self._tell(
+            ScreenPop,
+            offer,
+            attempt=offer.attempt,
+            caller=contact.caller,
+            caller_name=contact.caller_name,
+            dialled=contact.dialled,
+            queue=contact.queue,
+            waited=self._clock.seconds() - place.item.enqueued,
+            answers=dict(contact.answers),
+            data=dict(contact.data),
+        )
+
+    async def _talk(self, leg: Channel, conversation: Conversation, queue: Queue, place: Place, offer: Offer) -> None:
+        """Caller and agent talk until one leaves."""
+        self._outcome = Outcome.ANSWERED
+        self.contact.stage = Stage.TALKING
+        offer.talks()
+        self._tell(Answered, offer, queue=queue.id, waited=self._clock.seconds() - place.item.enqueued)
+        left_by = EndedBy.CALLER
+        try:
+            if await conversation.over() is leg:
+                left_by = EndedBy.AGENT
+        finally:
+            self._ended_by = self._ended_by or left_by
+            self._tell(TalkEnded, offer, ended_by=self._ended_by)
+            offer.parted(queue.wrap_up_seconds)
+
+    def _tell(self, event: type[Event], offer: Offer, **facts: Any) -> None:
+        self._record(event(at=self._clock.seconds(), contact=self.contact.id, agent=offer.agent, **facts))

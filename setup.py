@@ -1,0 +1,42 @@
+"""Packaging of easycall.  Tool settings are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+about: dict[str, str] = {}
+exec((HERE / "easycall" / "__init__.py").read_text(encoding="utf-8"), about)  # noqa: S102 - our own file: the version
+
+setup(
+    name="easycall",
+    version=about["__version__"],
+    description="A Twisted daemon that turns an Asterisk PBX into a contact centre",
+    long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    license="MIT",
+    python_requires=">=3.11",
+    # twisted.plugins has no __init__.py: it is a folder that Twisted's plugin system reads, listed by name.
+    packages=[*find_packages(include=["easycall", "easycall.*"]), "twisted.plugins"],
+    include_package_data=True,
+    zip_safe=False,
+    install_requires=[
+        "Twisted[tls,websocket]>=26.4",
+        "klein>=24.8",
+        "attrs>=24.2",
+        "msgspec>=0.19",
+        "PyYAML>=6.0",
+        "alembic>=1.14",
+        "SQLAlchemy>=2.0",
+        "click>=8.1",
+        "rich>=13",
+        "python-ulid>=3.0",
+    ],
+    entry_points={"console_scripts": ["easycall = easycall.cli.main:cli"]},
+    classifiers=[
+        "Framework :: Twisted",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Communications :: Telephony",
+    ],
+)

@@ -1,0 +1,80 @@
+"""What holds for every test: a time limit, no failure in the log, nothing left running.
+
+pytest-twisted alone lets a test pass that lost an error in a Deferred or left a timer behind, and waits for ever on one that
+is stuck.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import inspect
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+
+SECONDS = 30.0
+"""How long an asynchronous test may take; ``@pytest.mark.seconds(n)`` gives one more."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "seconds(n): the time limit of an asynchronous test")
+    config.addinivalue_line("markers", "logs_failures: this test provokes failures that are to be logged")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and not hasattr(item.obj, "hypothesis"):
+            mark = item.get_closest_marker("seconds")
+            item.obj = limited(item.obj, mark.args[0] if mark else SECONDS)
+
+
+def limited(test: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        result = test(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
+        if isinstance(result, Deferred):
+            result.addTimeout(seconds, reactor)
+        return result
+
+    return run
+
+
+def timers() -> Counter[str]:
+    """What the reactor will call later, by name."""
+    return Counter(
+        getattr(call.func, "__qualname__", None) or repr(call.func)
+        for call in reactor.getDelayedCalls()  # type: ignore[attr-defined]
+    )
+
+
+@pytest_twisted.async_yield_fixture(autouse=True)
+async def nothing_left_behind(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Fail a test on a logged failure, on an error nobody took, and on a timer it left."""
+    failures: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if "log_failure" in event:
+            failures.append(f"{formatEvent(event)}\n{event['log_failure'].getTraceback()}")
+
+    before = timers()
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield
+        for _ in range(3):
+            await deferLater(reactor, 0)  # type: ignore[arg-type]
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    if not request.node.get_closest_marker("logs_failures"):
+        assert not failures, "logged during the test:\n" + "\n".join(failures)
+    assert not timers() - before, "timers left by the test"

@@ -1,0 +1,323 @@
+"""Routing and the waiting room: who gets whom, and that nobody is lost between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from twisted.internet.task import Clock
+
+from easycall.acd import routing
+from easycall.acd.agent import BUSY, NotNow, Step, after
+from easycall.acd.distributor import Distributor, Offer, Place
+from easycall.events import AgentChanged, Event, Queued
+from easycall.model import Agent, AgentState, OfferOutcome, Queue, WorkItem
+
+QUEUES = {"sales": Queue("sales", "Sales"), "support": Queue("support", "Support")}
+
+
+class Notes:
+    """A journal that only keeps."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        self.events.append(event)
+
+    def subscribe(self, listener: Any) -> Any:
+        raise NotImplementedError
+
+
+def item(contact: str, enqueued: float = 0.0, queue: str = "sales", **more: Any) -> WorkItem:
+    return WorkItem(contact, queue, enqueued, "main", **more)
+
+
+def ready(name: str, idle_since: float = 0.0, *queues: str) -> Agent:
+    return Agent(name, name, queues or ("sales",), AgentState.READY, phone="2001", idle_since=idle_since)
+
+
+class TestRouting:
+    def test_the_longest_waiting_gets_the_longest_idle(self) -> None:
+        pairs = routing.match([item("late", 5), item("early", 3)], [ready("bo", 2), ready("ana", 1)], (), 10)
+        assert [(pair.contact, pair.agent) for pair in pairs] == [("early", "ana"), ("late", "bo")]
+
+    def test_an_agent_of_two_queues_gets_the_item_that_waits_longest_over_both(self) -> None:
+        waiting = [item("a", 5, "sales"), item("b", 4, "support")]
+        pairs = routing.match(waiting, [ready("ana", 0, "sales", "support")], (), 10)
+        assert [(pair.contact, pair.agent) for pair in pairs] == [("b", "ana")]
+
+    def test_an_item_is_not_offered_to_an_agent_who_refused_it_before_its_time(self) -> None:
+        waiting = [item("a", refused={"ana": 20.0})]
+        assert routing.match(waiting, [ready("ana")], (), 19.9) == []
+        assert routing.match(waiting, [ready("ana")], (), 20.0) != []
+        assert routing.next_look(waiting, 19.9) == 20.0
+
+    def test_a_frozen_asterisk_holds_its_callers_only(self) -> None:
+        waiting = [item("a", 1), evolve(item("b", 2), pbx="other")]
+        pairs = routing.match(waiting, [ready("ana")], {"main"}, 10)
+        assert [pair.contact for pair in pairs] == ["b"]
+
+    @given(
+        st.lists(st.tuples(st.floats(0, 100), st.sampled_from(["sales", "support"]), st.booleans()), max_size=12),
+        st.lists(
+            st.tuples(st.floats(0, 100), st.sampled_from(AgentState), st.sets(st.sampled_from(["sales", "support"]))),
+            max_size=8,
+        ),
+    )
+    def test_no_eligible_pair_is_left_and_nobody_is_given_twice(self, calls: Any, people: Any) -> None:
+        waiting = [
+            item(f"c{n:02}", since, queue, refused={"a0": 200.0} if refuses else {})
+            for n, (since, queue, refuses) in enumerate(calls)
+        ]
+        agents = [
+            Agent(f"a{n}", "", tuple(queues), state, idle_since=since) for n, (since, state, queues) in enumerate(people)
+        ]
+        pairs = routing.match(waiting, agents, (), 100.0)
+        given_contacts = {pair.contact for pair in pairs}
+        given_agents = {pair.agent for pair in pairs}
+        assert len(given_contacts) == len(pairs) == len(given_agents)
+        by_id = {agent.id: agent for agent in agents}
+        items = {one.contact: one for one in waiting}
+        for pair in pairs:
+            assert by_id[pair.agent].state is AgentState.READY
+            assert items[pair.contact].queue in by_id[pair.agent].queues
+            assert pair.agent not in items[pair.contact].refused
+        for one in waiting:
+            for agent in agents:
+                if one.contact in given_contacts or agent.id in given_agents or agent.state is not AgentState.READY:
+                    continue
+                assert one.queue not in agent.queues or agent.id in one.refused
+
+
+class TestAgentTable:
+    @pytest.mark.parametrize("step", [Step.READY, Step.NOT_READY, Step.LOG_OUT, Step.RESERVED, Step.TALKS, Step.PARTED])
+    def test_an_agent_who_is_offline_can_only_log_in(self, step: Step) -> None:
+        with pytest.raises(NotNow, match="offline cannot"):
+            after(AgentState.OFFLINE, step)
+        assert after(AgentState.OFFLINE, Step.LOG_IN) is AgentState.NOT_READY
+
+    @given(st.lists(st.sampled_from(Step), max_size=30))
+    def test_only_a_reserved_agent_rings_and_only_a_ready_one_is_reserved(self, steps: list[Step]) -> None:
+        state = AgentState.OFFLINE
+        for step in steps:
+            try:
+                new = after(state, step)
+            except NotNow:
+                continue
+            if new is AgentState.RESERVED:
+                assert state is AgentState.READY
+            if new is AgentState.TALKING:
+                assert state in (AgentState.RESERVED, AgentState.RINGING)
+            state = new
+
+
+def room(*agents: Agent) -> tuple[Distributor, Clock, Notes]:
+    clock, notes = Clock(), Notes()
+    return Distributor(QUEUES, agents, clock, notes), clock, notes
+
+
+class TestDistributor:
+    def test_a_free_agent_is_reserved_in_the_same_turn(self) -> None:
+        distributor, _, notes = room(ready("ana"))
+        offers: list[Offer] = []
+        distributor.enter(item("c1")).offer().addCallback(offers.append)
+        assert [offer.agent for offer in offers] == ["ana"]
+        assert distributor.agents["ana"].state is AgentState.RESERVED
+        assert [type(event) for event in notes.events] == [Queued, AgentChanged]
+
+    def test_an_agent_who_does_not_answer_is_not_ready_and_the_place_is_kept(self) -> None:
+        distributor, _, _ = room(ready("ana"))
+        first = distributor.enter(item("c1", 1))
+        distributor.enter(item("c2", 2))
+        offers: list[Offer] = []
+        first.offer().addCallback(offers.append)
+        offers[0].rings()
+        offers[0].ended(OfferOutcome.NO_ANSWER)
+        ana = distributor.agents["ana"]
+        assert (ana.state, ana.reason) == (AgentState.NOT_READY, "missed")
+        assert [one.contact for one in distributor.waiting("sales")] == ["c1", "c2"]
+        assert distributor.position("c1") == 1
+
+    def test_a_decline_gives_the_next_agent_and_is_offered_again_only_after_its_time(self) -> None:
+        distributor, clock, _ = room(ready("ana"))
+        place = distributor.enter(item("c1"))
+        offers: list[Offer] = []
+        place.offer().addCallback(offers.append)
+        offers[0].ended(OfferOutcome.DECLINED)
+        assert distributor.agents["ana"].state is AgentState.READY
+        place.offer().addCallback(offers.append)
+        clock.advance(29.9)
+        assert len(offers) == 1
+        clock.advance(0.2)
+        assert [offer.attempt for offer in offers] == [1, 2]
+
+    def test_a_caller_who_leaves_with_an_offer_untaken_frees_the_agent(self) -> None:
+        distributor, _, _ = room(ready("ana"))
+        place = distributor.enter(item("c1"))
+        place.leave()
+        assert distributor.agents["ana"].state is AgentState.READY
+        assert distributor.waiting("sales") == []
+
+    def test_wrap_up_ends_by_its_time_and_by_the_agent(self) -> None:
+        distributor, clock, _ = room(ready("ana"))
+        ana = distributor.agents["ana"]
+        for contact, end in (
+            ("c1", lambda: clock.advance(10)),
+            ("c2", lambda: distributor.set_state("ana", AgentState.READY)),
+        ):
+            place = distributor.enter(item(contact))
+            offers: list[Offer] = []
+            place.offer().addCallback(offers.append)
+            offers[0].talks()
+            offers[0].parted(10.0)
+            assert (ana.state, ana.contact, ana.until) == (AgentState.WRAP_UP, contact, clock.seconds() + 10)
+            end()
+            assert (ana.state, ana.contact, ana.until) == (AgentState.READY, "", 0.0)
+        assert clock.getDelayedCalls() == []
+
+    def test_what_is_asked_for_while_busy_is_taken_up_afterwards(self) -> None:
+        distributor, _, _ = room(ready("ana"))
+        ana = distributor.agents["ana"]
+        offers: list[Offer] = []
+        distributor.enter(item("c1")).offer().addCallback(offers.append)
+        distributor.set_state("ana", AgentState.NOT_READY, "lunch")
+        offers[0].talks()
+        offers[0].parted(0.0)
+        assert (ana.state, ana.reason, ana.wants) == (AgentState.NOT_READY, "lunch", None)
+
+    def test_bad_asks_are_refused(self) -> None:
+        distributor, _, _ = room(Agent("ana", "Ana", ("sales",)))
+        with pytest.raises(KeyError):
+            distributor.log_in("nobody", "2001")
+        with pytest.raises(ValueError, match="unknown queue: moon"):
+            distributor.log_in("ana", "2001", ["moon"])
+        with pytest.raises(NotNow, match="offline cannot become ready"):
+            distributor.set_state("ana", AgentState.READY)
+        with pytest.raises(ValueError, match="ready or not_ready"):
+            distributor.set_state("ana", AgentState.TALKING)
+        with pytest.raises(KeyError):
+            distributor.enter(item("c1", queue="moon"))
+
+
+class WaitingRoom(RuleBasedStateMachine):
+    """Random arrivals, departures, offers and agents: nobody is reserved twice, no possible pair is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        agents = [
+            Agent(name, name, queues)
+            for name, queues in (("ana", ("sales",)), ("bo", ("sales", "support")), ("chen", ("support",)))
+        ]
+        self.distributor, self.clock, _ = room(*agents)
+        self.places: dict[str, Place] = {}
+        self.offers: dict[str, Offer] = {}
+        self.talks: dict[str, Offer] = {}
+        self.count = 0
+
+    def took(self, offer: Offer, contact: str) -> None:
+        assert offer.agent not in {one.agent for one in [*self.offers.values(), *self.talks.values()]}
+        self.offers[contact] = offer
+
+    def await_offer(self, contact: str) -> None:
+        self.places[contact].offer().addCallback(self.took, contact)
+
+    @rule(queue=st.sampled_from(["sales", "support"]))
+    def arrives(self, queue: str) -> None:
+        self.count += 1
+        contact = f"c{self.count:03}"
+        self.places[contact] = self.distributor.enter(item(contact, self.clock.seconds(), queue))
+        self.await_offer(contact)
+
+    @precondition(lambda self: self.offers)
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from([o for o in OfferOutcome if o is not OfferOutcome.ANSWERED]),
+        rings=st.booleans(),
+    )
+    def offer_fails(self, data: Any, outcome: OfferOutcome, rings: bool) -> None:
+        contact = data.draw(st.sampled_from(sorted(self.offers)))
+        offer = self.offers.pop(contact)
+        if rings:
+            offer.rings()
+        offer.ended(outcome)
+        if outcome is OfferOutcome.CALLER_LEFT:
+            self.places.pop(contact).leave()
+        else:
+            self.await_offer(contact)
+
+    @precondition(lambda self: self.offers)
+    @rule(data=st.data())
+    def agent_answers(self, data: Any) -> None:
+        contact = data.draw(st.sampled_from(sorted(self.offers)))
+        offer = self.talks[contact] = self.offers.pop(contact)
+        del self.places[contact]
+        offer.talks()
+
+    @precondition(lambda self: self.talks)
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 5.0]))
+    def they_part(self, data: Any, seconds: float) -> None:
+        self.talks.pop(data.draw(st.sampled_from(sorted(self.talks)))).parted(seconds)
+
+    @precondition(lambda self: self.places)
+    @rule(data=st.data())
+    def caller_leaves_while_waiting(self, data: Any) -> None:
+        waiting = sorted(set(self.places) - set(self.offers))
+        if waiting:
+            self.places.pop(data.draw(st.sampled_from(waiting))).leave()
+
+    @rule(agent=st.sampled_from(["ana", "bo", "chen"]), ask=st.sampled_from(["log_in", "log_out", "ready", "not_ready"]))
+    def agent_asks(self, agent: str, ask: str) -> None:
+        try:
+            if ask == "log_in":
+                self.distributor.log_in(agent, "2001")
+            elif ask == "log_out":
+                self.distributor.log_out(agent)
+            else:
+                self.distributor.set_state(agent, AgentState(ask))
+        except NotNow:
+            pass
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 31.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(frozen=st.booleans())
+    def link(self, frozen: bool) -> None:
+        (self.distributor.freeze if frozen else self.distributor.thaw)("main")
+
+    @invariant()
+    def busy_agents_are_held_by_exactly_one_contact(self) -> None:
+        held = {offer.agent for offer in [*self.offers.values(), *self.talks.values()]}
+        assert held == {agent.id for agent in self.distributor.agents.values() if agent.state in BUSY}
+
+    @invariant()
+    def every_waiting_contact_has_its_place_in_order(self) -> None:
+        for queue in QUEUES:
+            line = self.distributor.waiting(queue)
+            assert [one.contact for one in line] == sorted(one.contact for one in line)
+        assert {one.contact for queue in QUEUES for one in self.distributor.waiting(queue)} == set(self.places)
+
+    @invariant()
+    def no_possible_pair_is_left(self) -> None:
+        if "main" in self.distributor._frozen:
+            return
+        now = self.clock.seconds()
+        for queue in QUEUES:
+            for one in self.distributor.waiting(queue):
+                if one.contact in self.offers:
+                    continue
+                for agent in self.distributor.agents.values():
+                    if agent.state is AgentState.READY and queue in agent.queues:
+                        assert one.refused.get(agent.id, now) > now
+
+    def teardown(self) -> None:
+        self.distributor.stop()
+        assert self.clock.getDelayedCalls() == []
+
+
+TestWaitingRoom = WaitingRoom.TestCase

@@ -1,0 +1,115 @@
+"""Imports point one way (docs/architecture.rst): nouns <- decisions <- conduct and edges <- api <- tap."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "easycall"
+
+NOUNS = {"model", "events", "config", "ports"}
+DECISIONS = {
+    "acd.routing",
+    "acd.agent",
+    "asterisk.ami",
+    "asterisk.agi",
+    "asterisk.causes",
+    "ivr.flow",
+    "ivr.lint",
+    "stats.record",
+}
+EDGES = ("asterisk", "store", "simulator")
+CONDUCT = {"contact", "ivr.runner", "acd.distributor", "stats.journal"}
+ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store", "treq": "api.webhooks"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours: dotted name below easycall -> file."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+
+
+def imports(path: Path) -> set[str]:
+    """Every module a file imports at run time, dotted and absolute."""
+    names: set[str] = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guarded = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in guarded:
+            continue
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def ours(path: Path) -> set[str]:
+    """Our modules among a file's imports, without the leading ``easycall.``."""
+    known = modules()
+    return {name.removeprefix("easycall.") for name in imports(path) if name.startswith("easycall.")} & set(known)
+
+
+def below(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+ALL = modules()
+
+
+def test_the_lists_name_modules_that_exist() -> None:
+    assert NOUNS | DECISIONS | CONDUCT <= set(ALL)
+
+
+@pytest.mark.parametrize("name", sorted(NOUNS))
+def test_nouns_import_nothing_of_ours_but_nouns(name: str) -> None:
+    assert ours(ALL[name]) <= NOUNS
+
+
+@pytest.mark.parametrize("name", sorted(DECISIONS))
+def test_decisions_are_pure(name: str) -> None:
+    package = name.rpartition(".")[0]
+    strangers = {other for other in ours(ALL[name]) if other not in NOUNS | DECISIONS and not below(other, package)}
+    assert not strangers
+    impure = {lib for lib in imports(ALL[name]) if below(lib, "twisted", "time", "random", "klein")}
+    assert not impure
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ALL if below(name, *EDGES)))
+def test_edges_know_no_conduct_and_not_each_other(name: str) -> None:
+    edge = name.split(".")[0]
+    others = [other for other in EDGES if other != edge]
+    assert not {other for other in ours(ALL[name]) if below(other, "acd", "ivr", "api", "contact", *others)}
+
+
+@pytest.mark.parametrize("name", sorted(CONDUCT))
+def test_conduct_speaks_to_ports(name: str) -> None:
+    assert not {other for other in ours(ALL[name]) if below(other, "api", *(edge for edge in EDGES if edge != "store"))}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ALL if below(name, "api")))
+def test_the_api_asks_conduct_and_never_carries(name: str) -> None:
+    assert not {other for other in ours(ALL[name]) if below(other, *EDGES, "tap")}
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_libraries_stay_in_their_room(name: str) -> None:
+    for library, room in ONLY_IN.items():
+        if not below(name, room):
+            assert not {lib for lib in imports(ALL[name]) if below(lib, library)}, f"{library} belongs in easycall.{room}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ALL if name != "tap"))
+def test_only_tap_sees_the_global_reactor(name: str) -> None:
+    assert "twisted.internet.reactor" not in imports(ALL[name])
