@@ -1,12 +1,32 @@
 """Packaging of easycall.  Tool settings are in pyproject.toml."""
 
+from __future__ import annotations
+
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 about: dict[str, str] = {}
 exec((HERE / "easycall" / "__init__.py").read_text(encoding="utf-8"), about)  # noqa: S102 - our own file: the version
+
+
+class BuildWithEtc(build_py):
+    """Puts ``etc/`` into the package, where an installed easycall finds the configuration it ships."""
+
+    def run(self) -> None:
+        """Build as ever, then add ``etc/``."""
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(HERE / "etc", Path(self.build_lib) / "easycall" / "etc", dirs_exist_ok=True)
+
+    def get_source_files(self) -> list[str]:
+        """What a source distribution must hold."""
+        etc = [str(file.relative_to(HERE)) for file in (HERE / "etc").rglob("*") if file.is_file()]
+        return [*super().get_source_files(), *etc]
+
 
 setup(
     name="easycall",
@@ -18,7 +38,8 @@ setup(
     python_requires=">=3.11",
     # twisted.plugins has no __init__.py: it is a folder that Twisted's plugin system reads, listed by name.
     packages=[*find_packages(include=["easycall", "easycall.*"]), "twisted.plugins"],
-    include_package_data=True,
+    package_data={"easycall": ["lab/templates/**/*", "store/migrations/**/*", "py.typed"]},
+    cmdclass={"build_py": BuildWithEtc},
     zip_safe=False,
     install_requires=[
         "Twisted[tls,websocket]>=26.4",
@@ -31,6 +52,7 @@ setup(
         "click>=8.1",
         "rich>=13",
         "python-ulid>=3.0",
+        "treq>=24.9",
     ],
     entry_points={"console_scripts": ["easycall = easycall.cli.main:cli"]},
     classifiers=[

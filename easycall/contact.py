@@ -7,7 +7,7 @@ own place, so there is no state from which a caller cannot leave.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -20,18 +20,19 @@ from easycall.events import (
     ContactArrived,
     ContactEnded,
     Event,
-    OfferEnded,
     Offered,
+    OfferEnded,
     ScreenPop,
     ScreenPopRevoked,
     TalkEnded,
 )
-from easycall.ivr.flow import Flow, Prompt, ToQueue
+from easycall.ivr.flow import ToQueue
 from easycall.ivr.runner import run
+from easycall.ivr.script import Script
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
-from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, NotAnswered, Switch, Taken
+from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, NotAnswered, Taken
 
-__all__ = ["Contacts", "Script"]
+__all__ = ["Contacts"]
 
 log = Logger()
 
@@ -40,16 +41,6 @@ HOLD_TURN_SECONDS = 20.0
 
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
-
-
-class Script(Protocol):
-    """What callers are told: which flow a number has, and what a prompt sounds like."""
-
-    def flow(self, dialled: str) -> Flow:
-        """The flow of a dialled number."""
-
-    def sounds(self, prompt: Prompt) -> list[str]:
-        """What to play for a prompt."""
 
 
 class Contacts:
@@ -231,9 +222,9 @@ class Visit:
         while True:
             try:
                 await channel.home()
-                if queue.busy_prompt:
+                if sounds := self._script.busy(queue, self.contact.data.get("language", "")):
                     await channel.music(None)
-                    await channel.play(self._script.sounds(queue.busy_prompt))
+                    await channel.play(sounds)
                 await channel.music(queue.music)
                 silent = 0.0
                 while not queue.busy_repeat_seconds or silent < queue.busy_repeat_seconds:
@@ -242,6 +233,8 @@ class Visit:
                     silent += turn
             except Taken:
                 continue
+            except HungUp:
+                return
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer, company: Deferred[None]) -> bool:
         """Offer the caller to one agent; True when they have talked."""

@@ -5,12 +5,14 @@ Times are seconds since the epoch as the daemon's own clock tells them; duration
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 
 from attrs import field, frozen, mutable
 
 __all__ = [
+    "PHONE",
     "Agent",
     "AgentState",
     "Contact",
@@ -22,6 +24,10 @@ __all__ = [
     "Stage",
     "WorkItem",
 ]
+
+
+PHONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}")
+"""The name of an agent's phone, as the dial template takes it: nothing in it can change a dial string."""
 
 
 class Role(StrEnum):
@@ -112,6 +118,11 @@ class Agent:
     id: str
     name: str
     queues: tuple[str, ...]
+    """The queues served now."""
+    own_queues: tuple[str, ...] = ()
+    """The queues served when the agent logs in without naming any."""
+    own_phone: str = ""
+    """The phone taken when the agent logs in without naming one; empty: none."""
     state: AgentState = AgentState.OFFLINE
     reason: str = ""
     """Why not ready: free text of the agent, or ``missed`` / ``unreachable`` set by the daemon."""

@@ -49,7 +49,7 @@ class Daemon(Service):
         super().startService()
         self.started = start(self._start())
 
-    async def stopService(self) -> None:  # type: ignore[override] # MultiService awaits it
+    async def stopService(self) -> None:
         """Stop the parts in reverse order, each within a limit."""
         super().stopService()
         if self.started is not None:

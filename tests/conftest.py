@@ -24,8 +24,13 @@ SECONDS = 30.0
 """How long an asynchronous test may take; ``@pytest.mark.seconds(n)`` gives one more."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pbx", choices=["asterisk"], default="asterisk", help="what the scenarios run against")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "seconds(n): the time limit of an asynchronous test")
+    config.addinivalue_line("markers", "site(**options): how this scenario's daemon is configured, see easycall.lab.site")
     config.addinivalue_line("markers", "logs_failures: this test provokes failures that are to be logged")
 
 

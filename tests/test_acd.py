@@ -38,7 +38,7 @@ def item(contact: str, enqueued: float = 0.0, queue: str = "sales", **more: Any)
 
 
 def ready(name: str, idle_since: float = 0.0, *queues: str) -> Agent:
-    return Agent(name, name, queues or ("sales",), AgentState.READY, phone="2001", idle_since=idle_since)
+    return Agent(name, name, queues or ("sales",), state=AgentState.READY, phone="2001", idle_since=idle_since)
 
 
 class TestRouting:
@@ -75,7 +75,8 @@ class TestRouting:
             for n, (since, queue, refuses) in enumerate(calls)
         ]
         agents = [
-            Agent(f"a{n}", "", tuple(queues), state, idle_since=since) for n, (since, state, queues) in enumerate(people)
+            Agent(f"a{n}", "", tuple(queues), state=state, idle_since=since)
+            for n, (since, state, queues) in enumerate(people)
         ]
         pairs = routing.match(waiting, agents, (), 100.0)
         given_contacts = {pair.contact for pair in pairs}
@@ -191,11 +192,15 @@ class TestDistributor:
         assert (ana.state, ana.reason, ana.wants) == (AgentState.NOT_READY, "lunch", None)
 
     def test_bad_asks_are_refused(self) -> None:
-        distributor, _, _ = room(Agent("ana", "Ana", ("sales",)))
+        distributor, _, _ = room(Agent("ana", "Ana", ("sales",), ("sales",)))
         with pytest.raises(KeyError):
             distributor.log_in("nobody", "2001")
         with pytest.raises(ValueError, match="unknown queue: moon"):
             distributor.log_in("ana", "2001", ["moon"])
+        with pytest.raises(ValueError, match="no phone of its own"):
+            distributor.log_in("ana")
+        with pytest.raises(ValueError, match="Local/9@x"):
+            distributor.log_in("ana", "2001&Local/9@x")
         with pytest.raises(NotNow, match="offline cannot become ready"):
             distributor.set_state("ana", AgentState.READY)
         with pytest.raises(ValueError, match="ready or not_ready"):
@@ -210,7 +215,7 @@ class WaitingRoom(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         agents = [
-            Agent(name, name, queues)
+            Agent(name, name, queues, queues)
             for name, queues in (("ana", ("sales",)), ("bo", ("sales", "support")), ("chen", ("support",)))
         ]
         self.distributor, self.clock, _ = room(*agents)

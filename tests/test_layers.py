@@ -18,11 +18,14 @@ DECISIONS = {
     "asterisk.causes",
     "ivr.flow",
     "ivr.lint",
+    "ivr.source",
+    "stats.codec",
+    "stats.journey",
     "stats.record",
 }
 EDGES = ("asterisk", "store", "simulator")
 CONDUCT = {"contact", "ivr.runner", "acd.distributor", "stats.journal"}
-ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store", "treq": "api.webhooks"}
+ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 
 
 def modules() -> dict[str, Path]:
@@ -69,12 +72,12 @@ ALL = modules()
 
 
 def test_the_lists_name_modules_that_exist() -> None:
-    assert NOUNS | DECISIONS | CONDUCT <= set(ALL)
+    assert set(ALL) >= NOUNS | DECISIONS | CONDUCT
 
 
 @pytest.mark.parametrize("name", sorted(NOUNS))
 def test_nouns_import_nothing_of_ours_but_nouns(name: str) -> None:
-    assert ours(ALL[name]) <= NOUNS
+    assert not {other for other in ours(ALL[name]) if not below(other, *NOUNS)}
 
 
 @pytest.mark.parametrize("name", sorted(DECISIONS))

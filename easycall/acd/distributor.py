@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.acd import routing
-from easycall.acd.agent import BUSY, NotNow, Step, after
+from easycall.acd.agent import BUSY, Step, after
 from easycall.events import AgentChanged, Queued
-from easycall.model import Agent, AgentState, OfferOutcome, Queue, WorkItem
+from easycall.model import PHONE, Agent, AgentState, OfferOutcome, Queue, WorkItem
 from easycall.ports import Journal
 
 __all__ = ["Distributor", "Offer", "Place"]
@@ -172,21 +172,26 @@ class Distributor:
 
     # Agents
 
-    def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None) -> None:
+    def log_in(self, agent_id: str, phone: str = "", queues: Sequence[str] | None = None) -> None:
         """Log an agent in with a phone; again with another phone: the newest wins.
 
-        Raises KeyError for an unknown agent, ValueError for an unknown queue, NotNow while a contact holds the agent.
+        Without a phone or queues, the agent's own are taken.  Raises KeyError for an unknown agent, ValueError for a bad
+        phone or an unknown queue, NotNow while a contact holds the agent.
         """
         agent = self.agents[agent_id]
+        after(agent.state, Step.LOG_IN)
+        phone = phone or agent.own_phone
+        if not PHONE.fullmatch(phone):
+            raise ValueError(
+                f"phone {phone!r}: 1 to 40 letters, digits and _ . + -, the first a letter or digit"
+                if phone
+                else f"agent {agent_id} has no phone of its own: name one"
+            )
         unknown = sorted(set(queues or ()) - set(self.queues))
         if unknown:
             raise ValueError(f"unknown queue: {', '.join(unknown)}")
-        if agent.state is AgentState.WRAP_UP:
-            raise NotNow("an agent in wrap-up cannot log in again")
-        after(agent.state, Step.LOG_IN)
         agent.phone = phone
-        if queues is not None:
-            agent.queues = tuple(queues)
+        agent.queues = agent.own_queues if queues is None else tuple(queues)
         self.step(agent_id, Step.LOG_IN)
 
     def log_out(self, agent_id: str) -> None:

@@ -92,11 +92,11 @@ class AsteriskChannel:
             old.close()
         session.when_over().addCallback(lambda _: self._left_home(session))
         self._answered = True
+        back, self._back = self._back, Bell()  # first: whoever is told below may ask for the next time
+        self._move(Place.HOME)
+        back.ring()
         self._ringing.ring()
         self._decided.ring()
-        self._move(Place.HOME)
-        back, self._back = self._back, Bell()
-        back.ring()
 
     def rings(self) -> None:
         """The phone rings."""

@@ -22,8 +22,8 @@ from easycall.asterisk.fastagi import Session
 from easycall.asterisk.manager import ActionRefused, ActionTimeout, AmiError, LinkDown, LinkLost, Manager
 from easycall.defer import Bell, first, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
-from easycall.model import OfferOutcome, Role
-from easycall.ports import Arrival, BridgeFailed, Journal
+from easycall.model import PHONE, OfferOutcome, Role
+from easycall.ports import Arrival, BridgeFailed, Channel, Journal
 
 __all__ = ["AsteriskSwitch"]
 
@@ -35,11 +35,14 @@ AUDIT_SECONDS = 10.0
 RING_GRACE_SECONDS = 1.0
 """How much longer than Asterisk's own ring limit we wait before we end the ringing ourselves."""
 
+FORGOTTEN_SECONDS = 0.2
+"""How long a leg whose far end hung up may take to go before we hang it up ourselves."""
+
+OVERTAKEN_SECONDS = 0.1
+"""How long the events of a leg may come behind the answer to the action that made it."""
+
 LEG_VARIABLES = ("EC_CONTACT", "EC_ROLE")
 """What ``Status`` is asked to tell of every channel."""
-
-PHONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
-"""An endpoint's name; nothing that could change a dial string."""
 
 NUMBER = re.compile(r"[0-9+*#]{1,40}")
 
@@ -71,8 +74,7 @@ class AsteriskSwitch:
         """The legs that are ours, by Uniqueid."""
         self._manager: Manager | None = None
         self._up = Bell()
-        self._ring_limits: dict[str, IDelayedCall] = {}
-        self._looks: dict[str, IDelayedCall] = {}
+        self._timers: dict[str, list[IDelayedCall]] = {}
         self._audit: IDelayedCall | None = None
         self._let_go = False
 
@@ -103,7 +105,7 @@ class AsteriskSwitch:
     ) -> AsteriskChannel:
         """Ring an agent's phone; what comes of it shows on the leg that is returned."""
         if not PHONE.fullmatch(phone):
-            raise ValueError(f"phone {phone!r}: only letters, digits, '_', '.' and '-', at most 40")
+            raise ValueError(f"phone {phone!r} must not be dialled")
         channel = self.legs[leg] = AsteriskChannel(self, leg, dialled=True)
         number = caller if NUMBER.fullmatch(caller) else ""
         shown = re.sub(r"[^\w .,+-]", "", caller_name)[:40]
@@ -120,7 +122,7 @@ class AsteriskSwitch:
             Variable=[variable(key, value) for key, value in values.items()],
         )
         unattended(self._originate(channel, action))
-        self._ring_limits[leg] = self._clock.callLater(seconds + RING_GRACE_SECONDS, channel.give_up, OfferOutcome.NO_ANSWER)
+        self._later(channel, seconds + RING_GRACE_SECONDS, channel.give_up, OfferOutcome.NO_ANSWER)
         return channel
 
     async def _originate(self, leg: AsteriskChannel, action: Action) -> None:
@@ -134,8 +136,17 @@ class AsteriskSwitch:
         except (LinkLost, ActionTimeout):
             leg.seen = True  # perhaps: if the next Status does not show it, it is not there
 
-    async def bridge(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
+    async def bridge(self, one: Channel, other: Channel) -> AsteriskConversation:
         """Join two legs that are at home; an answer lost with the link is looked up, not sent twice blindly."""
+        return await self._join(self._own(one), self._own(other))
+
+    def _own(self, channel: Channel) -> AsteriskChannel:
+        leg = self.legs.get(channel.id)
+        if leg is None:
+            raise BridgeFailed(f"{channel.id} is no leg of {self._name} any more")
+        return leg
+
+    async def _join(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
         while True:
             await self._reachable(one, other)
             conversation = AsteriskConversation(one, other)
@@ -177,11 +188,9 @@ class AsteriskSwitch:
 
     def look_for(self, leg: AsteriskChannel, seconds: float) -> None:
         """A leg left home without a word: look for it if nothing tells within ``seconds``."""
-        if not self._let_go and leg.id not in self._looks:
-            self._looks[leg.id] = self._clock.callLater(seconds, self._look_for, leg)
+        self._later(leg, seconds, self._look_for, leg)
 
     def _look_for(self, leg: AsteriskChannel) -> None:
-        del self._looks[leg.id]
         if leg.place is not Place.BETWEEN:
             return
         if self.up:
@@ -195,10 +204,10 @@ class AsteriskSwitch:
     def serve(self, session: Session) -> None:
         """A leg came home: one of ours, or a new caller.
 
-        The dialplan hands over what it knows as arguments: role, contact, dialled number.
+        The dialplan hands over what it knows as arguments: the dialled number, and the role once we have given it one.
         """
         leg = session.variables.get("agi_uniqueid", "")
-        role, _contact, dialled = (*session.arguments, "", "", "")[:3]
+        dialled, role = (*session.arguments, "", "")[:2]
         known = self.legs.get(leg)
         if known is not None:
             known.came_home(session)
@@ -223,6 +232,7 @@ class AsteriskSwitch:
             "OriginateResponse": self._on_originate_response,
             "BridgeEnter": self._on_bridge_enter,
             "BridgeLeave": self._on_bridge_leave,
+            "HangupRequest": self._on_hangup_request,
             "Hangup": self._on_hangup,
         }
 
@@ -252,11 +262,16 @@ class AsteriskSwitch:
         if leg is None:
             return
         if event.get("Response") == "Failure":
-            if not leg.seen:
-                leg.refused(OfferOutcome.UNREACHABLE)
-            self._ended(leg)
+            # A leg that was made tells its end itself, with the cause.  One that never was (an unknown endpoint) has no
+            # events at all, but the answer may overtake the first of one that has (facts M16).
+            self._later(leg, OVERTAKEN_SECONDS, self._never_was, leg)
         elif leg.doomed:
             self.reach(leg)
+
+    def _never_was(self, leg: AsteriskChannel) -> None:
+        if not leg.seen:
+            leg.refused(OfferOutcome.UNREACHABLE)
+            self._ended(leg)
 
     def _on_bridge_enter(self, event: Message) -> None:
         if (leg := self._leg(event)) is not None:
@@ -265,6 +280,12 @@ class AsteriskSwitch:
     def _on_bridge_leave(self, event: Message) -> None:
         if (leg := self._leg(event)) is not None:
             leg.parted(event.get("BridgeUniqueid"))
+
+    def _on_hangup_request(self, event: Message) -> None:
+        # The far end hung up.  A Bridge under way at that moment takes the channel out of its thread and Asterisk forgets the
+        # request: the leg would stay in the bridge, silent, for ever (seen in one of ten such crossings).
+        if (leg := self._leg(event)) is not None:
+            self._later(leg, FORGOTTEN_SECONDS, leg.hang_up)
 
     def _on_hangup(self, event: Message) -> None:
         leg = self._leg(event)
@@ -297,9 +318,8 @@ class AsteriskSwitch:
         """Touch nothing more: the daemon stops and every call goes on without it."""
         self._let_go = True
         self._stop_audit()
-        for timers in (self._ring_limits, self._looks):
-            while timers:
-                _cancel(timers.popitem()[1])
+        for leg in list(self._timers):
+            self._drop_timers(leg)
 
     async def reconcile(self) -> None:
         """Compare what Asterisk shows with what we hold, and mend the difference."""
@@ -356,9 +376,18 @@ class AsteriskSwitch:
     def _ended(self, leg: AsteriskChannel) -> None:
         leg.ended()
         self.legs.pop(leg.id, None)
-        for timers in (self._ring_limits, self._looks):
-            if leg.id in timers:
-                _cancel(timers.pop(leg.id))
+        self._drop_timers(leg.id)
+
+    def _later(self, leg: AsteriskChannel, seconds: float, do: Callable[..., None], *arguments: object) -> None:
+        """``do`` later, unless the leg ends or we let go before."""
+        if not self._let_go and not leg.gone:
+            timers = self._timers.setdefault(leg.id, [])
+            timers[:] = [timer for timer in timers if timer.active()]
+            timers.append(self._clock.callLater(seconds, do, *arguments))
+
+    def _drop_timers(self, leg: str) -> None:
+        for timer in self._timers.pop(leg, ()):
+            _cancel(timer)
 
 
 def _cancel(timer: IDelayedCall) -> None:

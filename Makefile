@@ -1,0 +1,29 @@
+# make demo   a whole contact centre on this machine: a real Asterisk, a caller, an agent (ONCE=1: end after the story)
+# make test   every test, on real Asterisks
+# make lint   style and types
+# Each sets up what it needs: see .ci/setup.
+
+BIN := .venv/bin
+
+.PHONY: demo test lint setup docs clean
+
+demo: setup
+	$(BIN)/easycall demo $(if $(ONCE),--once)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup:
+	@sh .ci/setup
+
+docs: setup
+	$(BIN)/sphinx-build -W -q docs docs/_build
+
+clean:
+	-$(BIN)/easycall lab down --all
+	rm -rf .venv build docs/_build *.egg-info

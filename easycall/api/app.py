@@ -1,0 +1,232 @@
+"""The HTTP API: its routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, cast
+
+from klein import Klein
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.websocket import WebSocketResource
+from werkzeug.exceptions import HTTPException
+
+from easycall.acd.agent import NotNow
+from easycall.api.auth import Tokens
+from easycall.api.conduct import Contacts, Distributor, Journal, Link
+from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
+from easycall.api.feed import Feed
+from easycall.api.gate import Gate
+from easycall.api.problems import Problem
+from easycall.api.schemas import (
+    LogIn,
+    Nothing,
+    SetState,
+    agent_view,
+    board,
+    contact_view,
+    queue_view,
+    record_view,
+    record_with_journey,
+)
+from easycall.api.site import BoundedRequest, bounded_site
+from easycall.model import AgentState, EndedBy
+from easycall.ports import StoreUnavailable
+
+__all__ = ["Api"]
+
+log = Logger()
+
+PAGE = 50
+LONGEST_PAGE = 200
+"""Contacts in one answer."""
+
+
+class Api:
+    """The API of one daemon."""
+
+    app = Klein()
+    app.url_map.merge_slashes = False
+
+    def __init__(
+        self,
+        distributor: Distributor,
+        contacts: Contacts,
+        journal: Journal,
+        links: Mapping[str, Link],
+        tokens: Mapping[str, str],
+        clock: IReactorTime,
+    ) -> None:
+        """``links``: the Asterisk boxes by name; ``tokens``: name -> SHA-256 of the token in hexadecimal."""
+        self._distributor = distributor
+        self._contacts = contacts
+        self._journal = journal
+        self._links = links
+        self._clock = clock
+        self._feed = Feed(clock, journal, self._board)
+        self._root = Gate(self.app, Tokens(tokens))
+
+    def site(self) -> IProtocolFactory:
+        """What to listen with."""
+        return cast(IProtocolFactory, bounded_site(self._root, self._clock))
+
+    def stop(self) -> None:
+        """Close the live feeds."""
+        self._feed.stop()
+
+    def _board(self, agent: str) -> Mapping[str, Any]:
+        return board(self._distributor, self._contacts.live, agent, self._clock.seconds())
+
+    # Health
+
+    @app.route("/healthz", methods=["GET"])
+    def healthz(self, request: BoundedRequest) -> bytes:
+        """The process answers."""
+        return answer(request, b"ok\n", "text/plain; charset=utf-8")
+
+    @app.route("/readyz", methods=["GET"])
+    def readyz(self, request: BoundedRequest) -> bytes:
+        """The daemon can take calls; 503 with the reasons while it cannot."""
+        reasons = [f"no link to Asterisk {name!r}" for name, link in self._links.items() if not link.up]
+        if reasons:
+            request.setResponseCode(HTTPStatus.SERVICE_UNAVAILABLE)
+        return answer_json(request, {"ready": not reasons, "reasons": reasons})
+
+    # Agents
+
+    @app.route("/api/v1/agents", methods=["GET"])
+    def agents(self, request: BoundedRequest) -> bytes:
+        """Every agent."""
+        return answer_json(request, {"agents": [agent_view(agent) for agent in self._distributor.agents.values()]})
+
+    @app.route("/api/v1/agents/<agent_id>", methods=["GET"])
+    def agent(self, request: BoundedRequest, agent_id: str) -> bytes:
+        """One agent."""
+        if agent_id not in self._distributor.agents:
+            raise _unknown("agent", agent_id)
+        return answer_json(request, agent_view(self._distributor.agents[agent_id]))
+
+    @app.route("/api/v1/agents/<agent_id>/login", methods=["POST"])
+    def log_in(self, request: BoundedRequest, agent_id: str) -> bytes:
+        """Log an agent in with a phone."""
+        wish = read_body(request, LogIn)
+        return self._change(request, agent_id, lambda: self._distributor.log_in(agent_id, wish.phone or "", wish.queues))
+
+    @app.route("/api/v1/agents/<agent_id>/logout", methods=["POST"])
+    def log_out(self, request: BoundedRequest, agent_id: str) -> bytes:
+        """Log an agent out."""
+        read_body(request, Nothing)
+        return self._change(request, agent_id, lambda: self._distributor.log_out(agent_id))
+
+    @app.route("/api/v1/agents/<agent_id>/state", methods=["PUT"])
+    def set_state(self, request: BoundedRequest, agent_id: str) -> bytes:
+        """Make an agent ready or not ready."""
+        wish = read_body(request, SetState)
+        state = AgentState(wish.state)
+        return self._change(request, agent_id, lambda: self._distributor.set_state(agent_id, state, wish.reason))
+
+    def _change(self, request: BoundedRequest, agent_id: str, change: Callable[[], None]) -> bytes:
+        if agent_id not in self._distributor.agents:
+            raise _unknown("agent", agent_id)
+        try:
+            change()
+        except NotNow as why:
+            raise Problem(HTTPStatus.CONFLICT, str(why)) from None
+        except ValueError as why:
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(why)) from None
+        return answer_json(request, agent_view(self._distributor.agents[agent_id]))
+
+    # Queues
+
+    @app.route("/api/v1/queues", methods=["GET"])
+    def queues(self, request: BoundedRequest) -> bytes:
+        """Every queue with its line and its agents."""
+        desk, now = self._distributor, self._clock.seconds()
+        views = [queue_view(queue, desk.waiting(queue.id), desk.agents, now) for queue in desk.queues.values()]
+        return answer_json(request, {"queues": views})
+
+    # Contacts
+
+    @app.route("/api/v1/contacts", methods=["GET"])
+    async def contacts(self, request: BoundedRequest) -> bytes:
+        """The live contacts, or with ``?state=ended`` a page of those that ended, the latest arrival first."""
+        asked = read_query(request, "state", "limit", "before")
+        state = asked.get("state", "live")
+        if state == "live" and set(asked) <= {"state"}:
+            return answer_json(request, {"contacts": [contact_view(contact) for contact in self._contacts.live.values()]})
+        if state != "ended":
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "state is live, or ended (with limit and before)", field="state")
+        limit = _limit(asked.get("limit", str(PAGE)))
+        records = await self._journal.ended(limit, asked.get("before", ""))
+        following = records[-1].id if len(records) == limit else None
+        return answer_json(request, {"contacts": [record_view(record) for record in records], "next": following})
+
+    @app.route("/api/v1/contacts/<contact_id>", methods=["GET"])
+    async def contact(self, request: BoundedRequest, contact_id: str) -> bytes:
+        """One contact, live or ended, with its segments and its journey."""
+        found = await self._journal.record_of(contact_id)
+        if found is None:
+            raise _unknown("contact", contact_id)
+        return answer_json(request, record_with_journey(*found))
+
+    @app.route("/api/v1/contacts/<contact_id>/hangup", methods=["POST"])
+    def hang_up(self, request: BoundedRequest, contact_id: str) -> bytes:
+        """Ask for the end of a contact; it comes when Asterisk has hung up."""
+        read_body(request, Nothing)
+        if contact_id not in self._contacts.live:
+            raise _unknown("live contact", contact_id)
+        self._contacts.hang_up(contact_id, EndedBy.API)
+        request.setResponseCode(HTTPStatus.ACCEPTED)
+        return answer_json(request, {"id": contact_id})
+
+    # Live feed
+
+    @app.route("/api/v1/live", methods=["GET"])
+    def live(self, request: BoundedRequest) -> WebSocketResource:
+        """The events of the journal as they happen; ``?agent=ID``: one agent's."""
+        agent_id = read_query(request, "agent").get("agent", "")
+        agent = self._distributor.agents.get(agent_id)
+        if agent_id and agent is None:
+            raise _unknown("agent", agent_id)
+        return self._feed.subscribe(request, agent_id, agent.contact if agent else "")
+
+    # Errors
+
+    @app.handle_errors(Problem)
+    def problem(self, request: Any, failure: Failure) -> bytes:
+        """What we refused."""
+        return refuse(request, cast(Problem, failure.value))
+
+    @app.handle_errors(HTTPException)
+    def not_routed(self, request: Any, failure: Failure) -> bytes:
+        """What the router refused: no such address, or not with this verb."""
+        why = cast(HTTPException, failure.value)
+        allowed = ", ".join(sorted(getattr(why, "valid_methods", None) or ()))
+        status = HTTPStatus(why.code or HTTPStatus.NOT_FOUND)
+        detail = f"allowed here: {allowed}" if allowed else "there is nothing at this address"
+        return refuse(request, Problem(status, detail, headers={"Allow": allowed} if allowed else None))
+
+    @app.handle_errors(StoreUnavailable)
+    def no_store(self, request: Any, failure: Failure) -> bytes:
+        """The database is away; calls go on."""
+        log.warn("the API could not read the database: {why}", why=failure.getErrorMessage())
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        return refuse(request, Problem(status, "the database does not answer", headers={"Retry-After": "5"}))
+
+    @app.handle_errors(Exception)
+    def fault(self, request: Any, failure: Failure) -> bytes:
+        """A fault of ours: told in the log, not to the client."""
+        log.failure("the API failed at {path}", failure, path=request.path)
+        return refuse(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of easycall; its log says more"))
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= LONGEST_PAGE):
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"limit is a number from 1 to {LONGEST_PAGE}", field="limit")
+    return int(text)
+
+
+def _unknown(what: str, name: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"there is no {what} {name[:100]!r}")

@@ -1,0 +1,73 @@
+"""What the API asks of the conduct, as protocols.  The real ones are the distributor, the contacts and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from easycall.events import Event
+from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, WorkItem
+from easycall.stats.journey import Step
+from easycall.stats.record import Record
+
+__all__ = ["Contacts", "Distributor", "Journal", "Link"]
+
+
+class Distributor(Protocol):
+    """The waiting room: agents, queues and who waits."""
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """Every agent, by id."""
+
+    @property
+    def queues(self) -> Mapping[str, Queue]:
+        """Every queue, by id."""
+
+    def waiting(self, queue: str) -> list[WorkItem]:
+        """Who waits in a queue, first in line first."""
+
+    def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None) -> None:
+        """Log in with a phone.  Raises KeyError (agent), ValueError (phone or queue), NotNow."""
+
+    def log_out(self, agent_id: str) -> None:
+        """Log out.  Raises KeyError, NotNow."""
+
+    def set_state(self, agent_id: str, state: AgentState, reason: str = "") -> None:
+        """Become ready or not ready.  Raises KeyError, ValueError, NotNow."""
+
+
+class Contacts(Protocol):
+    """The live contacts."""
+
+    @property
+    def live(self) -> Mapping[str, Contact]:
+        """The contacts of now, by id."""
+
+    def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
+        """End a contact.  Raises KeyError when it is not live."""
+
+
+class Journal(Protocol):
+    """What happened."""
+
+    @property
+    def last(self) -> int:
+        """The sequence of the latest event."""
+
+    def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
+        """Call ``listener`` for each event from now on; returns how to stop it."""
+
+    async def record_of(self, contact: str) -> tuple[Record, list[Step]] | None:
+        """A contact's record and story.  Raises StoreUnavailable."""
+
+    async def ended(self, limit: int, before: str = "") -> list[Record]:
+        """Ended contacts, latest arrival first.  Raises StoreUnavailable."""
+
+
+class Link(Protocol):
+    """The link to one Asterisk."""
+
+    @property
+    def up(self) -> bool:
+        """True while the link stands."""

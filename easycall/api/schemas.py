@@ -1,0 +1,175 @@
+"""What goes over the wire: the bodies the API takes, and the nouns as it shows them.
+
+Times are seconds since the epoch, durations are seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from easycall.api.conduct import Distributor
+from easycall.api.problems import Problem
+from easycall.model import Agent, AgentState, Contact, Queue, WorkItem
+from easycall.stats.journey import Step
+from easycall.stats.record import Record
+
+__all__ = [
+    "LogIn",
+    "Nothing",
+    "SetState",
+    "agent_view",
+    "board",
+    "contact_view",
+    "decode",
+    "queue_view",
+    "record_view",
+    "record_with_journey",
+]
+
+T = TypeVar("T")
+
+Text = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+"""One line of text without control characters."""
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """A request that has nothing to say."""
+
+
+class LogIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Log an agent in."""
+
+    phone: Id | None = None
+    """The phone to ring; None: the agent's own."""
+    queues: Annotated[list[Id], msgspec.Meta(max_length=500)] | None = None
+    """The queues to serve; None: the agent's own."""
+
+
+class SetState(msgspec.Struct, forbid_unknown_fields=True):
+    """Make an agent ready or not ready."""
+
+    state: Literal["ready", "not_ready"]
+    reason: Text = ""
+
+
+def decode(body: bytes, shape: type[T]) -> T:
+    """A request's body; an empty one is ``{}``.
+
+    Raises Problem: 400 for what is no JSON, 422 with the field for what has the wrong shape.
+    """
+    try:
+        value = msgspec.json.decode(body or b"{}", type=shape)
+        json.loads(body or b"{}", object_pairs_hook=_once)
+        return value
+    except msgspec.ValidationError as why:
+        raise _misfit(str(why), shape) from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as why:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {why}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is there twice")
+    return dict(pairs)
+
+
+def _misfit(text: str, shape: type) -> Problem:
+    """What msgspec says about a wrong body, with what is allowed and the field: its message names one or ends in a path."""
+    path = re.search(r"at `\$\.?([^`]*)`\Z", text)
+    named = re.search(r"field `([^`]*)`", text)
+    field = ".".join(found[1] for found in (path, named) if found and found[1])
+    text = re.sub(r" matching regex .*(?= - at )", " without control characters", text)
+    hint = get_type_hints(shape).get(field)
+    if get_origin(hint) is Literal:
+        text += f"; allowed: {', '.join(get_args(hint))}"
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, text, field=field)
+
+
+def agent_view(agent: Agent) -> dict[str, Any]:
+    """An agent as the API shows one."""
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "state": agent.state,
+        "reason": agent.reason,
+        "since": agent.since,
+        "until": agent.until or None,
+        "next": agent.wants[0] if agent.wants else None,
+        "phone": agent.phone,
+        "queues": agent.queues,
+        "contact": agent.contact or None,
+    }
+
+
+def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, Agent], now: float) -> dict[str, Any]:
+    """A queue, its line and its agents."""
+    states = Counter(agent.state for agent in agents.values() if queue.id in agent.queues)
+    return {
+        "id": queue.id,
+        "name": queue.name,
+        "waiting": len(waiting),
+        "longest_wait": max((_since(item.enqueued, now) for item in waiting), default=0.0),
+        "agents": {state.value: states[state] for state in AgentState},
+        "contacts": [
+            {"id": item.contact, "position": position, "enqueued": item.enqueued, "waited": _since(item.enqueued, now)}
+            for position, item in enumerate(waiting, 1)
+        ],
+    }
+
+
+def _since(then: float, now: float) -> float:
+    return round(max(0.0, now - then), 3)
+
+
+def contact_view(contact: Contact) -> dict[str, Any]:
+    """A live contact."""
+    return {
+        "id": contact.id,
+        "stage": contact.stage,
+        "arrived": contact.arrived,
+        "pbx": contact.pbx,
+        "caller": contact.caller,
+        "caller_name": contact.caller_name,
+        "dialled": contact.dialled,
+        "queue": contact.queue or None,
+        "agent": contact.agent or None,
+        "answers": contact.answers,
+        "data": contact.data,
+    }
+
+
+def record_view(record: Record) -> dict[str, Any]:
+    """A contact's record without its segments, as lists show it."""
+    view: dict[str, Any] = msgspec.to_builtins(record)
+    del view["segments"]
+    return view
+
+
+def record_with_journey(record: Record, steps: Sequence[Step]) -> dict[str, Any]:
+    """A contact's record with its segments and its story."""
+    view = record_view(record)
+    view["segments"] = [{**msgspec.to_builtins(part), "seconds": round(part.seconds, 3)} for part in record.segments]
+    view["journey"] = msgspec.to_builtins(steps)
+    return view
+
+
+def board(distributor: Distributor, live: Mapping[str, Contact], agent: str, now: float) -> dict[str, Any]:
+    """Everything a live board starts from; with ``agent``, only that agent and the contact it has."""
+    agents = distributor.agents
+    lines = {queue.id: distributor.waiting(queue.id) for queue in distributor.queues.values()}
+    return {
+        "at": now,
+        "agents": [agent_view(one) for one in agents.values() if agent in ("", one.id)],
+        "queues": [queue_view(queue, lines[queue.id], agents, now) for queue in distributor.queues.values()],
+        "contacts": [contact_view(one) for one in live.values() if agent in ("", one.agent)],
+    }

@@ -1,0 +1,18 @@
+"""``easycall``: the command's root, where the subcommands are joined."""
+
+from __future__ import annotations
+
+import click
+
+from easycall.cli.lab import lab
+
+__all__ = ["cli"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="easycall")
+def cli() -> None:
+    """The tools around the easycall daemon (which is started with `twistd easycall`)."""
+
+
+cli.add_command(lab)

@@ -1,0 +1,144 @@
+"""``easycall.toml`` and ``conf.d/*.toml`` beside it -> a :class:`~easycall.config.settings.Config`.
+
+A secret stands in the file, in a file of its own (``secret_file``), or in the environment: ``EASYCALL_`` and the dotted key
+in capitals, dots and dashes as underscores (``asterisk.main.secret`` is ``EASYCALL_ASTERISK_MAIN_SECRET``).  The environment
+comes first.  A file with a secret in it that others may read is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+
+from easycall.config.kinds import server_port
+from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
+from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Token
+from easycall.config.toml import Document, read_secret
+from easycall.model import Queue
+
+__all__ = ["load"]
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration in ``path``.  Raises ConfigError with every fault.
+
+    Paths in it are relative to the folder of the file, the database's to ``node.data``.
+    """
+    document = Document.read(path, SCHEMA)
+    node, flows = document.section("node"), document.section("flows")
+    base = path.parent.absolute()
+    data = base / node.get("data", "/var/lib/easycall")
+    config = Config(
+        node=node.get("name", "main"),
+        data=data,
+        api_listen=document.section("api").get("listen", "tcp:8800:interface=127.0.0.1"),
+        tokens=tuple(Token(**token) for token in document.rows("api.tokens")),
+        store_url=_store_url(document, data),
+        asterisks=tuple(_asterisk(document, name, base, environ) for name in document.names("asterisk", BOX)),
+        prompts=_prompts(document, base, data),
+        flows_directory=base / flows.get("directory", "flows"),
+        default_flow=flows.get("default", "welcome"),
+        numbers=document.entries("numbers"),
+        queues={name: Queue(name, **document.section(f"queues.{name}")) for name in document.names("queues", ID)},
+        agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
+    )
+    for key, allowed in (*_contradictions(config), *_open_secrets(document)):
+        document.fault(key, allowed)
+    document.check()
+    return config
+
+
+def _store_url(document: Document, data: Path) -> str:
+    file = document.section("store").get("url", "sqlite:///easycall.db").removeprefix("sqlite:///")
+    return f"sqlite:///{data / file}"
+
+
+def _asterisk(document: Document, name: str, base: Path, environ: Mapping[str, str]) -> AsteriskBox:
+    section = document.section(f"asterisk.{name}")
+    inline, file = section.pop("secret", ""), section.pop("secret_file", "")
+    return AsteriskBox(
+        name, _secret(document, f"asterisk.{name}.secret", inline, base / file if file else None, environ), **section
+    )
+
+
+def _secret(document: Document, key: str, inline: str, file: Path | None, environ: Mapping[str, str]) -> str:
+    variable = "EASYCALL_" + key.upper().replace(".", "_").replace("-", "_")
+    if inline and file:
+        document.fault(key, f"stands beside {key}_file: give one of them")
+    try:
+        secret = environ.get(variable) or inline or (read_secret(file) if file else "")
+        if not secret:
+            document.fault(key, f"is missing: give it, or {key}_file, or the environment variable {variable}")
+        elif not SECRET.fits(secret):
+            document.fault(key, f"must be {SECRET.allowed}; {variable} is not")
+        return secret
+    except ValueError as error:
+        document.fault(f"{key}_file", str(error))
+        return ""
+
+
+def _open_secrets(document: Document) -> Iterator[tuple[str, str]]:
+    """Secrets in files that others than owner and group may read."""
+    for file in document.files:
+        boxes = file.values.get("asterisk")
+        for name, box in boxes.items() if file.others and isinstance(boxes, dict) else ():
+            if isinstance(box, dict) and "secret" in box:
+                yield f"asterisk.{name}.secret", f"others may read or write {file.path}: chmod o-rw it"
+
+
+def _prompts(document: Document, base: Path, data: Path) -> PromptSettings:
+    section = document.section("prompts")
+    directory = base / section.pop("directory") if "directory" in section else data / "prompts"
+    seen = section.pop("asterisk_directory", str(directory))
+    if voices := document.entries("prompts.voices"):
+        section["voices"] = voices
+    return PromptSettings(directory, seen, **section)
+
+
+def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    """What is right by itself and wrong together: the key, and what is the matter."""
+    if not config.asterisks:
+        yield "asterisk", "there must be at least one, such as [asterisk.main]"
+    for agent in config.agents.values():
+        for queue in set(agent.queues) - config.queues.keys():
+            yield f"agents.{agent.id}.queues", f"there is no queue {queue!r}; {_known(config.queues)}"
+    names = [token.name for token in config.tokens]
+    for index, name in enumerate(names, 1):
+        if name in names[: index - 1]:
+            yield f"api.tokens[{index}].name", f"{name!r} is the name of another token already"
+    yield from _port_contradictions(config)
+    yield from _speech_contradictions(config.prompts)
+    yield from _flow_contradictions(config)
+
+
+def _flow_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    if not config.flows_directory.is_dir():
+        yield "flows.directory", f"there is no folder {config.flows_directory}"
+        return
+    flows = [file.stem for file in config.flows_directory.glob("*.yaml")]
+    wanted = {"flows.default": config.default_flow} | {f"numbers.{number}": flow for number, flow in config.numbers.items()}
+    for key, flow in wanted.items():
+        if flow not in flows:
+            yield key, f"there is no flow {flow!r} in {config.flows_directory}; {_known(flows)}"
+
+
+def _port_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    listening = {"api.listen": config.api_listen} | {f"asterisk.{box.name}.fastagi": box.fastagi for box in config.asterisks}
+    for (first, one), (second, other) in combinations(listening.items(), 2):
+        (port, interface), (other_port, other_interface) = server_port(one), server_port(other)
+        if port and port == other_port and (interface == other_interface or not interface or not other_interface):
+            yield second, f"{other!r} is in the way of {first} = {one!r}: give it a port of its own"
+
+
+def _speech_contradictions(prompts: PromptSettings) -> Iterator[tuple[str, str]]:
+    if prompts.language not in prompts.voices:
+        yield "prompts.language", f"{prompts.language!r} has no voice; {_known(prompts.voices)}"
+    if not any("{voice}" in argument for argument in prompts.speak):
+        yield "prompts.speak", "one of the arguments must hold {voice}"
+    if not ASTERISK_DIRECTORY.fits(prompts.asterisk_directory):
+        yield "prompts.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+
+
+def _known(names: Collection[str]) -> str:
+    return f"there are {', '.join(sorted(names))}" if names else "there is none"

@@ -1,0 +1,69 @@
+"""What may stand in ``easycall.toml``: every section, every option, every value.  Pure."""
+
+from __future__ import annotations
+
+from easycall.config.kinds import addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
+from easycall.config.toml import Entries, Option, Schema
+
+__all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
+
+ID = matching("1 to 64 letters, digits, _ and -", r"[A-Za-z0-9_-]{1,64}")
+_NAME = matching("1 to 32 letters, digits and -", r"[A-Za-z0-9][A-Za-z0-9-]{0,31}")
+BOX = matching("1 to 32 small letters, digits and -", r"[a-z0-9][a-z0-9-]{0,31}")
+_FLOW = matching("the name of a flow: 1 to 40 of a-z 0-9 and -", r"[a-z0-9][a-z0-9-]{0,39}")
+_LANGUAGE = matching("a language such as en, zh or zh-TW", r"[a-z]{2,3}(-[A-Z]{2})?")
+_VOICE = matching("a voice that prompts.speak knows", r"[A-Za-z0-9/][A-Za-z0-9_+./-]{0,200}")
+_DIALLED = matching("1 to 40 digits, letters, + * # . _ -", r"[0-9A-Za-z+*#._-]{1,40}")
+_DIAL = matching(
+    "a technology, / and {phone} once, such as PJSIP/{phone} or PJSIP/{phone}@trunk",
+    r"[A-Za-z0-9]+/[A-Za-z0-9_./@:-]*\{phone\}[A-Za-z0-9_./@:-]*",
+)
+ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
+
+SECRET = text(1, 256)
+
+SCHEMA: Schema = {
+    "node": {"name": Option(_NAME), "data": Option(text(1, 500))},
+    "api": {"listen": Option(server_endpoint("tcp", "tcp6", "ssl", "unix", "systemd"))},
+    "api.tokens": {
+        "name": Option(ID, required=True),
+        "sha256": Option(
+            matching("64 hexadecimal digits, the SHA-256 of a token", r"[0-9a-f]{64}"), required=True, secret=True
+        ),
+    },
+    "store": {"url": Option(matching("sqlite:///FILE; this version knows only SQLite", r"sqlite:///[^?#\x00-\x1f]{1,400}"))},
+    "asterisk": {
+        "ami": Option(client_endpoint("tcp", "tls", "unix")),
+        "username": Option(text(1, 64)),
+        "secret": Option(SECRET, secret=True),
+        "secret_file": Option(text(1, 500)),
+        "fastagi": Option(server_endpoint("tcp", "tcp6")),
+        "peers": Option(addresses),
+        "dial": Option(_DIAL),
+        "context": Option(matching("1 to 79 letters, digits, _ and -", r"[A-Za-z0-9_-]{1,79}")),
+    },
+    "prompts": {
+        "directory": Option(text(1, 500)),
+        "asterisk_directory": Option(ASTERISK_DIRECTORY),
+        "speak": Option(command),
+        "convert": Option(command),
+        "language": Option(_LANGUAGE),
+    },
+    "prompts.voices": Entries(_LANGUAGE, _VOICE),
+    "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
+    "numbers": Entries(_DIALLED, _FLOW),
+    "queues": {
+        "name": Option(text(1, 100), required=True),
+        "ring_seconds": Option(number("seconds", 1, 120)),
+        "wrap_up_seconds": Option(number("seconds", 0, 3600)),
+        "music": Option(ID),
+        "busy_prompt": Option(text(0, 1000)),
+        "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
+    },
+    "agents": {
+        "name": Option(text(1, 100), required=True),
+        "queues": Option(lists(ID)),
+        "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
+    },
+}
+"""Sections below ``asterisk``, ``queues`` and ``agents`` have names of the operator's own."""

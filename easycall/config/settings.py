@@ -1,0 +1,104 @@
+"""What an operator decides, as frozen objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+
+from easycall.model import Queue
+
+__all__ = ["AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Token"]
+
+
+@frozen
+class Token:
+    """Who may use the API.  The token itself is not kept."""
+
+    name: str
+    sha256: str = field(repr=False)
+    """The SHA-256 of the token, in hexadecimal."""
+
+
+@frozen
+class AsteriskBox:
+    """One Asterisk and how to reach it."""
+
+    name: str
+    secret: str = field(repr=False)
+    username: str = "easycall"
+    ami: str = "tcp:127.0.0.1:5038"
+    """Twisted client endpoint of its AMI."""
+    fastagi: str = "tcp:4573:interface=127.0.0.1"
+    """Twisted server endpoint where its calls come in."""
+    peers: tuple[str, ...] = ("127.0.0.1",)
+    """The addresses calls may come in from."""
+    dial: str = "PJSIP/{phone}"
+    """How an agent's phone is dialled."""
+    context: str = "easycall"
+    """The dialplan context of ours where a leg is at home."""
+
+
+@frozen
+class PromptSettings:
+    """How texts become sound files."""
+
+    directory: Path
+    """Where we write them."""
+    asterisk_directory: str
+    """The same folder as Asterisk sees it."""
+    speak: tuple[str, ...] = ("espeak-ng", "-v", "{voice}", "-s", "150", "--stdin", "--stdout")
+    """The command that takes a text and gives a wav; ``{voice}`` is put in."""
+    convert: tuple[str, ...] = (
+        *("sox", "--ignore-length", "-t", "wav", "-"),
+        *("-t", "raw", "-r", "8000", "-c", "1", "-b", "16", "-e", "signed-integer", "-"),
+    )
+    """The command that takes that wav and gives 8 kHz mono 16 bit samples without a header."""
+    language: str = "en"
+    """The site's own: of texts without a language, and of callers who have not chosen one."""
+    voices: Mapping[str, str] = field(factory=lambda: {"en": "en-us", "zh": "cmn"})
+    """Language -> voice."""
+
+
+@frozen
+class AgentSettings:
+    """A person who takes contacts, as configured."""
+
+    id: str
+    name: str
+    queues: tuple[str, ...] = ()
+    phone: str = ""
+    """The phone taken when the agent logs in without naming one."""
+
+
+@frozen
+class Config:
+    """Everything an operator decides."""
+
+    node: str
+    data: Path
+    """The folder of everything that must outlive the daemon."""
+    api_listen: str
+    """Twisted server endpoint of the API."""
+    tokens: tuple[Token, ...]
+    store_url: str
+    """The database; the path in it is absolute."""
+    asterisks: tuple[AsteriskBox, ...]
+    prompts: PromptSettings
+    flows_directory: Path
+    default_flow: str
+    """The flow of a dialled number that ``numbers`` does not name."""
+    numbers: Mapping[str, str]
+    """Dialled number -> flow."""
+    queues: Mapping[str, Queue]
+    agents: Mapping[str, AgentSettings]
+
+    @property
+    def store_path(self) -> Path:
+        """The file of the SQLite database."""
+        return Path(self.store_url.removeprefix("sqlite:///"))
+
+    def flow(self, dialled: str) -> str:
+        """The name of the flow of a dialled number."""
+        return self.numbers.get(dialled, self.default_flow)

@@ -1,0 +1,73 @@
+"""The folder of flow files: every ``*.yaml`` in it is a flow of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from easycall.ivr.flow import Fault, Flow, FlowError, Prompt, parse_prompt
+from easycall.ivr.lint import lint
+from easycall.ivr.source import FILE_LIMIT, parse
+from easycall.model import Queue
+
+__all__ = ["every_prompt", "load"]
+
+SUFFIX = ".yaml"
+
+
+def load(directory: Path, queues: Mapping[str, Queue], languages: Iterable[str]) -> dict[str, Flow]:
+    """Every flow in ``directory``, by name.  ``languages`` are those that have a voice.
+
+    Raises FlowError with every fault of every file, and of the prompts of the queues.
+    """
+    flows: dict[str, Flow] = {}
+    faults = list(_queue_faults(queues))
+    spoken = frozenset(languages)
+    try:
+        files = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise FlowError([Fault(str(directory), 0, "", f"cannot be read: {error.strerror}")]) from error
+    for path in files:
+        try:
+            flow = flows[path.stem] = _read(path)
+            faults += lint(flow, queues, spoken)
+        except FlowError as error:
+            faults += error.faults
+    if not files:
+        faults.append(Fault(str(directory), 0, "", f"there is no flow: no file *{SUFFIX}"))
+    if faults:
+        raise FlowError(faults)
+    return flows
+
+
+def every_prompt(flows: Mapping[str, Flow], queues: Mapping[str, Queue]) -> Iterator[Prompt]:
+    """Everything callers may hear, for rendering it before they call."""
+    for flow in flows.values():
+        yield from flow.prompts()
+    for queue in queues.values():
+        if queue.busy_prompt:
+            yield parse_prompt(queue.busy_prompt)
+
+
+def _read(path: Path) -> Flow:
+    try:
+        if path.suffix != SUFFIX or not path.is_file():
+            raise ValueError(f"is no flow: flows are files *{SUFFIX}")
+        with path.open("rb") as file:
+            text = file.read(FILE_LIMIT + 1)
+        if len(text) > FILE_LIMIT:
+            raise ValueError(f"is too large: {FILE_LIMIT // 1024} KiB at most")
+        return parse(text.decode(), path.stem)
+    except OSError as error:
+        raise FlowError([Fault(path.name, 0, "", f"cannot be read: {error.strerror}")]) from error
+    except ValueError as error:  # among them a text that is not UTF-8
+        raise FlowError([Fault(path.name, 0, "", str(error))]) from error
+
+
+def _queue_faults(queues: Mapping[str, Queue]) -> Iterator[Fault]:
+    for queue in queues.values():
+        try:
+            if queue.busy_prompt:
+                parse_prompt(queue.busy_prompt)
+        except ValueError as error:
+            yield Fault(f"queues.{queue.id}", 0, "busy_prompt", str(error))

@@ -1,0 +1,32 @@
+"""What callers are told: the flow of a dialled number, and the sounds of a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from easycall.ivr.flow import Flow, parse_prompt
+from easycall.ivr.runner import Sounds
+from easycall.model import Queue
+
+__all__ = ["Script"]
+
+
+@frozen
+class Script:
+    """The flows and prompts of now."""
+
+    flows: Mapping[str, Flow]
+    name_of: Callable[[str], str]
+    """Dialled number -> name of its flow."""
+    sounds: Sounds
+    """What to play for a prompt, in a language."""
+
+    def flow(self, dialled: str) -> Flow:
+        """The flow a caller of that number goes through."""
+        return self.flows[self.name_of(dialled)]
+
+    def busy(self, queue: Queue, language: str) -> list[str]:
+        """What a caller of a queue hears when nobody is free; empty: nothing."""
+        return self.sounds(parse_prompt(queue.busy_prompt), language) if queue.busy_prompt else []

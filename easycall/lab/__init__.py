@@ -1,0 +1,16 @@
+"""The lab: two real Asterisks on loopback for anyone without a PBX at hand.
+
+``a`` is the PBX that easycall serves, ``world`` the telephone network around it: its callers and its agents' phones.
+
+=============  ====================================================================================
+root           obtains an Asterisk: the host's own, or a folder of Debian built on the spot
+layout         a lab's folder, its block of ports, its state
+instance       the configuration of one Asterisk and the command that runs it
+keeper         the process that holds both, so that neither outlives it
+lab            up, down, status: what the command line and the tests use
+world, legs    callers and phones, driven by a program
+ear, tones     what is on the line, read from the RTP itself
+site           the configuration of a daemon that serves the lab's PBX
+dial           one caller dials in and tells what he meets
+=============  ====================================================================================
+"""

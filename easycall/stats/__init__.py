@@ -1,0 +1,1 @@
+"""What happened, kept and added up: the journal, its events as JSON, and the record of one contact."""

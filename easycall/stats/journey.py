@@ -1,0 +1,74 @@
+"""A contact's events as a story a person can read, one line an event.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from easycall import events as facts
+from easycall.model import OfferOutcome
+
+__all__ = ["Step", "journey"]
+
+_OFFER_ENDS = {
+    OfferOutcome.ANSWERED: "answers",
+    OfferOutcome.NO_ANSWER: "does not answer",
+    OfferOutcome.DECLINED: "declines",
+    OfferOutcome.UNREACHABLE: "cannot be reached",
+    OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
+    OfferOutcome.LOST: "was lost before the talk began",
+}
+
+
+@frozen
+class Step:
+    """One line of the story."""
+
+    seq: int
+    at: float
+    after: float
+    """Seconds since the first event; never negative."""
+    kind: str
+    agent: str
+    text: str
+
+
+def journey(numbered: Iterable[tuple[int, facts.Event]]) -> list[Step]:
+    """The story of one contact from its numbered events, told in the order they were recorded."""
+    events: Sequence[tuple[int, facts.Event]] = sorted(numbered, key=lambda pair: pair[0])
+    first = events[0][1].at if events else 0.0
+    return [
+        Step(sequence, event.at, max(0.0, round(event.at - first, 3)), event.kind, event.agent, _text(event))
+        for sequence, event in events
+    ]
+
+
+def _text(event: facts.Event) -> str:
+    match event:
+        case facts.ContactArrived():
+            return f"{event.caller or 'a withheld number'} calls {event.dialled} on {event.pbx}"
+        case facts.FlowStep():
+            return f"flow {event.flow} reaches {event.node}"
+        case facts.MenuAnswered():
+            return f"chooses {event.choice} at {event.node}"
+        case facts.Queued():
+            return f"waits in {event.queue} at place {event.position}"
+        case facts.Offered():
+            return f"is offered to {event.agent} (attempt {event.attempt})"
+        case facts.ScreenPop():
+            return f"the phone of {event.agent} rings, the screen pops"
+        case facts.ScreenPopRevoked():
+            return f"the screen of {event.agent} drops the pop"
+        case facts.OfferEnded():
+            return f"{event.agent} {_OFFER_ENDS[event.outcome]}"
+        case facts.Answered():
+            return f"talks with {event.agent} after {event.waited:.1f} s of waiting"
+        case facts.TalkEnded():
+            return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
+        case facts.ContactEnded():
+            return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}"
+        case facts.AgentChanged():
+            return f"{event.agent} is {event.state.value.replace('_', ' ')}"
+        case _:
+            return event.kind

@@ -1,0 +1,222 @@
+"""One contact's record: a fold over its events.  Pure.
+
+The record is one row of facts and a list of **segments that share out the contact's time**: they touch, none overlaps, and
+together they last exactly from its arrival to its end.  Events may be missing, doubled or late; what is told twice counts
+once, and time nobody accounts for stays with the segment before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from functools import singledispatchmethod
+
+from attrs import evolve, field, frozen
+
+from easycall.events import (
+    Answered,
+    ContactArrived,
+    ContactEnded,
+    Event,
+    FlowStep,
+    MenuAnswered,
+    Offered,
+    OfferEnded,
+    Queued,
+    ScreenPop,
+    TalkEnded,
+)
+from easycall.model import EndedBy, OfferOutcome, Outcome
+
+__all__ = ["Record", "Segment", "SegmentKind", "fold"]
+
+
+class SegmentKind(StrEnum):
+    """What a contact was doing for a while."""
+
+    IVR = "ivr"
+    WAITING = "waiting"
+    OFFER = "offer"
+    """An agent was reserved and the phone was rung; the caller went on waiting."""
+    TALK = "talk"
+    CLOSING = "closing"
+    """Between the end of a talk and the end of the contact."""
+
+
+@frozen
+class Segment:
+    """One stretch of a contact's time."""
+
+    kind: SegmentKind
+    started: float
+    ended: float
+    agent: str = ""
+    queue: str = ""
+    attempt: int = 0
+    outcome: OfferOutcome | None = None
+    """How the offer ended; None for other kinds, and while the phone rings."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasted."""
+        return self.ended - self.started
+
+
+@frozen(kw_only=True)
+class Record:
+    """One contact, as reports and the API see it."""
+
+    id: str
+    arrived: float
+    ended: float | None = None
+    """None while the contact lives; its segments then reach to the moment of asking."""
+    live: bool = False
+    pbx: str = ""
+    caller: str = ""
+    caller_name: str = ""
+    dialled: str = ""
+    outcome: Outcome | None = None
+    ended_by: EndedBy | None = None
+    queue: str = ""
+    """The last queue it waited in."""
+    agent: str = ""
+    """The last agent it talked with."""
+    waited: float = 0.0
+    """Seconds in queues, phones ringing included."""
+    talked: float = 0.0
+    answers: Mapping[str, str] = field(factory=dict)
+    data: Mapping[str, str] = field(factory=dict)
+    segments: tuple[Segment, ...] = ()
+
+
+def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Record | None:
+    """The record of a contact from its events in any order; None when there are none.
+
+    A contact without its end is live when ``now`` says up to when; without ``now`` it stops at its last event.
+    """
+    ordered = sorted(events, key=lambda event: event.at)
+    if not ordered:
+        return None
+    arrived = next((event.at for event in ordered if isinstance(event, ContactArrived)), ordered[0].at)
+    end = next((event for event in ordered if isinstance(event, ContactEnded)), None)
+    last = end.at if end is not None else max(ordered[-1].at, now or ordered[-1].at)
+    line = _Line(arrived, max(arrived, last))
+    for event in ordered:
+        line.take(event)
+    segments = line.close(over=end is not None)
+    first = next((event for event in ordered if isinstance(event, ContactArrived)), None)
+    return Record(
+        id=contact,
+        arrived=arrived,
+        ended=max(arrived, end.at) if end else None,
+        live=end is None and now is not None,
+        pbx=first.pbx if first else "",
+        caller=first.caller if first else "",
+        caller_name=first.caller_name if first else "",
+        dialled=first.dialled if first else "",
+        outcome=end.outcome if end else None,
+        ended_by=end.ended_by if end else None,
+        queue=line.queue,
+        agent=next((part.agent for part in reversed(segments) if part.kind is SegmentKind.TALK), ""),
+        waited=_seconds(segments, SegmentKind.WAITING, SegmentKind.OFFER),
+        talked=_seconds(segments, SegmentKind.TALK),
+        answers=line.answers,
+        data=line.data,
+        segments=segments,
+    )
+
+
+def _seconds(segments: Sequence[Segment], *kinds: SegmentKind) -> float:
+    return sum((part.seconds for part in segments if part.kind in kinds), 0.0)
+
+
+class _Line:
+    """The time line while it is drawn.  ``take`` wants the events in the order of their time."""
+
+    def __init__(self, arrived: float, end: float) -> None:
+        self._end = end
+        self._open = Segment(SegmentKind.IVR, arrived, arrived)
+        self._closed: list[Segment] = []
+        self.queue = ""
+        self.answers: dict[str, str] = {}
+        self.data: dict[str, str] = {}
+
+    def close(self, *, over: bool) -> tuple[Segment, ...]:
+        """All segments, the last one reaching to the end.  ``over``: the contact has ended, so an open offer has, too."""
+        last = self._open
+        if over and last.kind is SegmentKind.OFFER and last.outcome is None:
+            last = evolve(last, outcome=OfferOutcome.CALLER_LEFT)
+        parts = [*self._closed, evolve(last, ended=self._end)]
+        return tuple(part for part in parts if part.seconds > 0 or part.kind in (SegmentKind.OFFER, SegmentKind.TALK))
+
+    def _begin(self, at: float, kind: SegmentKind, agent: str = "", queue: str = "", attempt: int = 0) -> None:
+        if at > self._end:
+            return
+        at = max(at, self._open.started)
+        self._closed.append(evolve(self._open, ended=at))
+        self._open = Segment(kind, at, at, agent, queue, attempt)
+
+    @singledispatchmethod
+    def take(self, event: Event) -> None:
+        """What one event means for the time line.  Events of other kinds mean nothing."""
+
+    @take.register
+    def _(self, event: FlowStep) -> None:
+        if self._open.kind in (SegmentKind.WAITING, SegmentKind.CLOSING):
+            self._begin(event.at, SegmentKind.IVR)
+
+    @take.register
+    def _(self, event: MenuAnswered) -> None:
+        self.answers[event.node] = event.choice
+
+    @take.register
+    def _(self, event: Queued) -> None:
+        again = self._open.kind is SegmentKind.WAITING and event.queue == self._open.queue
+        if not again and self._open.kind not in (SegmentKind.OFFER, SegmentKind.TALK):
+            self.queue = event.queue
+            self._begin(event.at, SegmentKind.WAITING, queue=event.queue)
+
+    @take.register
+    def _(self, event: Offered) -> None:
+        open_ = self._open
+        if open_.kind is SegmentKind.TALK or any(self._is(part, event) for part in (open_, *self._closed)):
+            return
+        self.queue = event.queue
+        self._begin(event.at, SegmentKind.OFFER, event.agent, event.queue, event.attempt)
+
+    @take.register
+    def _(self, event: OfferEnded) -> None:
+        if self._is(self._open, event) and self._open.outcome is None:
+            self._open = evolve(self._open, outcome=event.outcome)
+            if event.outcome is not OfferOutcome.ANSWERED:
+                self._begin(event.at, SegmentKind.WAITING, queue=self.queue)
+            return
+        for index, part in enumerate(self._closed):
+            if self._is(part, event) and part.outcome is None:
+                self._closed[index] = evolve(part, outcome=event.outcome)
+
+    @take.register
+    def _(self, event: Answered) -> None:
+        open_ = self._open
+        if open_.kind is SegmentKind.TALK and open_.agent == event.agent:
+            return
+        if open_.kind is SegmentKind.OFFER and open_.outcome is None:
+            same = open_.agent == event.agent
+            self._open = evolve(open_, outcome=OfferOutcome.ANSWERED if same else OfferOutcome.LOST)
+        self.queue = event.queue
+        self._begin(event.at, SegmentKind.TALK, event.agent, event.queue)
+
+    @take.register
+    def _(self, event: TalkEnded) -> None:
+        if self._open.kind is SegmentKind.TALK:
+            self._begin(event.at, SegmentKind.CLOSING)
+
+    @take.register
+    def _(self, event: ScreenPop) -> None:
+        self.data.update(event.data)
+        for node, choice in event.answers.items():
+            self.answers.setdefault(node, choice)
+
+    @staticmethod
+    def _is(part: Segment, event: Offered | OfferEnded) -> bool:
+        return part.kind is SegmentKind.OFFER and (part.agent, part.attempt) == (event.agent, event.attempt)

@@ -1,0 +1,270 @@
+"""``twistd easycall``: the page that joins all parts.
+
+:class:`Options` reads and checks the configuration; :func:`makeService` makes every object and hands each what it needs.  No
+other module makes these objects or sees the global reactor.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import MultiService
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+from ulid import ULID
+from zope.interface import implementer
+
+from easycall.acd.distributor import Distributor
+from easycall.asterisk.fastagi import FastAgiFactory
+from easycall.asterisk.manager import Account, Manager
+from easycall.asterisk.switch import AsteriskSwitch
+from easycall.config import AsteriskBox, Config, ConfigError, load
+from easycall.contact import Contacts
+from easycall.ivr import library
+from easycall.ivr.flow import Flow, FlowError
+from easycall.ivr.prompts import Prompts
+from easycall.ivr.script import Script
+from easycall.model import Agent
+from easycall.service import Daemon, Part, nothing
+from easycall.stats.journal import Journal
+from easycall.store.contacts import ContactArchive
+from easycall.store.sqlite import SQLite
+
+__all__ = ["Joined", "Options", "join", "makeService"]
+
+log = Logger()
+
+DEFAULT_FILE = "/etc/easycall/easycall.toml"
+
+
+class Options(usage.Options):
+    """The command line of ``twistd easycall``."""
+
+    synopsis = "[options]"
+    longdesc = "A contact centre on top of Asterisk.  See etc/easycall.toml for every option of the configuration."
+    optParameters = [["config", "c", DEFAULT_FILE, "The configuration file."]]  # noqa: RUF012 - twistd's own form
+
+    config: Config
+    flows: dict[str, Flow]
+
+    def opt_check(self, path: str) -> None:
+        """Check this configuration file and its flows, say what is wrong with them, and start nothing."""
+        self._read(path)
+        print(f"{path}: all right")  # noqa: T201 - the answer of the command
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """Read the configuration; raises UsageError with every fault in it."""
+        self._read(self["config"])
+
+    def _read(self, path: str) -> None:
+        try:
+            self.config = load(Path(path), os.environ)
+            self.flows = library.load(self.config.flows_directory, self.config.queues, self.config.prompts.voices)
+        except (ConfigError, FlowError) as faults:
+            raise usage.UsageError(f"\n{faults}") from None
+
+
+@implementer(IReactorTime)
+class SteadyClock:
+    """The reactor's timers, and a wall time that never jumps: the wall clock at the start plus what has passed since.
+
+    (``reactor.seconds()`` follows every correction of the machine's clock, and durations could come out negative.)
+    """
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._offset = time.time() - time.monotonic()
+
+    def seconds(self) -> float:
+        """Now, in seconds since the epoch."""
+        return self._offset + time.monotonic()
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> IDelayedCall:
+        """Call later; see IReactorTime."""
+        return self._reactor.callLater(delay, callable, *args, **kwargs)
+
+    def getDelayedCalls(self) -> Any:
+        """What will be called; see IReactorTime."""
+        return self._reactor.getDelayedCalls()
+
+
+@frozen
+class Pbx:
+    """One Asterisk: its call control and its two connections."""
+
+    box: AsteriskBox
+    switch: AsteriskSwitch
+    manager: Manager
+    fastagi: FastAgiFactory
+
+
+def makeService(options: Options) -> MultiService:
+    """The daemon as a service of twistd."""
+    from twisted.internet import reactor
+
+    service = MultiService()
+    join(options.config, options.flows, reactor, Leaving(reactor)).daemon.setServiceParent(service)
+    return service
+
+
+class Leaving:
+    """Ends the process with status 1 and one line that says why."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._said = False
+
+    def __call__(self, why: str) -> None:
+        """Stop the daemon in order, then exit."""
+        if self._said:
+            return
+        self._said = True
+        log.critical("easycall cannot run: {why}", why=why)
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._exit, why)
+        if self._reactor.running:
+            self._reactor.stop()
+        else:
+            self._reactor.callWhenRunning(self._reactor.stop)
+
+    @staticmethod
+    def _exit(why: str) -> None:
+        # twistd ends with 0 after any orderly stop; systemd and scripts must see that this was none.
+        print(f"easycall cannot run: {why}", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(1)
+
+
+@frozen
+class Joined:
+    """The daemon, and the parts a test looks at."""
+
+    daemon: Daemon
+    contacts: Contacts
+    pbxs: list[Pbx]
+
+
+def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[str], None]) -> Joined:
+    """Make all parts and join them."""
+    clock = SteadyClock(reactor)
+    database = SQLite(str(config.store_path), reactor)
+    journal = Journal(clock, ContactArchive(database))
+    agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
+    distributor = Distributor(config.queues, agents, clock, journal)
+    prompts = Prompts(config.prompts, reactor)
+    script = Script(flows, config.flow, prompts.sounds)
+    contacts = Contacts(clock, journal, distributor, script, lambda: str(ULID()))
+    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
+
+    async def prepare() -> None:
+        await prompts.prepare(library.every_prompt(flows, config.queues))
+
+    async def let_go() -> None:
+        distributor.stop()
+        for pbx in pbxs:
+            pbx.switch.let_go()
+
+    parts = [
+        Part("store", database.open, database.close),
+        Part("journal", journal.start, journal.stop),
+        Part("prompts", prepare, nothing),
+        Part("contacts", nothing, contacts.stop),
+        *(_fastagi(pbx, reactor) for pbx in pbxs),
+        *(_ami(pbx, fatal) for pbx in pbxs),
+        _api(config, clock, reactor, distributor, contacts, journal, pbxs),
+        Part("call control", nothing, let_go),
+    ]
+    return Joined(Daemon(parts, clock, fatal), contacts, pbxs)
+
+
+def _pbx(
+    box: AsteriskBox, clock: IReactorTime, reactor: Any, journal: Journal, distributor: Distributor, contacts: Contacts
+) -> Pbx:
+    distributor.freeze(box.name)
+    switch = AsteriskSwitch(
+        box.name,
+        dial=box.dial,
+        context=box.context,
+        clock=clock,
+        journal=journal,
+        arrived=contacts.arrive,
+        went_up=distributor.thaw,
+        went_down=distributor.freeze,
+    )
+    manager = Manager(
+        box.name,
+        clientFromString(reactor, box.ami),
+        Account(box.username, box.secret),
+        clock,
+        events=switch.listeners(),
+        connected=switch.connected,
+        lost=switch.lost,
+    )
+    switch.use(manager)
+    return Pbx(box, switch, manager, FastAgiFactory(switch.serve, clock, peers=box.peers))
+
+
+def _ami(pbx: Pbx, fatal: Callable[[str], None]) -> Part:
+    """Starting does not wait for an Asterisk that is away; a log-in refused at boot is a fault of the configuration."""
+
+    async def start() -> None:
+        pbx.manager.start().addErrback(refused)
+
+    def refused(failure: Failure) -> None:
+        fatal(f"asterisk.{pbx.box.name}: {failure.getErrorMessage()}")
+
+    return Part(f"AMI link to {pbx.box.name}", start, pbx.manager.stop)
+
+
+def _fastagi(pbx: Pbx, reactor: Any) -> Part:
+    ports: list[IListeningPort] = []
+
+    async def start() -> None:
+        ports.append(await serverFromString(reactor, pbx.box.fastagi).listen(pbx.fastagi))
+
+    async def stop() -> None:
+        for port in ports:
+            await maybeDeferred(port.stopListening)
+        for session in list(pbx.fastagi.sessions):
+            session.close()
+
+    return Part(f"FastAGI of {pbx.box.name} on {pbx.box.fastagi}", start, stop)
+
+
+def _api(
+    config: Config,
+    clock: IReactorTime,
+    reactor: Any,
+    distributor: Distributor,
+    contacts: Contacts,
+    journal: Journal,
+    pbxs: list[Pbx],
+) -> Part:
+    ports: list[IListeningPort] = []
+    apis: list[Any] = []
+
+    async def start() -> None:
+        from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
+
+        links = {pbx.box.name: pbx.switch for pbx in pbxs}
+        tokens = {token.name: token.sha256 for token in config.tokens}
+        api = Api(distributor, contacts, journal, links, tokens, clock)
+        apis.append(api)
+        ports.append(await serverFromString(reactor, config.api_listen).listen(api.site()))
+
+    async def stop() -> None:
+        for port in ports:
+            await maybeDeferred(port.stopListening)
+        for api in apis:
+            api.stop()
+
+    return Part(f"API on {config.api_listen}", start, stop)

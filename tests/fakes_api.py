@@ -1,0 +1,161 @@
+"""Whom the API asks, in small: a desk, live contacts, a journal, links; and the API on a real socket."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import treq
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.task import deferLater
+
+from easycall.acd.agent import NotNow
+from easycall.api.app import Api
+from easycall.events import Event
+from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, WorkItem
+from easycall.ports import StoreUnavailable
+from easycall.stats.journey import Step, journey
+from easycall.stats.record import Record, fold
+
+TOKEN = "ec_0123456789"
+OTHER = "ec_of_another"
+TOKENS = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in [("crm", TOKEN), ("wall", OTHER)]}
+
+
+class Desk:
+    """A distributor that only notes what is asked."""
+
+    def __init__(self) -> None:
+        self.agents = {
+            "ana": Agent(id="ana", name="Ana", queues=("cards", "loans"), state=AgentState.READY, phone="ana", since=5.0),
+            "bo": Agent(id="bo", name="Bo", queues=("loans",)),
+        }
+        self.queues = {"cards": Queue("cards", "Cards"), "loans": Queue("loans", "Loans")}
+        self.items: list[WorkItem] = []
+        self.asked: list[tuple[Any, ...]] = []
+
+    def waiting(self, queue: str) -> list[WorkItem]:
+        return [item for item in self.items if item.queue == queue]
+
+    def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None) -> None:
+        self.asked.append(("log_in", agent_id, phone, queues))
+        if set(queues or ()) - set(self.queues):
+            raise ValueError("unknown queue: nonsense")
+        self.agents[agent_id].state = AgentState.NOT_READY
+
+    def log_out(self, agent_id: str) -> None:
+        self.asked.append(("log_out", agent_id))
+        if self.agents[agent_id].state is AgentState.OFFLINE:
+            raise NotNow("an agent who is offline cannot log out")
+        self.agents[agent_id].state = AgentState.OFFLINE
+
+    def set_state(self, agent_id: str, state: AgentState, reason: str = "") -> None:
+        self.asked.append(("set_state", agent_id, state, reason))
+        self.agents[agent_id].state = state
+
+
+class Live:
+    """Contacts that are only looked at."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Contact] = {}
+        self.hung_up: list[tuple[str, EndedBy]] = []
+
+    def add(self, contact_id: str, agent: str = "") -> None:
+        self.live[contact_id] = Contact(
+            id=contact_id,
+            pbx="main",
+            leg="leg",
+            caller="0301",
+            caller_name="Eva <b>",
+            dialled="95588",
+            arrived=7.0,
+            stage=Stage.TALKING if agent else Stage.IVR,
+            agent=agent,
+        )
+
+    def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
+        self.live[contact_id]
+        self.hung_up.append((contact_id, ended_by))
+
+
+class Log:
+    """A journal that keeps everything in a list."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.listeners: list[Callable[[int, Event], None]] = []
+        self.away = False
+
+    @property
+    def last(self) -> int:
+        return len(self.events)
+
+    def record(self, event: Event) -> None:
+        self.events.append(event)
+        for listener in self.listeners:
+            listener(self.last, event)
+
+    def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    async def record_of(self, contact: str) -> tuple[Record, list[Step]] | None:
+        if self.away:
+            raise StoreUnavailable("database /secret/path: away")
+        mine = [(seq, event) for seq, event in enumerate(self.events, 1) if event.contact == contact]
+        record = fold(contact, [event for _, event in mine])
+        return (record, journey(mine)) if record else None
+
+    async def ended(self, limit: int, before: str = "") -> list[Record]:
+        if self.away:
+            raise StoreUnavailable("away")
+        records = [Record(id=f"c{number}", arrived=float(number), ended=9.0) for number in range(5, 0, -1)]
+        return [record for record in records if not before or record.id < before][:limit]
+
+
+class Running:
+    """The API on a loopback socket."""
+
+    def __init__(self) -> None:
+        self.desk, self.contacts, self.journal = Desk(), Live(), Log()
+        self.links = {"main": SimpleNamespace(up=True)}
+        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor)
+        self.port = 0
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    async def ask(self, verb: str, path: str, token: str | None = TOKEN, **more: Any) -> tuple[int, Any, Any]:
+        """Status, decoded JSON body (or text), headers."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers.update(more.pop("headers", {}))
+        answer = await treq.request(verb, self.url(path), headers=headers, persistent=False, timeout=10, **more)
+        kind = (answer.headers.getRawHeaders("content-type") or [""])[0]
+        body = await (treq.json_content(answer) if "json" in kind else treq.text_content(answer))
+        return answer.code, body, answer.headers
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Running]:
+    """Start it, and leave nothing of it."""
+    site = Running()
+    factory = site.api.site()
+    listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+    site.port = listening.getHost().port
+    try:
+        yield site
+    finally:
+        site.api.stop()
+        await listening.stopListening()
+        while factory.protocols:
+            await pause()
+
+
+async def pause(seconds: float = 0.01) -> None:
+    """Let the reactor turn."""
+    await deferLater(reactor, seconds)

@@ -1,0 +1,372 @@
+"""The configuration: what is read, and that every fault is told at once with its place, its value and what is allowed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, load
+from easycall.config.schema import SCHEMA
+from easycall.config.toml import Entries
+from easycall.model import Queue
+
+SHIPPED = Path(__file__).parent.parent / "etc" / "easycall.toml"
+SECRET = "plant-7c1f"
+ENVIRON = {"EASYCALL_ASTERISK_MAIN_SECRET": SECRET}
+
+SMALL = """
+[asterisk.main]
+[queues.sales]
+name = "Sales"
+[agents.ana]
+name = "Ana"
+queues = ["sales"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder for a configuration, with the flow that every one needs."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "welcome.yaml").touch()
+    return tmp_path
+
+
+def write(folder: Path, text: str, name: str = "easycall.toml", mode: int = 0o640) -> Path:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def read(folder: Path, text: str, environ: dict[str, str] = ENVIRON) -> Config:
+    return load(write(folder, text), environ)
+
+
+def faults(folder: Path, text: str, environ: dict[str, str] = ENVIRON) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(folder, text, environ)
+    assert SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_not_given_has_its_default(folder: Path) -> None:
+    config = read(folder, SMALL)
+    assert config.node == "main"
+    assert config.api_listen == "tcp:8800:interface=127.0.0.1"
+    assert config.store_url == "sqlite:////var/lib/easycall/easycall.db"
+    assert config.asterisks == (AsteriskBox("main", SECRET),)
+    assert config.prompts == PromptSettings(Path("/var/lib/easycall/prompts"), "/var/lib/easycall/prompts")
+    assert config.queues == {"sales": Queue("sales", "Sales")}
+    assert config.flows_directory == folder / "flows"
+    assert config.flow("95588") == "welcome"
+    assert config.tokens == ()
+
+
+def test_what_is_given_is_taken(folder: Path) -> None:
+    (folder / "flows" / "night.yaml").touch()
+    config = read(
+        folder,
+        f"""
+        node = {{name = "b2", data = "state"}}
+        [[api.tokens]]
+        name = "crm"
+        sha256 = "{"0f" * 32}"
+        [store]
+        url = "sqlite:///sub/calls.db"
+        [asterisk.main]
+        ami = "tls:pbx.example:5039"
+        peers = ["10.0.0.5", "::1"]
+        dial = "PJSIP/{{phone}}@sbc"
+        [prompts]
+        language = "fr"
+        directory = "sounds"
+        asterisk_directory = "/mnt/sounds"
+        [prompts.voices]
+        fr = "fr"
+        [numbers]
+        "+33140" = "night"
+        [queues.q1]
+        name = "Queue one"
+        ring_seconds = 5
+        [agents.1001]
+        name = "陈"
+        phone = "p1001"
+        """,
+    )
+    assert (config.node, config.data) == ("b2", folder / "state")
+    assert config.tokens[0].sha256 == "0f" * 32
+    assert config.store_url == f"sqlite:///{folder}/state/sub/calls.db"
+    assert config.store_path == folder / "state" / "sub" / "calls.db"
+    assert config.asterisks[0].peers == ("10.0.0.5", "::1")
+    assert config.asterisks[0].dial == "PJSIP/{phone}@sbc"
+    assert config.prompts.voices == {"fr": "fr"}
+    assert (config.prompts.directory, config.prompts.asterisk_directory) == (folder / "sounds", "/mnt/sounds")
+    assert (config.flow("+33140"), config.flow("1")) == ("night", "welcome")
+    assert config.queues["q1"].ring_seconds == 5.0
+    assert (config.agents["1001"].name, config.agents["1001"].phone, config.agents["1001"].queues) == ("陈", "p1001", ())
+
+
+def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(folder: Path) -> None:
+    told = faults(
+        folder,
+        """
+        [node]
+        name = "no spaces"
+        [api]
+        listen = "tcp:99999"
+        lisen = "x"
+        [asterisk.main]
+        peers = ["localhost"]
+        [queues.sales]
+        ring_seconds = 900
+        [agents.ana]
+        name = "Ana"
+        queues = ["salez"]
+        [numbers]
+        1 = "nowhere"
+        """,
+    ).splitlines()
+    file = folder / "easycall.toml"
+    assert len(told) == 8
+    assert told[0] == f"{file}:3: node.name = 'no spaces': must be 1 to 32 letters, digits and -"
+    assert told[1].startswith(f"{file}:5: api.listen = 'tcp:99999': must be a Twisted server endpoint")
+    assert told[2] == f"{file}:6: api.lisen: is unknown; did you mean 'listen'?"
+    assert told[3].startswith(f"{file}:8: asterisk.main.peers = ['localhost']: must be a list, each of an IP address")
+    assert told[4] == f"{file}:9: queues.sales.name: is missing: must be 1 to 100 printable characters"
+    assert told[5] == f"{file}:10: queues.sales.ring_seconds = 900: must be a number of seconds from 1 to 120"
+    assert told[6] == f"{file}:13: agents.ana.queues: there is no queue 'salez'; there are sales"
+    assert told[7] == f"{file}:15: numbers.1: there is no flow 'nowhere' in {folder}/flows; there are welcome"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("colour = 1", "colour: is unknown"),
+        ("[agent.ana]", "agent: is unknown; did you mean 'agents'?"),
+        ("[node]\napi = 1", "node.api: is unknown"),
+        ("queues = 3", "queues: must be a section"),
+        ("agents.ana = 3", "agents.ana: must be a section"),
+        ('[agents."a b"]\nname = "A"', "agents.a b = 'a b': must be 1 to 64 letters"),
+        ("[api]\ntokens = 3", "api.tokens: must be a list of tables"),
+        ('[[api.tokens]]\nname = "a"\nsha256 = "ec_raw"', "api.tokens[1].sha256 = ***: must be 64 hexadecimal digits"),
+        ('[[api.tokens]]\nname = "a"\ntoken = "ec_raw"', "api.tokens[1].token: is unknown"),
+        ('[store]\nurl = "postgresql://x/y"', "this version knows only SQLite"),
+        ('[store]\nurl = "sqlite://"', "store.url = 'sqlite://': must be sqlite:///FILE"),
+        ('[asterisk.main]\nami = "tcp:host"', "asterisk.main.ami = 'tcp:host': must be a Twisted client endpoint"),
+        ('[asterisk.main]\nami = "tcp:host:0"', "asterisk.main.ami"),
+        ('[asterisk.main]\nfastagi = "unix:/x"', "asterisk.main.fastagi"),
+        ('[asterisk.main]\nfastagi = "tcp:4573:interfce=127.0.0.1"', "asterisk.main.fastagi"),
+        ('[asterisk.main]\ndial = "PJSIP/x"', "asterisk.main.dial"),
+        ('[asterisk.main]\ndial = "PJSIP/{phone}&PJSIP/boss"', "asterisk.main.dial"),
+        ('[asterisk.main]\ndial = "PJSIP/{phone.__class__}"', "asterisk.main.dial"),
+        ('[asterisk.main]\nusername = "a\\r\\nAction: x"', "asterisk.main.username = 'a\\r\\nAction: x'"),
+        ('[prompts]\nspeak = "espeak-ng"', "prompts.speak = 'espeak-ng': must be a command"),
+        ('[prompts]\nspeak = ["say"]', "prompts.speak: one of the arguments must hold {voice}"),
+        ('[prompts]\nlanguage = "fr"', "prompts.language: 'fr' has no voice; there are en, zh"),
+        ('[prompts]\nasterisk_directory = "/a/../b"', "prompts.asterisk_directory"),
+        ('[prompts]\ndirectory = "/a b"', "prompts.asterisk_directory: is missing"),
+        ('[flows]\ndirectory = "nowhere"', "flows.directory: there is no folder"),
+        ("[queues.q]\nname = 3\nring_seconds = true", "queues.q.ring_seconds = True: must be a number"),
+        ("[queues.q]\nring_seconds = nan", "queues.q.ring_seconds = nan"),
+        ('[agents.a]\nqueues = ["sales", "sales"]', "none twice"),
+        ('[asterisk.main]\n[asterisk.b]\nsecret = "x"', "is in the way of asterisk.main.fastagi"),
+        ('[api]\nlisten = "tcp:4573"', "asterisk.main.fastagi: 'tcp:4573:interface=127.0.0.1' is in the way of api.listen"),
+        ("[node", "cannot be read as TOML: "),
+    ],
+)
+def test_a_wrong_value_is_told(folder: Path, text: str, expected: str) -> None:
+    told = faults(folder, text if "[asterisk.main]" in text else f"{text}\n[asterisk.main]\n")
+    assert expected in told
+    assert "ec_raw" not in told
+
+
+def test_a_fault_in_no_file_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load(tmp_path / "nowhere.toml", {})
+
+
+def test_an_asterisk_is_needed(folder: Path) -> None:
+    assert "there must be at least one, such as [asterisk.main]" in faults(folder, "")
+
+
+def test_two_tokens_of_one_name(folder: Path) -> None:
+    token = f'[[api.tokens]]\nname = "crm"\nsha256 = "{"0f" * 32}"\n'
+    assert "easycall.toml:6: api.tokens[2].name: 'crm' is the name of another token already" in faults(
+        folder, token + "\n" + token + SMALL
+    )
+
+
+def test_conf_d_is_merged_in_the_order_of_its_names(folder: Path) -> None:
+    write(folder, '[queues.sales]\nmusic = "jazz"\nring_seconds = 7', "conf.d/20-b.toml")
+    write(folder, '[queues.sales]\nmusic = "rock"\n[queues.extra]\nname = "Extra"', "conf.d/10-a.toml")
+    config = read(folder, SMALL)
+    assert config.queues["sales"] == Queue("sales", "Sales", music="jazz", ring_seconds=7.0)
+    assert config.queues["extra"].name == "Extra"
+    write(folder, "[queues.extra]\n\nring_seconds = 0", "conf.d/30-c.toml")
+    assert "conf.d/30-c.toml:3: queues.extra.ring_seconds = 0" in faults(folder, SMALL)
+
+
+def with_secret(line: str) -> str:
+    return SMALL.replace("[asterisk.main]", f"[asterisk.main]\n{line}")
+
+
+def test_a_secret_comes_from_the_file_a_file_of_its_own_or_the_environment(folder: Path) -> None:
+    write(folder, f"{SECRET}-own\n", "ami.secret")
+    assert read(folder, with_secret(f'secret = "{SECRET}"'), {}).asterisks[0].secret == SECRET
+    assert read(folder, with_secret('secret_file = "ami.secret"'), {}).asterisks[0].secret == f"{SECRET}-own"
+    assert read(folder, with_secret('secret_file = "absent"'), ENVIRON).asterisks[0].secret == SECRET
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "",
+            "asterisk.main.secret: is missing: give it, or asterisk.main.secret_file, or the environment variable EASYCALL_",
+        ),
+        (f'secret = "{SECRET}"\nsecret_file = "ami.secret"', "stands beside asterisk.main.secret_file"),
+        (f'secret = "{SECRET}\\n"', "asterisk.main.secret = ***: must be 1 to 256 printable characters"),
+        (f'secert = "{SECRET}"', "asterisk.main.secert: is unknown; did you mean 'secret'?"),
+        (f'secret = ["{SECRET}"]', "asterisk.main.secret = ***"),
+        (f'username = {{secret = "{SECRET}"}}', "asterisk.main.username = a table"),
+        ('secret_file = "absent"', "absent cannot be read: No such file"),
+        ('secret_file = "two"', "must hold 1 to 256 printable characters on one line"),
+        ('secret_file = "open"', "others may read or write"),
+    ],
+)
+def test_a_wrong_secret_is_told_and_not_shown(folder: Path, line: str, expected: str) -> None:
+    write(folder, SECRET, "ami.secret")
+    write(folder, f"{SECRET}\n{SECRET}\n", "two")
+    write(folder, SECRET, "open", mode=0o644)
+    assert expected in faults(folder, with_secret(line), {})
+
+
+def test_a_section_that_is_only_a_secret_is_not_shown(folder: Path) -> None:
+    assert "asterisk.main: must be a section" in faults(folder, f'asterisk.main = "{SECRET}"', {})
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o642, 0o666])
+@pytest.mark.parametrize("name", ["easycall.toml", "conf.d/1.toml"])
+def test_a_file_with_a_secret_that_others_may_read_is_refused(folder: Path, name: str, mode: int) -> None:
+    main = write(folder, SMALL)
+    write(folder, with_secret(f'secret = "{SECRET}"'), name, mode=mode)
+    with pytest.raises(ConfigError, match=rf"others may read or write .*{name}: chmod o-rw it"):
+        load(main, {})
+    (folder / name).chmod(0o640)
+    assert load(main, {}).asterisks[0].secret == SECRET
+
+
+def test_secrets_are_not_in_repr(folder: Path) -> None:
+    config = read(folder, f'[[api.tokens]]\nname = "crm"\nsha256 = "{"0f" * 32}"\n{SMALL}')
+    assert SECRET not in repr(config)
+    assert "0f0f" not in repr(config)
+
+
+# The file we ship
+
+
+def test_the_shipped_file_loads() -> None:
+    config = load(SHIPPED, ENVIRON)
+    assert set(config.queues) == {"sales", "support"}
+    assert set(config.agents) == {"ana", "bo", "chen"}
+
+
+def uncommented() -> str:
+    return re.sub(r"^#(?=[a-z\[])", "", SHIPPED.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_the_shipped_file_shows_the_defaults() -> None:
+    """Each option that is commented out loads when it is not, and changes nothing."""
+    path = SHIPPED.parent / "easycall.toml"
+    shown = tomllib.loads(uncommented())
+    shown["api"].pop("tokens")
+    shown["agents"]["ana"].pop("phone")
+    config = load(path, ENVIRON)
+    box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "fastagi", "dial", "context")}
+    assert {key: shown["asterisk"]["main"][key] for key in box} == box
+    assert tuple(shown["asterisk"]["main"]["peers"]) == config.asterisks[0].peers
+    assert (tuple(shown["prompts"]["speak"]), tuple(shown["prompts"]["convert"])) == (
+        config.prompts.speak,
+        config.prompts.convert,
+    )
+    assert (shown["prompts"]["language"], shown["prompts"]["voices"]) == (config.prompts.language, config.prompts.voices)
+    assert (shown["prompts"]["directory"], shown["prompts"]["asterisk_directory"]) == (
+        str(config.prompts.directory),
+        config.prompts.asterisk_directory,
+    )
+    assert Queue("sales", **shown["queues"]["sales"]) == config.queues["sales"]
+    assert (shown["node"]["name"], shown["node"]["data"]) == (config.node, str(config.data))
+    assert shown["api"]["listen"] == config.api_listen
+    assert shown["store"]["url"] == "sqlite:///easycall.db"
+    assert (shown["flows"]["directory"], shown["flows"]["default"]) == (config.flows_directory.name, config.default_flow)
+
+
+def test_the_shipped_file_mentions_every_option() -> None:
+    shown = tomllib.loads(uncommented())
+    names = {"asterisk": "main", "queues": "sales", "agents": "ana"}
+    for section, options in SCHEMA.items():
+        table = shown
+        for part in (*section.split("."), *([names[section]] if section in names else [])):
+            table = table[part]
+        if isinstance(table, list):
+            table = table[0]
+        assert table, section
+        if not isinstance(options, Entries):
+            assert options.keys() - {"secret"} <= table.keys(), section
+    assert 'secret = "' in SHIPPED.read_text(encoding="utf-8")
+
+
+# Whatever stands in the file
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def toml(value: object) -> str:
+    """A value as TOML writes it, by way of inline tables."""
+    match value:
+        case None:
+            return '""'
+        case bool():
+            return str(value).lower()
+        case str():
+            return '"' + "".join(f"\\U{ord(char):08x}" for char in value) + '"'
+        case list():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case dict():
+            return "{" + ", ".join(f"{toml(key)} = {toml(item)}" for key, item in value.items()) + "}"
+    return str(value)
+
+
+keys = sorted({key for options in SCHEMA.values() if not isinstance(options, Entries) for key in options})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted({name.split(".")[0] for name in SCHEMA})),
+        values
+        | st.dictionaries(st.sampled_from(keys) | st.text(max_size=8), values, max_size=4)
+        | st.dictionaries(st.just("main"), st.dictionaries(st.sampled_from(keys), values, max_size=5)),
+    )
+)
+def test_any_file_is_a_configuration_or_a_list_of_faults(folder: Path, document: dict[str, object]) -> None:
+    text = "\n".join(f"{key} = {toml(value)}" for key, value in document.items())
+    told: tuple[Fault, ...] = ()
+    try:
+        read(folder, text, {})
+    except ConfigError as error:
+        told = error.faults
+    assert told, "none of these has a secret, or an Asterisk at all"
+    assert all(len(str(fault).splitlines()) == 1 and str(fault).isprintable() for fault in told)

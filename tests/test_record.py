@@ -1,0 +1,187 @@
+"""A contact's record is a fold over its events, and its segments share out its time exactly."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from easycall.events import (
+    Answered,
+    ContactArrived,
+    ContactEnded,
+    Event,
+    FlowStep,
+    MenuAnswered,
+    Offered,
+    OfferEnded,
+    Queued,
+    ScreenPop,
+    TalkEnded,
+)
+from easycall.model import EndedBy, OfferOutcome, Outcome
+from easycall.stats.journey import journey
+from easycall.stats.record import Record, SegmentKind, fold
+
+C = "01C"
+
+STORY: list[Event] = [
+    ContactArrived(at=100.0, contact=C, pbx="main", leg="l1", caller="0301", caller_name="Eva", dialled="95588"),
+    FlowStep(at=100.1, contact=C, flow="day", node="greet"),
+    MenuAnswered(at=104.0, contact=C, node="what", choice="cards"),
+    Queued(at=105.0, contact=C, queue="cards", position=1),
+    Offered(at=107.0, contact=C, agent="ana", queue="cards", attempt=1),
+    OfferEnded(at=127.0, contact=C, agent="ana", attempt=1, outcome=OfferOutcome.NO_ANSWER),
+    Offered(at=128.5, contact=C, agent="bo", queue="cards", attempt=2),
+    ScreenPop(
+        at=128.6,
+        contact=C,
+        agent="bo",
+        attempt=2,
+        caller="0301",
+        caller_name="Eva",
+        dialled="95588",
+        queue="cards",
+        waited=23.6,
+        data={"customer": "7"},
+    ),
+    OfferEnded(at=133.0, contact=C, agent="bo", attempt=2, outcome=OfferOutcome.ANSWERED),
+    Answered(at=133.25, contact=C, agent="bo", queue="cards", waited=28.25),
+    TalkEnded(at=193.25, contact=C, agent="bo", ended_by=EndedBy.AGENT),
+    ContactEnded(at=193.5, contact=C, outcome=Outcome.ANSWERED, ended_by=EndedBy.AGENT),
+]
+
+
+def told(record: Record) -> list[tuple[str, float, str]]:
+    return [(part.kind.value, part.seconds, part.agent) for part in record.segments]
+
+
+def whole(events: list[Event], now: float | None = None) -> Record:
+    record = fold(C, events, now)
+    assert record is not None
+    return record
+
+
+def check_partition(record: Record, end: float) -> None:
+    parts = record.segments
+    assert all(part.ended >= part.started for part in parts)
+    assert sum((Fraction(part.ended) - Fraction(part.started) for part in parts), Fraction(0)) == Fraction(end) - Fraction(
+        record.arrived
+    )
+    assert all(one.ended == other.started for one, other in pairwise(parts))
+    if parts:
+        assert (parts[0].started, parts[-1].ended) == (record.arrived, end)
+
+
+def test_no_answer_then_the_next_agent() -> None:
+    record = whole(STORY)
+    assert told(record) == [
+        ("ivr", 5.0, ""),
+        ("waiting", 2.0, ""),
+        ("offer", 20.0, "ana"),
+        ("waiting", 1.5, ""),
+        ("offer", 4.75, "bo"),
+        ("talk", 60.0, "bo"),
+        ("closing", 0.25, ""),
+    ]
+    assert [part.outcome for part in record.segments if part.kind is SegmentKind.OFFER] == [
+        OfferOutcome.NO_ANSWER,
+        OfferOutcome.ANSWERED,
+    ]
+    assert (record.caller, record.dialled, record.queue, record.agent) == ("0301", "95588", "cards", "bo")
+    assert (record.waited, record.talked) == (28.25, 60.0)
+    assert (record.arrived, record.ended, record.live) == (100.0, 193.5, False)
+    assert (record.outcome, record.ended_by) == (Outcome.ANSWERED, EndedBy.AGENT)
+    assert (record.answers, record.data) == ({"what": "cards"}, {"customer": "7"})
+    check_partition(record, 193.5)
+
+
+def test_left_while_the_phone_rings() -> None:
+    record = whole([*STORY[:5], ContactEnded(at=110.0, contact=C, outcome=Outcome.ABANDONED, ended_by=EndedBy.CALLER)])
+    assert record.segments[-1].outcome is OfferOutcome.CALLER_LEFT
+    assert record.agent == ""
+    assert record.waited == 5.0
+
+
+def test_live_reaches_to_now() -> None:
+    record = whole(STORY[:5], now=111.0)
+    assert record.live
+    assert record.ended is None
+    assert record.segments[-1].outcome is None
+    check_partition(record, 111.0)
+
+
+def test_unfinished_stops_at_its_last_event() -> None:
+    record = whole(STORY[:6])
+    assert not record.live
+    assert record.ended is None
+    check_partition(record, 127.0)
+
+
+def test_back_in_the_flow_after_the_queue() -> None:
+    again = FlowStep(at=106.0, contact=C, flow="day", node="overflow")
+    assert told(whole([*STORY[:4], again], now=109.0)) == [("ivr", 5.0, ""), ("waiting", 1.0, ""), ("ivr", 3.0, "")]
+
+
+def test_lost_between_answer_and_bridge_waits_on() -> None:
+    lost = OfferEnded(at=110.0, contact=C, agent="ana", attempt=1, outcome=OfferOutcome.LOST)
+    assert told(whole([*STORY[:5], lost], now=112.0))[-2:] == [("offer", 3.0, "ana"), ("waiting", 2.0, "")]
+
+
+def test_nothing_is_known() -> None:
+    assert fold(C, []) is None
+
+
+@given(st.permutations(STORY), st.lists(st.sampled_from(STORY), max_size=6))
+def test_order_of_telling_and_doubles_change_nothing(events: list[Event], doubled: list[Event]) -> None:
+    assert fold(C, [*events, *doubled]) == whole(STORY)
+
+
+MOMENTS = st.one_of(st.floats(0.0, 1e6), st.floats(1.7e9, 1.9e9))
+OFFERS = st.sampled_from(OfferOutcome)
+
+
+@st.composite
+def any_event(draw: st.DrawFn) -> Event:
+    at, agent, attempt = draw(MOMENTS), draw(st.sampled_from(["ana", "bo"])), draw(st.integers(1, 3))
+    return draw(
+        st.sampled_from(
+            [
+                ContactArrived(at=at, contact=C, pbx="main", leg="l", caller="1", caller_name="", dialled="2"),
+                FlowStep(at=at, contact=C, flow="f", node="n"),
+                Queued(at=at, contact=C, queue=draw(st.sampled_from("ab")), position=1),
+                Offered(at=at, contact=C, agent=agent, queue="a", attempt=attempt),
+                OfferEnded(at=at, contact=C, agent=agent, attempt=attempt, outcome=draw(OFFERS)),
+                Answered(at=at, contact=C, agent=agent, queue="a", waited=0.0),
+                TalkEnded(at=at, contact=C, agent=agent, ended_by=EndedBy.CALLER),
+                ContactEnded(at=at, contact=C, outcome=Outcome.ANSWERED, ended_by=EndedBy.CALLER),
+            ]
+        )
+    )
+
+
+@given(st.lists(any_event(), min_size=1, max_size=25), st.one_of(st.none(), MOMENTS))
+def test_segments_always_add_up(events: list[Event], now: float | None) -> None:
+    record = whole(events, now)
+    end = record.ended
+    if end is None:
+        end = max([record.arrived, now or 0.0, *(event.at for event in events)])
+    check_partition(record, end)
+    assert record.waited >= 0
+    assert record.talked >= 0
+
+
+def test_journey_reads_like_a_story() -> None:
+    steps = journey(reversed(list(enumerate(STORY, start=41))))
+    assert [step.seq for step in steps] == list(range(41, 53))
+    assert steps[0].text == "0301 calls 95588 on main"
+    assert (steps[5].text, steps[5].after) == ("ana does not answer", 27.0)
+    assert steps[-1].text == "ends as answered, by the agent"
+
+
+@pytest.mark.parametrize("event", STORY, ids=lambda event: event.kind)
+def test_every_step_has_words_of_its_own(event: Event) -> None:
+    assert journey([(1, event)])[0].text != event.kind

@@ -1,0 +1,251 @@
+"""SQLite behind its port: migrations, transactions, records, and what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.internet.utils import getProcessOutputAndValue
+
+from easycall.defer import start
+from easycall.events import Event
+from easycall.ports import StoreUnavailable
+from easycall.stats.codec import encode
+from easycall.stats.journal import Entry, Journal
+from easycall.stats.record import fold
+from easycall.store import sqlite
+from easycall.store.contacts import ContactArchive
+from easycall.store.sqlite import SQLite
+from tests.test_record import STORY, C
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "easy call%20.db"
+
+
+@pytest_twisted.async_yield_fixture
+async def database(path: Path) -> AsyncIterator[SQLite]:
+    database = SQLite(str(path), reactor)
+    await database.open()
+    yield database
+    await database.close()
+
+
+def threads() -> int:
+    return sum("PoolThread" in thread.name for thread in threading.enumerate())
+
+
+def files(path: Path) -> dict[str, int]:
+    """What lies beside the database: the end of each name, and its mode."""
+    return {file.name.removeprefix(path.name): file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+
+
+def entries(events: list[Event], first: int = 1) -> list[Entry]:
+    return [Entry(seq, event, encode(event)) for seq, event in enumerate(events, first)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_created_private_and_closed_without_a_trace(path: Path) -> None:
+    before = threads()
+    database = SQLite(str(path), reactor)
+    await database.open()
+    assert await database.query("PRAGMA journal_mode") == [("wal",)]
+    assert await database.query("PRAGMA synchronous") == [(2,)]
+    assert await database.query("PRAGMA foreign_keys") == [(1,)]
+    await ContactArchive(database).append(entries(STORY), [])
+    assert files(path) == {"": 0o600, ".lock": 0o600, "-wal": 0o600, "-shm": 0o600}
+    await database.close()
+    await database.close()
+    assert threads() == before
+    assert files(path) == {"": 0o600, ".lock": 0o600}
+
+
+@pytest_twisted.ensureDeferred
+async def test_opened_again_it_has_what_was_stored(path: Path) -> None:
+    for round_ in range(2):
+        database = SQLite(str(path), reactor)
+        await database.open()
+        archive = ContactArchive(database)
+        assert await archive.last() == round_
+        await archive.append(entries(STORY[:1], first=round_ + 1), [])
+        await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_record_comes_back_as_it_went(database: SQLite) -> None:
+    archive = ContactArchive(database)
+    record = fold(C, STORY)
+    assert record is not None
+    await archive.append(entries(STORY), [record])
+    assert await archive.record(C) == record
+    assert await archive.events(C) == list(enumerate(STORY, 1))
+    assert await archive.last() == len(STORY)
+    assert await archive.record("' OR 1=1--") is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_batch_written_twice_is_there_once(database: SQLite) -> None:
+    archive = ContactArchive(database)
+    record = fold(C, STORY)
+    assert record is not None
+    for _ in range(2):
+        await archive.append(entries(STORY), [record])
+    assert await archive.events(C) == list(enumerate(STORY, 1))
+    assert await archive.record(C) == record
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_end_never_seen_is_drawn_up_to_the_last_event(database: SQLite) -> None:
+    archive = ContactArchive(database)
+    await archive.append(entries(STORY[:6]), [])
+    assert await archive.record(C) == fold(C, STORY[:6])
+
+
+@pytest_twisted.ensureDeferred
+async def test_ended_contacts_come_in_pages_latest_first(database: SQLite) -> None:
+    archive = ContactArchive(database)
+    records = []
+    for number in range(5):
+        record = fold(f"c{number}", STORY)
+        assert record is not None
+        records.append(record)
+    await archive.append([], records)
+    page = await archive.ended(2)
+    assert [record.id for record in page] == ["c4", "c3"]
+    assert [record.id for record in await archive.ended(10, page[-1].id)] == ["c2", "c1", "c0"]
+    assert await archive.ended(10, "unknown") == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_or_nothing(database: SQLite) -> None:
+    row = (1, 1.0, "k", "", "", "{}")
+    add = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?, ?, ?, ?, ?, ?)"
+    with pytest.raises(sqlite3.IntegrityError):
+        await database.transact((add, [row]), (add, [row]))
+    assert await database.query("SELECT count(*) FROM events") == [(0,)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_closed_is_unavailable(path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="not open"):
+        await SQLite(str(path), reactor).query("SELECT 1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_second_daemon_is_refused(database: SQLite, path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="another easycall uses it"):
+        await SQLite(str(path), reactor).open()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
+    database = SQLite(str(path), reactor)
+    await database.open()
+    await database.transact(("UPDATE alembic_version SET version_num = ?", [("9999",)]))
+    await database.close()
+    before = threads()
+    with pytest.raises(StoreUnavailable, match=r"its schema is version 9999, this easycall knows versions up to 0001"):
+        await SQLite(str(path), reactor).open()
+    assert threads() == before
+
+
+@pytest.fixture(params=[b"this is no database, and long enough" * 100, b"SQLite format 3\x00" + b"\xff" * 5000])
+def broken(path: Path, request: pytest.FixtureRequest) -> Path:
+    path.write_bytes(request.param)
+    return path
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_broken_file_is_refused_in_words(broken: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"easy call%20\.db: .*(not a database|malformed)"):
+        await SQLite(str(broken), reactor).open()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"No such file or directory.*nowhere"):
+        await SQLite(str(tmp_path / "nowhere" / "x.db"), reactor).open()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_statement_that_never_ends_is_broken_off(database: SQLite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "STATEMENT_SECONDS", 0.1)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(StoreUnavailable, match="interrupted"):
+        await database.query(endless)
+    monkeypatch.undo()
+    assert await database.query("SELECT 1") == [(1,)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_full_disk_is_survived(database: SQLite) -> None:
+    """The page limit of SQLite gives the error of a full disk (SQLITE_FULL) without one."""
+    journal = Journal(reactor, ContactArchive(database))
+    await journal.start()
+    [(pages,)] = await database.query("PRAGMA page_count")
+    await database.query(f"PRAGMA max_page_count={pages}")
+    for _ in range(300):
+        for event in STORY:
+            journal.record(event)
+    with pytest.raises(StoreUnavailable, match="full"):
+        await journal.flush()
+    assert journal.behind == 300 * len(STORY)
+    await database.query("PRAGMA max_page_count=1000000")
+    await journal.stop()
+    assert await database.query("SELECT count(*) FROM events") == [(300 * len(STORY),)]
+    [(contacts,)] = await database.query("SELECT count(*) FROM contacts")
+    assert contacts == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_backup_holding_the_file_blocks_only_the_thread(database: SQLite, path: Path) -> None:
+    other = sqlite3.connect(path, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    writing = start(ContactArchive(database).append(entries(STORY), []))
+    turns = 0
+    for _ in range(20):
+        await deferLater(reactor, 0.005)
+        turns += 1
+    assert not writing.called
+    other.rollback()
+    other.close()
+    await writing
+    assert turns == 20
+    assert await ContactArchive(database).last() == len(STORY)
+
+
+KILLED_AFTER_TWO_STATEMENTS = """
+import os, sys
+from alembic import op
+from easycall.store import migrations
+execute, done = op.execute, []
+def dies(statement):
+    execute(statement)
+    done.append(statement)
+    if len(done) == 2:
+        os._exit(9)
+op.execute = dies
+migrations.upgrade_sqlite(sys.argv[1])
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_killed_during_its_first_upgrade_it_starts_from_nothing(path: Path) -> None:
+    """The upgrade is one transaction: broken off in the middle, no table is left of it."""
+    _, _, code = await getProcessOutputAndValue(
+        sys.executable, ["-c", KILLED_AFTER_TWO_STATEMENTS, str(path)], env=dict(os.environ)
+    )
+    assert code == 9
+    database = SQLite(str(path), reactor)
+    await database.open()
+    assert await ContactArchive(database).last() == 0
+    await database.close()
