@@ -1,7 +1,7 @@
 """One contact as one coroutine: from the first moment of a call to its last event, top to bottom.
 
-:meth:`Contacts.arrive` starts the coroutine.  The caller hanging up cancels it wherever it stands; each ``finally`` cleans its
-own place, so there is no state from which a caller cannot leave.
+:meth:`Contacts.arrive` starts the coroutine.  The caller hanging up cancels it wherever it stands; each ``finally`` cleans
+its own place, so there is no state from which a caller cannot leave.
 """
 
 from __future__ import annotations

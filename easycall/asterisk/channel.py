@@ -8,8 +8,9 @@ again.  When nothing tells within a second the switch looks at Asterisk.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum, auto
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -19,16 +20,10 @@ from easycall.defer import Bell, unattended
 from easycall.model import OfferOutcome
 from easycall.ports import HungUp, NotAnswered, Taken
 
-if TYPE_CHECKING:
-    from easycall.asterisk.switch import AsteriskSwitch
-
 __all__ = ["AsteriskChannel", "Place"]
 
 log = Logger()
 T = TypeVar("T")
-
-UNTOLD_SECONDS = 1.0
-"""How long a leg that left home may be in between before the switch looks for it (facts: an event comes in milliseconds)."""
 
 DONE_VARIABLE = "EC_DONE"
 """Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
@@ -50,9 +45,19 @@ class Place(Enum):
 class AsteriskChannel:
     """See :class:`easycall.ports.Channel`."""
 
-    def __init__(self, switch: AsteriskSwitch, leg: str, *, dialled: bool) -> None:
-        self._switch = switch
+    def __init__(
+        self,
+        leg: str,
+        reach: Callable[[AsteriskChannel], bool],
+        left_home: Callable[[AsteriskChannel], None],
+        *,
+        dialled: bool,
+    ) -> None:
+        """``reach`` sends a hang-up for a leg if Asterisk can be told now; ``left_home`` is told of a leg whose session
+        ended without our doing; ``dialled``: a leg that we ring."""
         self._leg = leg
+        self._reach = reach
+        self._tell_left_home = left_home
         self.place = Place.DIALLED if dialled else Place.BETWEEN
         self.seen = not dialled
         """Asterisk has shown the leg to us: only then does its absence mean that it ended."""
@@ -184,7 +189,7 @@ class AsteriskChannel:
 
         async def play(session: Session) -> str:
             for sound in sounds:
-                key = await session.stream_file(sound, keys)
+                key = await _stream(session, sound, keys)
                 if key:
                     return key
             return ""
@@ -197,7 +202,7 @@ class AsteriskChannel:
         async def collect(session: Session) -> str:
             typed = ""
             for sound in sounds[:-1]:
-                typed = await session.stream_file(sound, "0123456789*#")
+                typed = await _stream(session, sound, "0123456789*#")
                 if typed:
                     break
             if typed == "#" or len(typed) >= digits:
@@ -234,7 +239,7 @@ class AsteriskChannel:
         if self.gone or self.doomed:
             return
         self.doomed = True
-        if not self._switch.reach(self) and self._session is not None:
+        if not self._reach(self) and self._session is not None:
             self._session.close()  # it comes home again, where the dialplan is told to end it
 
     # Inside
@@ -265,7 +270,7 @@ class AsteriskChannel:
             self._move(Place.AWAY)
         else:
             self._move(Place.BETWEEN)
-            self._switch.look_for(self, UNTOLD_SECONDS)
+            self._tell_left_home(self)
 
     def _move(self, place: Place) -> None:
         self.place = place
@@ -273,8 +278,15 @@ class AsteriskChannel:
         moved.ring()
 
     async def _end_at_home(self, session: Session) -> None:
-        try:
+        with suppress(SessionOver, CommandFailed):  # it is gone already, or comes home again and is told again
             await session.set_variable(DONE_VARIABLE, "end")
-        except (SessionOver, CommandFailed):
-            pass  # it is gone already, or comes home again and is told again
         session.close()
+
+
+async def _stream(session: Session, sound: str, keys: str) -> str:
+    """Play one sound; one that Asterisk cannot play is said in the log and passed over, and the call goes on."""
+    try:
+        return await session.stream_file(sound, keys)
+    except CommandFailed as failure:
+        log.error("sound {sound} cannot be played: {failure}", sound=sound, failure=failure)
+        return ""

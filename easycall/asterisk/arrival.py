@@ -1,0 +1,47 @@
+"""What a FastAGI connection tells of the leg that came home."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from easycall.asterisk.fastagi import Session
+from easycall.model import Role
+
+__all__ = ["NUMBER", "caller_name", "caller_number", "dialled_number", "is_agent", "leg_id"]
+
+NUMBER = re.compile(r"[0-9+*#]{1,40}")
+"""A telephone number as it may come from outside or go into an action."""
+
+NAME_LENGTH = 256
+"""Code points of a caller's name that are kept."""
+
+
+def leg_id(session: Session) -> str:
+    """Asterisk's Uniqueid of the leg."""
+    return session.variables.get("agi_uniqueid", "")
+
+
+def dialled_number(session: Session) -> str:
+    """What the caller dialled: the first argument the dialplan gives (etc/asterisk/extensions.conf)."""
+    return next(iter(session.arguments), "")
+
+
+def is_agent(session: Session) -> bool:
+    """True for an agent's leg: the dialplan's second argument is the role we gave the leg when we rang it."""
+    return Role.AGENT.value in session.arguments[1:2]
+
+
+def caller_number(session: Session) -> str:
+    """The calling number; ``""`` when withheld or no number."""
+    number = session.variables.get("agi_callerid", "")
+    return number if NUMBER.fullmatch(number) else ""
+
+
+def caller_name(session: Session) -> str:
+    """The caller's name as text to show: no control or formatting characters, bounded; ``""`` when there is none."""
+    name = session.variables.get("agi_calleridname", "")
+    if name == "unknown":
+        return ""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(char for char in text if unicodedata.category(char)[0] != "C")[:NAME_LENGTH]
