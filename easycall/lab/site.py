@@ -33,7 +33,7 @@ sha256 = "{sha256}"
 ami = "tcp:127.0.0.1:{ami}"
 secret = "{secret}"
 fastagi = "tcp:{agi}:interface=127.0.0.1"
-dial = "PJSIP/{{phone}}@world"
+dial = "{dial}"
 
 [prompts]
 directory = "{prompts}"
@@ -48,7 +48,7 @@ directory = "{flows}"
 name = "Sales"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
-busy_prompt = "All our agents are busy. Please stay on the line, your call keeps its place."
+busy_prompt = "{busy_prompt}"
 
 [queues.support]
 name = "Support"
@@ -91,6 +91,8 @@ class Site:
         ami: int = 0,
         flows: Path | None = None,
         numbers: Mapping[str, str] | None = None,
+        dial: str = "PJSIP/{phone}@world",
+        busy_prompt: str = "All our agents are busy. Please stay on the line, your call keeps its place.",
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
     ) -> Site:
@@ -112,6 +114,8 @@ class Site:
                 ami=ami or state.ports.a_ami,
                 secret=state.secrets["easycall"],
                 agi=state.ports.agi,
+                dial=dial,
+                busy_prompt=busy_prompt,
                 prompts=state.prompts,
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),

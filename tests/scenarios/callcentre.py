@@ -182,6 +182,7 @@ class CallCentre:
         usual = {
             "ami": self.ami.port,
             "flows": Path(__file__).parent / "flows",
+            "busy_prompt": "All are busy.",
             "numbers": {STRAIGHT: "straight"},
             "ring_seconds": 3,
             "wrap_up_seconds": 1,

@@ -96,18 +96,22 @@ async def test_an_agent_who_declines_is_passed_over_at_once(centre: CallCentre) 
     assert [one for one in segments(record) if one.startswith("offer")] == ["offer(ana, declined)", "offer(bo, answered)"]
 
 
-async def test_an_agent_whose_phone_cannot_be_reached_is_passed_over(centre: CallCentre) -> None:
-    await centre.agent("ana", "9999").works()
-    bo = await centre.agent("bo").works()
+@pytest.mark.site(dial="PJSIP/2002@{phone}")
+@pytest.mark.parametrize("phone", ["nosuch", "unplugged"])
+async def test_an_agent_whose_phone_cannot_be_reached_is_passed_over(centre: CallCentre, phone: str) -> None:
+    """An endpoint Asterisk does not know makes no channel at all; one that does not answer OPTIONS is known to be away."""
+    await centre.agent("ana", phone).works()
+    await centre.client.post("/api/v1/agents/bo/login", phone="world")
+    await centre.agent("bo").becomes("ready")
     carl = await centre.dials()
     await carl.chooses("1", "sales")
-    call = await bo.rings(2.0)
+    call = await centre.agent("bo").rings(1.0)
     await centre.agent("ana").is_("not_ready", reason="unreachable")
     await call.answer()
     await talking(carl, call)
     call.hang_up()
-    record = await carl.record()
-    assert "offer(ana, unreachable)" in segments(record)
+    assert "offer(ana, unreachable)" in segments(await carl.record())
+    assert not [one for one in centre.feed.heard if one["kind"] == "screen.pop" and one["agent"] == "ana"]
 
 
 async def test_the_caller_hangs_up_in_the_menu(centre: CallCentre) -> None:
