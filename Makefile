@@ -1,6 +1,8 @@
 # make demo   a whole contact centre on this machine: a real Asterisk, a caller, an agent (ONCE=1: end after the story)
-# make test   every test, on real Asterisks
+# make test   every test, on real Asterisks (ARGS="tests/test_flow.py -x": some of them)
 # make lint   style and types
+# make docs   the documentation, in docs/_build
+# make clean  away with everything these made, but for the Asterisk in var/lab/root
 # Each sets up what it needs: see .ci/setup.
 
 BIN := .venv/bin
@@ -8,7 +10,7 @@ BIN := .venv/bin
 .PHONY: demo test lint setup docs clean
 
 demo: setup
-	$(BIN)/easycall demo $(if $(ONCE),--once)
+	@$(BIN)/easycall demo $(if $(ONCE),--once)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)

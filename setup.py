@@ -38,9 +38,10 @@ setup(
     python_requires=">=3.11",
     # twisted.plugins has no __init__.py: it is a folder that Twisted's plugin system reads, listed by name.
     packages=[*find_packages(include=["easycall", "easycall.*"]), "twisted.plugins"],
-    package_data={"easycall": ["lab/templates/**/*", "store/migrations/**/*", "py.typed"]},
+    package_data={"easycall": ["lab/templates/**/*.conf", "py.typed"]},
     cmdclass={"build_py": BuildWithEtc},
     zip_safe=False,
+    # Everything we import ourselves, also what another of these brings along.
     install_requires=[
         "Twisted[tls,websocket]>=26.4",
         "klein>=24.8",
@@ -53,6 +54,9 @@ setup(
         "rich>=13",
         "python-ulid>=3.0",
         "treq>=24.9",
+        "Werkzeug>=3.0",
+        "wsproto>=1.2",
+        "zope.interface>=7.0",
     ],
     entry_points={"console_scripts": ["easycall = easycall.cli.main:cli"]},
     classifiers=[

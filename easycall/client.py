@@ -107,11 +107,15 @@ class Live(Protocol):
         self.closed: Deferred[None] = Deferred()
         """Fires when the connection is gone."""
 
-    async def wait(self, kind: str, seconds: float, **expected: Any) -> dict[str, Any]:
-        """The first message of that kind with those values, among those heard already or to come.  Raises NotHeard."""
+    async def wait(self, kind: str, seconds: float, *, since: int = 0, **expected: Any) -> dict[str, Any]:
+        """The first message of that kind with those values, among those heard already or to come.  Raises NotHeard.
+
+        ``since``: only messages with this ``seq`` or a later one.
+        """
 
         def wanted(message: dict[str, Any]) -> bool:
-            return message["kind"] == kind and all(message.get(key) == value for key, value in expected.items())
+            matches = all(message.get(key) == value for key, value in expected.items())
+            return message["kind"] == kind and message.get("seq", 0) >= since and matches
 
         for message in self.heard:
             if wanted(message):

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeAlias
 
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from easycall.defer import cancelled, limited, start
+from easycall.defer import cancelled, first, start
 
-__all__ = ["Daemon", "Part", "nothing"]
+__all__ = ["CannotStart", "Daemon", "Part", "nothing"]
 
 log = Logger()
 
+Work: TypeAlias = Coroutine[Deferred[Any], Any, None]
+
 STOP_SECONDS = 5.0
 """How long one part may take to stop before the next is stopped all the same."""
+
+
+class CannotStart(Exception):
+    """A part cannot start for a reason that the operator can remove.  Its text is one line that says which."""
 
 
 async def nothing() -> None:
@@ -26,51 +34,61 @@ async def nothing() -> None:
 
 @frozen
 class Part:
-    """One part of the daemon."""
+    """One part of the daemon.  ``stop`` also follows a ``start`` that failed or was broken off."""
 
     name: str
-    start: Callable[[], Awaitable[None]]
-    stop: Callable[[], Awaitable[None]]
+    start: Callable[[], Work]
+    stop: Callable[[], Work]
 
 
 class Daemon(Service):
-    """All parts as one service.  A part that cannot start stops the daemon, with one line that says why."""
+    """All parts as one service.  ``fatal`` is told why a part cannot start; those behind it do not begin."""
 
     def __init__(self, parts: Sequence[Part], clock: IReactorTime, fatal: Callable[[str], None]) -> None:
         self._parts = parts
         self._clock = clock
         self._fatal = fatal
-        self._running: list[Part] = []
+        self._begun: list[Part] = []
         self.started: Deferred[None] | None = None
-        """Fires when every part stands."""
+        """Fires when every part stands, or one could not start."""
 
     def startService(self) -> None:
         """Start the parts in order; :attr:`started` tells when they stand."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call] # Twisted's
         self.started = start(self._start())
 
     async def stopService(self) -> None:
-        """Stop the parts in reverse order, each within a limit."""
-        super().stopService()
+        """Break off a start that is under way, then stop what began in reverse order, each within a limit."""
+        super().stopService()  # type: ignore[no-untyped-call] # Twisted's
         if self.started is not None:
-            await cancelled(self.started)
-        while self._running:
-            part = self._running.pop()
-            try:
-                await limited(Deferred.fromCoroutine(_awaited(part.stop())), STOP_SECONDS, self._clock)
-            except Exception:
-                log.failure("{part} did not stop properly", part=part.name)
+            await self._limited("the start", cancelled(self.started))
+        while self._begun:
+            part = self._begun.pop()
+            await self._limited(part.name, part.stop())
 
     async def _start(self) -> None:
         for part in self._parts:
-            self._running.append(part)
+            self._begun.append(part)
             try:
                 await part.start()
             except Exception as error:
-                log.debug("{part} failed to start: {error!r}", part=part.name, error=error)
-                self._fatal(f"{part.name}: {error}")
+                if self.running:  # else it was broken off, whatever it makes of that
+                    self._fatal(_reason(part, error))
                 return
+        log.info("easycall is up: {parts}", parts=", ".join(part.name for part in self._parts))
+
+    async def _limited(self, name: str, work: Work) -> None:
+        """Wait for ``work``, but not longer than the limit even if it takes no notice of being cancelled."""
+        try:
+            if await first(start(work), deferLater(self._clock, STOP_SECONDS)):
+                log.error("{part} did not stop within {seconds:g} s", part=name, seconds=STOP_SECONDS)
+        except Exception:
+            log.failure("{part} did not stop properly", part=name)
 
 
-async def _awaited(work: Awaitable[None]) -> None:
-    await work
+def _reason(part: Part, error: Exception) -> str:
+    """Why a part cannot start, in one line; what nobody foresaw is logged as a whole."""
+    if isinstance(error, CannotStart):
+        return str(error)
+    log.failure("{part} did not start", part=part.name)
+    return f"{part.name} did not start, see the log: {error!r}"

@@ -6,18 +6,21 @@ other module makes these objects or sees the global reactor.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 from twisted.application.service import MultiService
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.internet.endpoints import clientFromString, serverFromString
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -32,10 +35,11 @@ from easycall.config import AsteriskBox, Config, ConfigError, load
 from easycall.contact import Contacts
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
-from easycall.ivr.prompts import Prompts
+from easycall.ivr.prompts import PromptError, Prompts
 from easycall.ivr.script import Script
 from easycall.model import Agent
-from easycall.service import Daemon, Part, nothing
+from easycall.ports import StoreUnavailable
+from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
 from easycall.store.sqlite import SQLite
@@ -64,15 +68,27 @@ class Options(usage.Options):
         sys.exit(0)
 
     def postOptions(self) -> None:
-        """Read the configuration; raises UsageError with every fault in it."""
+        """Read the configuration."""
         self._read(self["config"])
 
     def _read(self, path: str) -> None:
+        """Read the configuration and its flows; ends with status 1 and every fault on standard error.
+
+        (Not by UsageError: twistd would print its own options above the faults.)
+        """
+        wrong: list[Exception] = []
         try:
             self.config = load(Path(path), os.environ)
-            self.flows = library.load(self.config.flows_directory, self.config.queues, self.config.prompts.voices)
-        except (ConfigError, FlowError) as faults:
-            raise usage.UsageError(f"\n{faults}") from None
+        except ConfigError as error:
+            wrong.append(error)
+            self.config = error.readable
+        try:
+            if self.config and (not wrong or self.config.flows_directory.is_dir()):
+                self.flows = library.load(self.config.flows_directory, self.config.queues, self.config.prompts.voices)
+        except FlowError as error:
+            wrong.append(error)
+        if wrong:
+            sys.exit("\n".join(map(str, wrong)))
 
 
 @implementer(IReactorTime)
@@ -114,34 +130,33 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor
 
     service = MultiService()
-    join(options.config, options.flows, reactor, Leaving(reactor)).daemon.setServiceParent(service)
+    daemon = join(options.config, options.flows, reactor, Leaving(reactor)).daemon
+    daemon.setServiceParent(service)  # type: ignore[no-untyped-call] # Twisted's
     return service
 
 
 class Leaving:
-    """Ends the process with status 1 and one line that says why."""
+    """Ends the process in order, with status 1 and one line that says why."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._said = False
 
     def __call__(self, why: str) -> None:
-        """Stop the daemon in order, then exit."""
+        """Say why, and let the reactor stop the daemon.  Only the first reason counts."""
         if self._said:
             return
         self._said = True
         log.critical("easycall cannot run: {why}", why=why)
-        self._reactor.addSystemEventTrigger("after", "shutdown", self._exit, why)
-        if self._reactor.running:
-            self._reactor.stop()
-        else:
+        # twistd ends with 0 after any orderly stop; systemd and scripts must see that this was none.  The status is set last
+        # of all, when twistd has removed its pid file and closed the log.
+        atexit.register(os._exit, 1)
+        if not self._reactor.running:
             self._reactor.callWhenRunning(self._reactor.stop)
-
-    @staticmethod
-    def _exit(why: str) -> None:
-        # twistd ends with 0 after any orderly stop; systemd and scripts must see that this was none.
-        print(f"easycall cannot run: {why}", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(1)
+        else:
+            with suppress(ReactorNotRunning):  # a signal stops it already
+                self._reactor.stop()
+        print(f"easycall cannot run: {why}", file=sys.__stderr__, flush=True)  # by now sys.stderr leads to the log
 
 
 @frozen
@@ -165,8 +180,20 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     contacts = Contacts(clock, journal, distributor, script, lambda: str(ULID()))
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
 
+    async def open_store() -> None:
+        try:
+            _make_folder(config.data)
+            await database.open()
+        except OSError as error:
+            raise CannotStart(f"node.data = {str(config.data)!r}: {error.strerror}") from error
+        except StoreUnavailable as why:
+            raise CannotStart(f"store.url: {why}") from why
+
     async def prepare() -> None:
-        await prompts.prepare(library.every_prompt(flows, config.queues))
+        try:
+            await prompts.prepare(library.every_prompt(flows, config.queues))
+        except PromptError as why:
+            raise CannotStart(f"prompts: {why}") from why
 
     async def let_go() -> None:
         distributor.stop()
@@ -174,7 +201,7 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
             pbx.switch.let_go()
 
     parts = [
-        Part("store", database.open, database.close),
+        Part("store", open_store, database.close),
         Part("journal", journal.start, journal.stop),
         Part("prompts", prepare, nothing),
         Part("contacts", nothing, contacts.stop),
@@ -184,6 +211,13 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
         Part("call control", nothing, let_go),
     ]
     return Joined(Daemon(parts, clock, fatal), contacts, pbxs)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the data folder when it is not there.  Asterisk reads the prompts in it; what is confidential is not readable."""
+    if not folder.is_dir():
+        folder.mkdir()
+        folder.chmod(0o755)
 
 
 def _pbx(
@@ -220,7 +254,8 @@ def _ami(pbx: Pbx, fatal: Callable[[str], None]) -> Part:
         pbx.manager.start().addErrback(refused)
 
     def refused(failure: Failure) -> None:
-        fatal(f"asterisk.{pbx.box.name}: {failure.getErrorMessage()}")
+        if not failure.check(CancelledError):  # by stopping before the first log-in
+            fatal(f"asterisk.{failure.getErrorMessage()}")  # which begins with the name of the Asterisk
 
     return Part(f"AMI link to {pbx.box.name}", start, pbx.manager.stop)
 
@@ -229,7 +264,7 @@ def _fastagi(pbx: Pbx, reactor: Any) -> Part:
     ports: list[IListeningPort] = []
 
     async def start() -> None:
-        ports.append(await serverFromString(reactor, pbx.box.fastagi).listen(pbx.fastagi))
+        ports.append(await _listen(f"asterisk.{pbx.box.name}.fastagi", pbx.box.fastagi, pbx.fastagi, reactor))
 
     async def stop() -> None:
         for port in ports:
@@ -238,6 +273,15 @@ def _fastagi(pbx: Pbx, reactor: Any) -> Part:
             session.close()
 
     return Part(f"FastAGI of {pbx.box.name} on {pbx.box.fastagi}", start, stop)
+
+
+async def _listen(setting: str, endpoint: str, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
+    """Listen at the endpoint that a setting gives.  Raises CannotStart, above all when its port is taken."""
+    try:
+        port: IListeningPort = await serverFromString(reactor, endpoint).listen(factory)
+        return port
+    except (CannotListenError, OSError, ValueError) as error:
+        raise CannotStart(f"{setting} = {endpoint!r}: {error}") from error
 
 
 def _api(
@@ -259,7 +303,7 @@ def _api(
         tokens = {token.name: token.sha256 for token in config.tokens}
         api = Api(distributor, contacts, journal, links, tokens, clock)
         apis.append(api)
-        ports.append(await serverFromString(reactor, config.api_listen).listen(api.site()))
+        ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 
     async def stop() -> None:
         for port in ports:

@@ -45,7 +45,7 @@ def said(text: str) -> None:
 
 def order(suffix: str, *, name: str = "", base: int = 0) -> Order:
     """A lab of this test's own."""
-    return Order(VAR, name or f"t{os.getpid()}-{suffix}", base or free_block(27000), PATIENCE)
+    return Order(VAR, name or f"t{os.getpid()}-{suffix}", base or free_block(), PATIENCE)
 
 
 def running(wanted: Order) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from easycall.cli.demo import demo
 from easycall.cli.lab import lab
 
 __all__ = ["cli"]
@@ -15,4 +16,5 @@ def cli() -> None:
     """The tools around the easycall daemon (which is started with `twistd easycall`)."""
 
 
+cli.add_command(demo)
 cli.add_command(lab)

@@ -21,7 +21,7 @@ __all__ = ["load"]
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """The configuration in ``path``.  Raises ConfigError with every fault.
+    """The configuration in ``path``.  Raises ConfigError with every fault, and with the Config as far as it is right.
 
     Paths in it are relative to the folder of the file, the database's to ``node.data``.
     """
@@ -45,7 +45,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     )
     for key, allowed in (*_contradictions(config), *_open_secrets(document)):
         document.fault(key, allowed)
-    document.check()
+    document.check(config)
     return config
 
 

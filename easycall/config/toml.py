@@ -43,9 +43,11 @@ class Fault:
 class ConfigError(Exception):
     """A configuration that must not be used, with every fault found in it."""
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, faults: list[Fault], readable: Any = None) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = tuple(faults)
+        self.readable = readable
+        """What could be read all the same, to look for faults elsewhere; None when that is nothing."""
 
 
 # What may stand where
@@ -112,10 +114,11 @@ class Document:
         document._unknown("", document._values, {name.partition(".")[0] for name in schema})
         return document
 
-    def check(self) -> None:
-        """Raise ConfigError when there is a fault."""
+    def check(self, readable: Any = None) -> None:
+        """Raise ConfigError when there is a fault; ``readable`` is what could be read all the same."""
         if self.faults:
-            raise ConfigError(sorted(self.faults, key=lambda fault: (fault.file != str(self.path), fault.file, fault.line)))
+            faults = sorted(self.faults, key=lambda fault: (fault.file != str(self.path), fault.file, fault.line))
+            raise ConfigError(faults, readable)
 
     def section(self, name: str) -> dict[str, Any]:
         """The values of a section that are right.  A required one that is not right or not there is ``""``."""

@@ -12,5 +12,6 @@ world, legs    callers and phones, driven by a program
 ear, tones     what is on the line, read from the RTP itself
 site           the configuration of a daemon that serves the lab's PBX
 dial           one caller dials in and tells what he meets
+demo           a whole contact centre tells its story: what ``make demo`` shows
 =============  ====================================================================================
 """

@@ -26,6 +26,8 @@ from easycall.lab.root import Installation, obtain
 
 __all__ = ["down", "names", "remote", "remove", "status", "tied", "up"]
 
+KEEPER_LOG = "keeper.log"
+"""In every folder of a lab."""
 UP_WITHIN = 90.0
 DOWN_WITHIN = 5.0
 
@@ -58,8 +60,9 @@ def tied(order: Order, say: Callable[[str], None]) -> Iterator[State]:
     order.check()
     obtain(order.var, say)
     keeper = _Keeper(order)
+    state = keeper.wait_until_ready(say)
     try:
-        yield keeper.wait_until_ready(say)
+        yield state
     finally:
         keeper.close()
         down(order)
@@ -76,7 +79,7 @@ class _Keeper:
         messages, message_end = os.pipe()
         self._commands = os.fdopen(commands, "wb", buffering=0)
         self._messages = os.fdopen(messages, "rb", buffering=0)
-        with os.fdopen(command_end), os.fdopen(message_end), (order.folder / "keeper.log").open("ab") as log:
+        with os.fdopen(command_end), os.fdopen(message_end), (order.folder / KEEPER_LOG).open("ab") as log:
             # setsid: the keeper is nobody's child, so nobody's signals reach it and nobody has to wait for it.
             subprocess.run(
                 # its folder: for those who look at the list of processes
@@ -100,7 +103,7 @@ class _Keeper:
                     raise LabError(message["failed"])
                 elif (state := State.read(self._order.folder)) is not None:
                     return state
-            raise LabError(f"the lab's keeper died: see {self._order.folder}/keeper.log")
+            raise LabError(f"the lab's keeper died: see {self._order.folder / KEEPER_LOG}")
         except BaseException:
             self.close()
             raise
@@ -139,7 +142,10 @@ def status(order: Order) -> State | None:
 
 
 def remove(order: Order) -> None:
-    """Delete the folder of a lab that is down, with its logs.  Raises LabError when it is up."""
+    """Delete the folder of a lab that is down, with its logs.  Raises LabError when it is up, or no lab's folder."""
+    order.check()
+    if order.folder.exists() and not (order.folder / KEEPER_LOG).exists():
+        raise LabError(f"{order.folder} is not the folder of a lab")
     if status(order) is not None:
         raise LabError(f"the lab {order.name} is up: easycall lab down first")
     shutil.rmtree(order.folder, ignore_errors=True)

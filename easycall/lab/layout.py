@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import re
 import socket
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ __all__ = ["BLOCK", "DEFAULT_BASE", "LabError", "Order", "Ports", "State", "free
 DEFAULT_BASE = 25000
 BLOCK = 1000
 """Ports a lab takes, from its base on."""
+FIRST_FREE = 11000
+"""From where on blocks are looked for that nobody named."""
 NAME = re.compile(r"(?!root)[a-z0-9][a-z0-9-]{0,31}")
 
 
@@ -190,12 +193,18 @@ def taken(ports: Ports) -> str | None:
     return None
 
 
-def free_block(first: int = DEFAULT_BASE) -> int:
-    """The base of the first block from ``first`` on that is free now, for labs whose ports nobody has to know."""
-    for base in range(first, 32768 - BLOCK, BLOCK):  # beyond are the ports of outgoing connections
-        if taken(Ports(base)) is None:
+def free_block() -> int:
+    """The base of a block that is free now, for labs whose ports nobody has to know.
+
+    Any of them: of two labs that look at the same moment, both would take the first.
+    """
+    bases = list(range(FIRST_FREE, 32768 - BLOCK, BLOCK))  # beyond are the ports of outgoing connections
+    for base in random.sample(bases, len(bases)):
+        ports = Ports(base)
+        others = (ports.agi, ports.world_agi, ports.api)  # of the programs around the lab, which come later
+        if taken(ports) is None and all(_free(port, socket.SOCK_STREAM) for port in others):
             return base
-    raise LabError(f"no free block of {BLOCK} ports between {first} and 32768")
+    raise LabError(f"no free block of {BLOCK} ports between {FIRST_FREE} and 32768")
 
 
 def _free(port: int, kind: socket.SocketKind) -> bool:
