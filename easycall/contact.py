@@ -6,12 +6,15 @@ its own place, so there is no state from which a caller cannot leave.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from easycall.acd.distributor import Distributor, Offer, Place
 from easycall.defer import background, cancelled, dropped, limited, start
@@ -38,6 +41,9 @@ log = Logger()
 
 HOLD_TURN_SECONDS = 20.0
 """How long one wait for a key lasts under music; a dead daemon is noticed by Asterisk at once in any case."""
+
+SHORT_TURN_SECONDS = 1.0
+"""The same while a busy prompt is due that waits for what becomes of an offer."""
 
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
@@ -101,6 +107,8 @@ class Contacts:
     def _over(self, result: object, contact_id: str) -> None:
         self._visits.pop(contact_id, None)
         self._running.pop(contact_id, None)
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            log.failure("contact {contact} was not carried to its end", result, contact=contact_id)
 
 
 class Visit:
@@ -188,8 +196,8 @@ class Visit:
 
     async def _story(self) -> None:
         channel, contact = self._channel, self.contact
-        await channel.remember({"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value})
-        await channel.answer()
+        await self._at_home(lambda: channel.remember({"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value}))
+        await self._at_home(channel.answer)
         flow = self._script.flow(contact.dialled)
         left = await run(flow, channel, self._record, self._clock.seconds, contact, self._script.sounds)
         if isinstance(left, ToQueue):
@@ -197,40 +205,49 @@ class Visit:
         else:
             self._outcome = Outcome.SELF_SERVED
 
+    async def _at_home(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Do it on the caller's leg, as often as it takes while the leg comes and goes."""
+        while True:
+            try:
+                return await do()
+            except Taken:
+                await self._channel.home()
+
     # In a queue
 
     async def _queue(self, queue: Queue) -> None:
         contact = self.contact
-        contact.stage, contact.queue = Stage.WAITING, queue.id
-        self._outcome = Outcome.ABANDONED
         enqueued = self._clock.seconds()
-        await self._channel.remember({"EC_Q": queue.id, "EC_T0": str(round(enqueued * 1000))})
+        values = {"EC_Q": queue.id, "EC_T0": str(round(enqueued * 1000))}
+        await self._at_home(lambda: self._channel.remember(values))
+        contact.stage, contact.queue = Stage.WAITING, queue.id
         place = self._distributor.enter(WorkItem(contact.id, queue.id, enqueued, contact.pbx))
+        self._outcome = Outcome.ABANDONED
         try:
-            async with background(self._entertain(queue)) as company:
+            async with background(self._entertain(queue, place)) as company:
                 while not await self._offer(queue, place, await place.offer(), company):
                     contact.stage, contact.agent = Stage.WAITING, ""
         finally:
             place.leave()
 
-    async def _entertain(self, queue: Queue) -> None:
-        """Keep the caller company at home: the busy prompt now and then, music between.
+    async def _entertain(self, queue: Queue, place: Place) -> None:
+        """Keep the caller company at home: the busy prompt now and then while nobody is free, music between.
 
         A connection does not wait for it: bridging takes the leg out of whatever it hears.
         """
-        channel = self._channel
+        channel, now = self._channel, self._clock.seconds
+        sounds = self._script.busy(queue, self.contact.data.get("language", ""))
+        due = now() if sounds else math.inf
         while True:
             try:
                 await channel.home()
-                if sounds := self._script.busy(queue, self.contact.data.get("language", "")):
+                if now() >= due and not place.reserved:
                     await channel.music(None)
                     await channel.play(sounds)
+                    due = now() + (queue.busy_repeat_seconds or math.inf)
                 await channel.music(queue.music)
-                silent = 0.0
-                while not queue.busy_repeat_seconds or silent < queue.busy_repeat_seconds:
-                    turn = min(HOLD_TURN_SECONDS, queue.busy_repeat_seconds or HOLD_TURN_SECONDS)
-                    await channel.wait_key(turn)
-                    silent += turn
+                while now() < due or place.reserved:
+                    await channel.wait_key(min(max(due - now(), SHORT_TURN_SECONDS), HOLD_TURN_SECONDS))
             except Taken:
                 continue
             except HungUp:
@@ -241,16 +258,14 @@ class Visit:
         contact = self.contact
         contact.stage, contact.agent = Stage.OFFERED, offer.agent
         self._tell(Offered, offer, queue=queue.id, attempt=offer.attempt)
-        leg = self._switch.ring(
-            offer.phone,
-            leg=f"ec-{contact.id}-{Role.AGENT.value}-{offer.attempt}",
-            caller=contact.caller,
-            caller_name=contact.caller_name,
-            seconds=queue.ring_seconds,
-            values={"EC_CONTACT": contact.id, "EC_ROLE": Role.AGENT.value, "EC_AG": offer.agent},
-        )
         try:
-            conversation = await self._ring(leg, queue, place, offer)
+            leg = self._ring(queue, offer)
+        except ValueError as error:
+            log.error("agent {agent} cannot be rung: {error}", agent=offer.agent, error=error)
+            self._offer_ended(offer, OfferOutcome.UNREACHABLE)
+            return False
+        try:
+            conversation = await self._connect(leg, queue, place, offer)
             if conversation is None:
                 return False
             company.cancel()
@@ -259,7 +274,19 @@ class Visit:
         finally:
             leg.hang_up()
 
-    async def _ring(self, leg: Channel, queue: Queue, place: Place, offer: Offer) -> Conversation | None:
+    def _ring(self, queue: Queue, offer: Offer) -> Channel:
+        """Ring the agent's phone.  Raises ValueError when it must not be dialled."""
+        contact = self.contact
+        return self._switch.ring(
+            offer.phone,
+            leg=f"ec-{contact.id}-{Role.AGENT.value}-{offer.attempt}",
+            caller=contact.caller,
+            caller_name=contact.caller_name,
+            seconds=queue.ring_seconds,
+            values={"EC_CONTACT": contact.id, "EC_ROLE": Role.AGENT.value, "EC_AG": offer.agent},
+        )
+
+    async def _connect(self, leg: Channel, queue: Queue, place: Place, offer: Offer) -> Conversation | None:
         """Until the agent answers and both are bridged; None when the offer came to nothing."""
         outcome = OfferOutcome.CALLER_LEFT
         ringing = leg.when_ringing()
@@ -267,7 +294,8 @@ class Visit:
         try:
             await leg.answered()
             if not self._switch.up:
-                await leg.music(queue.music)
+                with suppress(Taken):
+                    await leg.music(queue.music)
             conversation = await self._switch.bridge(self._channel, leg)
             outcome = OfferOutcome.ANSWERED
             return conversation
@@ -277,13 +305,18 @@ class Visit:
             outcome = OfferOutcome.LOST
         finally:
             dropped(ringing)
-            self._tell(OfferEnded, offer, attempt=offer.attempt, outcome=outcome)
             if outcome is not OfferOutcome.ANSWERED:
                 leg.hang_up()
-                if self._popped == offer.attempt:
-                    self._tell(ScreenPopRevoked, offer, attempt=offer.attempt, outcome=outcome)
-                offer.ended(outcome)
+            self._offer_ended(offer, outcome)
         return None
+
+    def _offer_ended(self, offer: Offer, outcome: OfferOutcome) -> None:
+        """Tell how an offer ended; one that came to nothing is taken back from screen and agent."""
+        self._tell(OfferEnded, offer, attempt=offer.attempt, outcome=outcome)
+        if outcome is not OfferOutcome.ANSWERED:
+            if self._popped == offer.attempt:
+                self._tell(ScreenPopRevoked, offer, attempt=offer.attempt, outcome=outcome)
+            offer.ended(outcome)
 
     def _pop(self, place: Place, offer: Offer) -> None:
         """The phone rings: the screen gets the caller's data with it."""

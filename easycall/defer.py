@@ -11,15 +11,40 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-__all__ = ["Bell", "background", "cancelled", "dropped", "first", "limited", "start", "unattended"]
+__all__ = ["Bell", "background", "cancelled", "dropped", "first", "limited", "shielded", "start", "unattended"]
 
 T = TypeVar("T")
 log = Logger()
 
 
 def start(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-    """Start a coroutine now; the caller owns the Deferred."""
+    """Start a coroutine now; the caller owns the Deferred.
+
+    It cannot be cancelled by what it calls itself: Twisted loses a cancel that comes while the coroutine runs (see
+    :func:`shielded`).
+    """
     return Deferred.fromCoroutine(work)
+
+
+def shielded(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """Start ``work`` and wait for it on a Deferred of one's own: cancelling that leaves the work running.
+
+    Work that may end up cancelling the one who waits for it must be awaited so.  Its failure is logged when nobody waits
+    any more.
+    """
+    waiting: Deferred[T] = Deferred()
+
+    def tell(result: Any) -> None:
+        if not isinstance(result, Failure):
+            if not waiting.called:
+                waiting.callback(result)
+        elif waiting.called:
+            _log_unless_cancelled(result)
+        else:
+            waiting.errback(result)
+
+    start(work).addBoth(tell)
+    return waiting
 
 
 def unattended(work: Coroutine[Deferred[Any], Any, Any]) -> None:
@@ -34,14 +59,21 @@ def dropped(work: Deferred[Any]) -> None:
 
 
 async def cancelled(work: Deferred[Any]) -> None:
-    """Cancel ``work`` and wait until it has cleaned up.  A failure on its way out is logged."""
+    """Cancel ``work`` and wait until it has cleaned up.  A failure on its way out is logged.
+
+    Its being cancelled is expected and not raised; the one who waits here being cancelled is.
+    """
+    over: Deferred[None] = Deferred()
+
+    def leave(result: Any) -> None:
+        if isinstance(result, Failure):
+            _log_unless_cancelled(result)
+        if not over.called:
+            over.callback(None)
+
+    work.addBoth(leave)
     work.cancel()
-    try:
-        await work
-    except CancelledError:
-        pass
-    except Exception:
-        log.failure("background work failed while it was being stopped")
+    await over
 
 
 @asynccontextmanager
@@ -51,7 +83,7 @@ async def background(work: Coroutine[Deferred[Any], Any, Any]) -> AsyncIterator[
     Its failure is logged: the body is the story, the background only accompanies it.
     """
     running = start(work)
-    finished = running.addErrback(lambda failure: _log_unless_cancelled(failure))
+    finished = running.addErrback(_log_unless_cancelled)
     try:
         yield finished
     finally:
@@ -66,16 +98,19 @@ def _log_unless_cancelled(failure: Failure) -> None:
 async def first(*works: Deferred[Any]) -> int:
     """Wait until one of ``works`` has a result, cancel the others, and return its index.
 
-    A failure of the first to finish is raised.  Each must be the caller's own Deferred (it is consumed).
+    A failure of the first to finish is raised, one of another is logged.  Each must be the caller's own Deferred (it is
+    consumed).
     """
     done: Deferred[int] = Deferred()
 
     def finish(result: Any, index: int) -> None:
-        if not done.called:
-            if isinstance(result, Failure):
-                done.errback(result)
-            else:
+        if not isinstance(result, Failure):
+            if not done.called:
                 done.callback(index)
+        elif done.called:
+            _log_unless_cancelled(result)
+        else:
+            done.errback(result)
 
     for index, work in enumerate(works):
         work.addBoth(finish, index)

@@ -72,6 +72,11 @@ class Place:
         self._offer: Offer | None = None
         self._waiter: Deferred[Offer] | None = None
 
+    @property
+    def reserved(self) -> bool:
+        """True while an agent is reserved for the contact, until the offer is ended."""
+        return not self._distributor.looks_for(self)
+
     def offer(self) -> Deferred[Offer]:
         """The next offer; the agent is reserved when it fires.  Cancel it to stop waiting (the place is kept)."""
         waiter: Deferred[Offer] = Deferred(self._stop_waiting)
@@ -145,6 +150,10 @@ class Distributor:
         """The place of a contact in its queue, from 1.  Raises KeyError when it does not wait."""
         line = self.waiting(self._places[contact].item.queue)
         return 1 + [item.contact for item in line].index(contact)
+
+    def looks_for(self, place: Place) -> bool:
+        """True while an agent is still to be found for the contact of this place."""
+        return place.item.contact in self._waiting
 
     def forget(self, place: Place) -> None:
         """The place was given up."""

@@ -18,8 +18,11 @@ NAME_LENGTH = 256
 
 
 def leg_id(session: Session) -> str:
-    """Asterisk's Uniqueid of the leg."""
-    return session.variables.get("agi_uniqueid", "")
+    """Asterisk's Uniqueid of the leg.  Raises ValueError when there is none: legs could not be told apart."""
+    uniqueid = session.variables.get("agi_uniqueid", "")
+    if not uniqueid:
+        raise ValueError("a FastAGI connection without agi_uniqueid")
+    return uniqueid
 
 
 def dialled_number(session: Session) -> str:

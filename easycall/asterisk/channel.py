@@ -7,8 +7,8 @@ again.  When nothing tells within a second the switch looks at Asterisk.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import TypeVar
 
@@ -67,6 +67,10 @@ class AsteriskChannel:
         """The bridge it is in, as Asterisk tells."""
         self.doomed = False
         """It shall be hung up, as soon as it can be reached."""
+        self.visits = 0
+        """How often it came home."""
+        self.overdue = False
+        """It is in between for longer than news takes: Asterisk must tell where it is."""
         self._outcome = OfferOutcome.LOST
         self._session: Session | None = None
         self._moved = Bell()
@@ -92,13 +96,16 @@ class AsteriskChannel:
         if self.doomed:
             unattended(self._end_at_home(session))
             return
+        # All is changed before anybody is told: who is told may ask for the next time, or hang up.
         old, self._session = self._session, session
+        back, self._back = self._back, Bell()
+        self._answered = True
+        self.visits += 1
+        self.place = Place.HOME
+        session.when_over().addCallback(lambda _: self._left_home(session))
         if old is not None:
             old.close()
-        session.when_over().addCallback(lambda _: self._left_home(session))
-        self._answered = True
-        back, self._back = self._back, Bell()  # first: whoever is told below may ask for the next time
-        self._move(Place.HOME)
+        self._tell_moved()
         back.ring()
         self._ringing.ring()
         self._decided.ring()
@@ -139,6 +146,7 @@ class AsteriskChannel:
     def give_up(self, outcome: OfferOutcome) -> None:
         """Do not wait for an answer any longer."""
         if not self._answered and not self.gone:
+            self.seen = True  # it had time enough to show
             self._outcome = outcome
             self._decided.ring()
             self.hang_up()
@@ -207,9 +215,11 @@ class AsteriskChannel:
                     break
             if typed == "#" or len(typed) >= digits:
                 return typed.rstrip("#")
-            last = sounds[-1] if sounds and not typed else "silence/1"
-            more, _ = await session.get_data(last, round(seconds * 1000), digits - len(typed))
-            return typed + more
+            wanted = round(seconds * 1000), digits - len(typed)
+            if sounds and not typed:
+                with _passed_over(sounds[-1]):
+                    return (await session.get_data(sounds[-1], *wanted))[0]
+            return typed + (await session.get_data("silence/1", *wanted))[0]
 
         return await self._verb(collect)
 
@@ -221,7 +231,8 @@ class AsteriskChannel:
         """Start music of a class under the leg, or stop it."""
 
         async def music(session: Session) -> None:
-            await session.set_music(name is not None, name or "")
+            with _passed_over(f"music {name}"):
+                await session.set_music(name is not None, name or "")
 
         await self._verb(music)
 
@@ -269,11 +280,15 @@ class AsteriskChannel:
         if self.taking or self.bridge:
             self._move(Place.AWAY)
         else:
+            self.overdue = False
             self._move(Place.BETWEEN)
             self._tell_left_home(self)
 
     def _move(self, place: Place) -> None:
         self.place = place
+        self._tell_moved()
+
+    def _tell_moved(self) -> None:
         moved, self._moved = self._moved, Bell()
         moved.ring()
 
@@ -284,9 +299,16 @@ class AsteriskChannel:
 
 
 async def _stream(session: Session, sound: str, keys: str) -> str:
-    """Play one sound; one that Asterisk cannot play is said in the log and passed over, and the call goes on."""
-    try:
+    """Play one sound; the key that stopped it, or ``""``."""
+    with _passed_over(sound):
         return await session.stream_file(sound, keys)
+    return ""
+
+
+@contextmanager
+def _passed_over(sound: str) -> Iterator[None]:
+    """What Asterisk cannot play is said in the log and passed over, and the call goes on."""
+    try:
+        yield
     except CommandFailed as failure:
-        log.error("sound {sound} cannot be played: {failure}", sound=sound, failure=failure)
-        return ""
+        log.error("{sound} cannot be played: {failure}", sound=sound, failure=failure)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from easycall.asterisk import arrival
@@ -22,7 +23,7 @@ from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
 from easycall.asterisk.roster import Roster
-from easycall.defer import Bell, first, unattended
+from easycall.defer import Bell, first, shielded, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
 from easycall.model import PHONE, OfferOutcome, Role
 from easycall.ports import Arrival, BridgeFailed, Channel, Journal
@@ -39,6 +40,9 @@ RING_GRACE_SECONDS = 1.0
 
 UNTOLD_SECONDS = 1.0
 """How long a leg that left home may be in between before we look for it: an event comes in milliseconds."""
+
+NEWS_SECONDS = 0.1
+"""How long news that is on its way may take: an event that Status overtook, the loss of a link that refuses already."""
 
 LEG_VARIABLES = ("EC_CONTACT", "EC_ROLE")
 """What ``Status`` is asked to tell of every channel."""
@@ -138,7 +142,21 @@ class AsteriskSwitch:
 
     async def bridge(self, one: Channel, other: Channel) -> AsteriskConversation:
         """Join two legs that are at home; an answer lost with the link is looked up, not sent twice blindly."""
-        return await self._join(self._own(one), self._own(other))
+        # Whoever reconciles in here does it shielded: a caller found gone cancels the story that waits for the bridge.
+        legs = self._own(one), self._own(other)
+        try:
+            return await self._join(*legs)
+        except BridgeFailed:
+            for leg in legs:
+                leg.taking = False
+            await self._find_out_who_is_gone(*legs)
+            raise
+
+    async def _find_out_who_is_gone(self, one: AsteriskChannel, other: AsteriskChannel) -> None:
+        """After a refusal: wait for the news that one of them is gone, else look."""
+        await first(deferLater(self._clock, NEWS_SECONDS), one.when_gone(), other.when_gone())
+        if not (one.gone or other.gone):
+            await shielded(self.reconcile())
 
     def _own(self, channel: Channel) -> AsteriskChannel:
         leg = self.legs.get(channel.id)
@@ -150,18 +168,21 @@ class AsteriskSwitch:
         while True:
             await self._reachable(one, other)
             conversation = AsteriskConversation(one, other)
-            if one.bridge and one.bridge == other.bridge:
-                return conversation
+            if one.place is other.place is Place.AWAY and one.bridge and one.bridge == other.bridge:
+                return conversation  # the answer that was lost said yes
             one.taking = other.taking = True
             try:
                 await self._link.send(Action.of("Bridge", Channel1=one.id, Channel2=other.id, Tone="no"))
-            except (LinkDown, LinkLost, ActionTimeout):
+                return conversation
+            except LinkDown:
+                await deferLater(self._clock, NEWS_SECONDS)  # we hear of its loss after those who send
+            except LinkLost:
                 continue
+            except ActionTimeout:
+                # A second Bridge of two who talk would part them for a moment.
+                await shielded(self.reconcile())
             except AmiError as refusal:
-                one.taking = other.taking = False
-                await self.reconcile()
                 raise BridgeFailed(str(refusal)) from None
-            return conversation
 
     async def _reachable(self, one: AsteriskChannel, other: AsteriskChannel) -> None:
         if not self.up:
@@ -190,11 +211,12 @@ class AsteriskSwitch:
 
     def _left_home(self, leg: AsteriskChannel) -> None:
         """A leg left home without a word: look for it if nothing tells soon."""
-        self.legs.later(leg, UNTOLD_SECONDS, self._look_for, leg)
+        self.legs.later(leg, UNTOLD_SECONDS, self._look_for, leg, leg.visits)
 
-    def _look_for(self, leg: AsteriskChannel) -> None:
-        if leg.place is not Place.BETWEEN:
+    def _look_for(self, leg: AsteriskChannel, visits: int) -> None:
+        if leg.place is not Place.BETWEEN or leg.visits != visits:
             return
+        leg.overdue = True
         if self.up:
             unattended(self.reconcile())
         else:
@@ -202,12 +224,16 @@ class AsteriskSwitch:
             self.legs.ended(leg)
 
     def serve(self, session: Session) -> None:
-        """A leg came home over FastAGI: one of ours, or a new caller."""
-        known = self.legs.get(arrival.leg_id(session))
+        """A leg came home over FastAGI: one of ours, or a new caller.  Raises ValueError for one that has no id."""
+        if self._let_go:
+            session.close()  # the dialplan keeps it company
+            return
+        uniqueid = arrival.leg_id(session)
+        known = self.legs.get(uniqueid)
         if known is not None:
             known.came_home(session)
             return
-        leg = self._new_leg(arrival.leg_id(session), dialled=False)
+        leg = self._new_leg(uniqueid, dialled=False)
         if arrival.is_agent(session):
             leg.doomed = True  # its contact ended while we were not there: nobody waits for it
             leg.came_home(session)
@@ -223,8 +249,8 @@ class AsteriskSwitch:
     # The link
 
     async def connected(self) -> None:
-        """The AMI link is there: put our picture right, then open for business."""
-        await self.reconcile()
+        """The AMI link is there: put our picture right, then open for business.  Raises AmiError when that fails."""
+        await self._put_right()
         self._up.ring()
         self._journal.record(PbxUp(at=self._clock.seconds(), pbx=self._name))
         self._schedule_audit()
@@ -232,6 +258,8 @@ class AsteriskSwitch:
 
     def lost(self, reason: str) -> None:
         """The AMI link is lost: legs live on, offers wait."""
+        for leg in self.legs:
+            leg.seen = True  # what Asterisk was to make is there when the link is back, or never
         if not self.up:
             return
         self._up = Bell()
@@ -247,26 +275,38 @@ class AsteriskSwitch:
 
     # Reconciliation
 
-    async def reconcile(self) -> None:
-        """Compare what Asterisk shows with what we hold, and mend the difference."""
-        sure = [leg for leg in self.legs if leg.seen]
+    async def reconcile(self, patience: float = 0.0) -> None:
+        """Compare what Asterisk shows with what we hold, and mend the difference, if Asterisk can be asked.
+
+        ``patience``: for how long news of the end of a leg that Asterisk does not show any more may be on its way.
+        """
         try:
-            answer = await self._link.collect(Action.of("Status", Variables=",".join(LEG_VARIABLES)))
+            await self._put_right(patience)
         except AmiError as error:
             log.warn("{pbx}: could not be asked for its channels: {error}", pbx=self._name, error=error)
-            return
+
+    async def _put_right(self, patience: float = 0.0) -> None:
+        ours = {leg.id for leg in self.legs}
+        sure = [leg for leg in self.legs if leg.seen]
+        answer = await self._link.collect(Action.of("Status", Variables=",".join(LEG_VARIABLES)))
         there = {status.get("Uniqueid"): status for status in answer if status.name == "Status"}
         for leg in sure:
-            if leg.id not in there and not leg.gone:
-                self._correct(leg.id, "gone")
-                self.legs.ended(leg)
+            if leg.id not in there and patience:
+                self.legs.later(leg, patience, self._vanished, leg)
+            elif leg.id not in there:
+                self._vanished(leg)
         for uniqueid, status in there.items():
             known = self.legs.get(uniqueid)
             if known is not None:
                 self._compare(known, status)
-            elif f"EC_ROLE={Role.AGENT.value}" in status.all("Variable") and not status.get("BridgeID"):
+            elif uniqueid not in ours and _is_stray(status):
                 self._correct(uniqueid, "stray agent leg")
                 self.reach(self._new_leg(uniqueid, dialled=False))
+
+    def _vanished(self, leg: AsteriskChannel) -> None:
+        if not leg.gone:
+            self._correct(leg.id, "gone")
+            self.legs.ended(leg)
 
     def _compare(self, leg: AsteriskChannel, status: Message) -> None:
         bridge = status.get("BridgeID")
@@ -275,7 +315,7 @@ class AsteriskSwitch:
             leg.bridge = bridge
         if status.get("ChannelStateDesc") == "Ringing":
             leg.rings()
-        if leg.place is Place.BETWEEN:
+        if leg.place is Place.BETWEEN and leg.overdue:
             self._correct(leg.id, "elsewhere")
             leg.joined(bridge)
         if leg.doomed:
@@ -286,7 +326,8 @@ class AsteriskSwitch:
 
     def _schedule_audit(self) -> None:
         self._stop_audit()
-        self._audit = self._clock.callLater(AUDIT_SECONDS, self._audit_now)
+        if not self._let_go:
+            self._audit = self._clock.callLater(AUDIT_SECONDS, self._audit_now)
 
     def _stop_audit(self) -> None:
         if self._audit is not None and self._audit.active():
@@ -295,5 +336,10 @@ class AsteriskSwitch:
 
     def _audit_now(self) -> None:
         if self.up:
-            unattended(self.reconcile())
+            unattended(self.reconcile(NEWS_SECONDS))
             self._schedule_audit()
+
+
+def _is_stray(status: Message) -> bool:
+    """An agent's leg that talks with nobody."""
+    return f"EC_ROLE={Role.AGENT.value}" in status.all("Variable") and not status.get("BridgeID")
