@@ -4,7 +4,7 @@ from easycall import __version__
 
 project = "easycall"
 author = "the easycall authors"
-copyright = "2026, the easycall authors"  # noqa: A001
+copyright = "2026, the easycall authors"
 version = release = __version__
 extensions: list[str] = []
 exclude_patterns = ["_build"]
