@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "seconds(n): the time limit of an asynchronous test")
     config.addinivalue_line("markers", "site(**options): how this scenario's daemon is configured, see easycall.lab.site")
+    config.addinivalue_line("markers", "fault(*rows): the rows of the table of faults and attacks this test proves")
     config.addinivalue_line("markers", "logs_failures: this test provokes failures that are to be logged")
 
 

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easycall.asterisk.agi import MAX_COMMAND, Codec, Environment, Hangup, ProtocolError, Reply, UnsafeValue, command
+from easycall.asterisk.agi import (
+    MAX_COMMAND,
+    MAX_ENVIRONMENT_LINES,
+    Codec,
+    Environment,
+    Hangup,
+    ProtocolError,
+    Reply,
+    UnsafeValue,
+    command,
+)
 
 RECORDED = (Path(__file__).parent / "transcripts" / "agi-one-leg.txt").read_bytes()
 """Asterisk 22.10.1: a leg that is told a dozen things and is hung up in WAIT FOR DIGIT."""
@@ -191,6 +201,18 @@ def test_an_environment_beyond_the_bounds_is_refused(data: bytes, step: int) -> 
     codec = Codec()
     with pytest.raises(ProtocolError):
         feed(codec, data, step)
+
+
+@pytest.mark.parametrize("number", [MAX_ENVIRONMENT_LINES, MAX_ENVIRONMENT_LINES + 1])
+def test_the_bound_is_the_same_however_the_environment_is_cut(number: int) -> None:
+    data = b"".join(b"agi_%d: x\n" % i for i in range(number)) + b"\n"
+    for at in range(len(data) - 12, len(data)):
+        codec = Codec()
+        try:
+            items = codec.receive(data[:at]) + codec.receive(data[at:])
+        except ProtocolError:
+            items = []
+        assert len(items) == (number <= MAX_ENVIRONMENT_LINES)
 
 
 def test_the_first_of_a_name_counts() -> None:

@@ -138,6 +138,12 @@ def test_headers_are_found_in_any_case_and_the_first_wins() -> None:
     assert twice.headers()[1] == ("Channel", "one")
 
 
+@given(st.lists(st.sampled_from(["A", "a", "Ab", "AB", "B"]), max_size=8))
+def test_all_fields_at_once_are_those_that_are_found_one_by_one(names: list[str]) -> None:
+    one = Message("\r\n".join(["Event: X", "no header", *(f"{name}: {at}" for at, name in enumerate(names))]).encode())
+    assert one.fields() == {name.lower(): one.get(name) for name in ["Event", *names]}
+
+
 def test_repeated_headers_are_kept() -> None:
     assert message("Status").all("Variable") == ["EC_CONTACT=01H", "EC_ROLE=caller"]
 

@@ -892,7 +892,7 @@ class Day:
 class DayOnAsterisk(Day):
     """The same with real call control, on a small Asterisk of which only the audio is missing."""
 
-    SEEDS = 500
+    SEEDS = 300
     troubles = 0.0
     """The share of events that are lost or doubled."""
 
@@ -993,7 +993,7 @@ def test_many_callers_and_agents_at_once(kind: type[Day]) -> None:
         seen.update(one.outcome.value for one in day.world.notes.of(OfferEnded))
         seen.update(one.outcome.value for one in day.world.notes.of(ContactEnded))
     assert set(seen) >= {*(one.value for one in OfferOutcome), "abandoned_in_ivr", "abandoned"}, seen
-    assert min(seen.values()) >= 10, seen
+    assert min(seen.values()) >= 5, seen
 
 
 # On a real switch

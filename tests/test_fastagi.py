@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,12 +17,13 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, ISystemHandle
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from easycall.asterisk import fastagi
 from easycall.asterisk.agi import Reply, UnsafeValue
@@ -166,7 +169,7 @@ def test_allowed_peers(host: str) -> None:
     assert FastAgiFactory(lambda session: None, Clock()).buildProtocol(IPv6Address("TCP", host, 1)) is not None
 
 
-def test_too_many_sessions_and_too_many_silent_ones_are_shed() -> None:
+def test_too_many_sessions_are_shed() -> None:
     """F49: closed at once, never silently kept."""
     clock = Clock()
     factory = FastAgiFactory(lambda session: None, clock, limit=2)
@@ -176,9 +179,15 @@ def test_too_many_sessions_and_too_many_silent_ones_are_shed() -> None:
         session.makeConnection(Transport(clock))
         session.dataReceived(ENVIRONMENT)
     assert factory.buildProtocol(HERE) is None
+
+
+def test_of_too_many_that_say_nothing_the_oldest_is_closed() -> None:
+    """F42: who speaks does not wait for them."""
+    clock = Clock()
     factory = FastAgiFactory(lambda session: None, clock)
-    assert all(factory.buildProtocol(HERE) for _ in range(fastagi.MAX_SILENT))
-    assert factory.buildProtocol(HERE) is None
+    sessions = [factory.buildProtocol(HERE) for _ in range(fastagi.MAX_SILENT + 2)]
+    assert [session.over for session in sessions if session] == [True] * 2 + [False] * fastagi.MAX_SILENT
+    assert factory.refused == 2
 
 
 @pytest.mark.logs_failures
@@ -211,6 +220,79 @@ def test_commands_go_one_at_a_time_in_one_write_each() -> None:
     assert leg.wire.writes[1:] == [b'GET VARIABLE "A"\n']
     leg.says(b"200 result=1 (x y)\n")
     assert (one, two) == ([None], ["x y"])
+
+
+@implementer(ISystemHandle)
+class SocketTransport(Transport):
+    """One that has a socket to write to."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.socket, self.asterisk = socket.socketpair()
+        self.socket.setblocking(False)
+        self.asterisk.setblocking(False)
+
+    def getHandle(self) -> socket.socket:
+        return self.socket
+
+    def sent(self) -> bytes:
+        with suppress(BlockingIOError):
+            return self.asterisk.recv(1 << 20)
+        return b""
+
+
+@pytest.fixture
+def leg_on_a_socket() -> Iterator[Leg]:
+    leg = Leg(environment=b"")
+    leg.wire = SocketTransport(leg.clock)
+    leg.wire.protocol = leg.session
+    leg.session.makeConnection(leg.wire)
+    leg.says(ENVIRONMENT)
+    yield leg
+    leg.wire.socket.close()
+    leg.wire.asterisk.close()
+
+
+def test_a_command_goes_straight_to_the_socket_at_the_end_of_the_turn(leg_on_a_socket: Any) -> None:
+    leg = leg_on_a_socket
+    outcome = leg.does(leg.session.get_variable("A"))
+    assert leg.wire.sent() == b""
+    leg.clock.advance(0)
+    assert leg.wire.sent() == b'GET VARIABLE "A"\n'
+    leg.says(b"200 result=1 (x)\n")
+    assert outcome == ["x"]
+    assert leg.wire.writes == []
+
+
+def test_what_the_socket_does_not_take_the_transport_sends(leg_on_a_socket: Any) -> None:
+    leg = leg_on_a_socket
+    filled = 0
+    with suppress(BlockingIOError):
+        while True:
+            filled += leg.wire.socket.send(b"x" * 1000)
+    leg.does(leg.session.get_variable("A"))
+    leg.clock.advance(0)
+    assert leg.wire.writes == [b'GET VARIABLE "A"\n']
+    assert leg.wire.sent() == b"x" * filled
+
+
+def test_what_was_told_before_the_session_was_closed_is_sent(leg_on_a_socket: Any) -> None:
+    leg = leg_on_a_socket
+    outcome = leg.does(leg.session.set_variable("A", "1"))
+    leg.session.close()
+    assert leg.wire.sent() == b'SET VARIABLE "A" "1"\n'
+    assert isinstance(failed(outcome), SessionOver)
+    leg.clock.advance(0)
+    assert leg.wire.sent() == b""
+
+
+def test_nothing_is_sent_behind_the_end(leg_on_a_socket: Any) -> None:
+    leg = leg_on_a_socket
+    outcome = leg.does(leg.session.set_variable("A", "1"))
+    leg.session.connectionLost(Failure(ConnectionDone()))
+    leg.clock.advance(0)
+    assert isinstance(failed(outcome), SessionOver)
+    assert (leg.wire.sent(), leg.wire.writes) == (b"", [])
 
 
 def test_refused_words_send_nothing() -> None:

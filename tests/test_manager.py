@@ -474,6 +474,32 @@ def test_no_answer_in_time_and_the_late_one_is_dropped() -> None:
     bench.stop()
 
 
+def test_each_action_has_its_own_time_limit() -> None:
+    bench = Bench().start()
+    outcomes = {seconds: bench.send(seconds=seconds) for seconds in (4.0, 1.0, 2.5, 1.5)}
+    answered = bench.send(seconds=0.5)
+    bench.peer.say(f"Response: Success\r\nActionID: {bench.given()}\r\n\r\n")
+    for due in sorted(outcomes):
+        bench.turn(due - bench.clock.seconds() - 0.01)
+        assert not outcomes[due]
+        bench.turn(0.02)
+        assert isinstance(failed(outcomes[due]), ActionTimeout)
+    assert answered[0].ok
+    bench.stop()
+
+
+def test_an_action_that_times_out_may_make_another() -> None:
+    bench = Bench().start()
+    second: list[Any] = []
+    first = start(bench.manager.send(Action("One"), 1.0))
+    first.addErrback(lambda _: start(bench.manager.send(Action("Two"), 1.0))).addBoth(second.append)
+    bench.turn(1.1)
+    assert not second
+    bench.turn(1.0)
+    assert isinstance(failed(second), ActionTimeout)
+    bench.stop()
+
+
 def test_a_cancelled_action_is_forgotten() -> None:
     bench = Bench().start()
     work = start(bench.manager.send(Action("Test")))

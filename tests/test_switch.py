@@ -165,6 +165,16 @@ class TestRinging:
         assert outcome_of(leg) is OfferOutcome.DECLINED
         nothing_left(pbx)
 
+    @pytest.mark.parametrize(
+        ("status", "outcome"), [("BUSY", OfferOutcome.DECLINED), ("CANCEL", OfferOutcome.NO_ANSWER), ("", OfferOutcome.LOST)]
+    )
+    def test_the_dial_status_counts_when_the_cause_says_nothing(self, status: str, outcome: OfferOutcome) -> None:
+        pbx = FakePbx()
+        leg = pbx.rings()
+        pbx.tells(event("DialEnd", DestUniqueid="a1", DialStatus=status))
+        pbx.ends("a1", "16")
+        assert outcome_of(leg) is outcome
+
     def test_the_response_counts_by_its_action_only(self) -> None:
         """reliability M14: the Uniqueid in it can be another, live call's."""
         pbx = FakePbx()

@@ -46,8 +46,11 @@ MAX_ENVIRONMENT_LINE = 4 * 1024
 MAX_ENVIRONMENT = 64 * 1024
 MAX_REPLY = 64 * 1024
 
+_FIRST = b"agi_"
 _VERB = re.compile(r"[A-Z]+(?: [A-Z]+)*")
 _BREAKS = re.compile(r"[\r\n\0]")
+_PLAIN = re.compile(r"200 result=(\S*)(?: \(([^()]*)\))?")
+"""Nearly every answer."""
 _RESULT = re.compile(r"result=(\S*)(?: (.*))?", re.DOTALL)
 _WITH_REST = re.compile(
     r"\((speech|digit|timeout|hangup|dtmf|randomerror|waitfor)\) ((?:digit=. )?endpos=-?\d+(?: results=.*)?)", re.DOTALL
@@ -63,7 +66,10 @@ class Environment:
     """What Asterisk tells about the leg when it connects."""
 
     variables: Mapping[str, str] = field(repr=False)
-    """``agi_uniqueid`` and so on.  The first of a name counts: texts of the caller come late and could forge a second."""
+    """``agi_uniqueid`` and so on.  The first of a name counts: texts of the caller come late and could forge a second.
+
+    Of arguments, which come later still, the last counts.
+    """
     arguments: tuple[str, ...]
     """The arguments of the dialplan's ``AGI()``, in order."""
 
@@ -117,12 +123,11 @@ class Codec:
     """
 
     def __init__(self) -> None:
+        self._begun: bytearray | None = bytearray()  # the environment as far as it came; None behind it
         self._line = b""  # the one whose end has not come
-        self._variables: dict[str, str] | None = {}  # None behind the environment
-        self._count = 0
-        self._size = 0
         self._lines: list[str] = []  # of an answer in several lines
-        self._ends = re.compile("")
+        self._ends = _CLOSED
+        self._size = 0
 
     @property
     def clean(self) -> bool:
@@ -131,47 +136,44 @@ class Codec:
 
     def receive(self, data: bytes) -> list[Environment | Reply | Hangup]:
         """What ``data`` completes, in order.  Raises ProtocolError."""
+        received: list[Environment | Reply | Hangup] = []
+        if self._begun is not None:
+            environment, data = self._begin_with(self._begun, data)
+            if environment is None:
+                return received
+            received.append(environment)
+            self._begun = None
         lines = (self._line + data if self._line else data).split(b"\n")
         self._line = lines.pop()
-        received: list[Environment | Reply | Hangup] = []
         for line in lines:
-            if self._variables is not None:
-                self._check_environment(line, 1)
-                text = line.decode("utf-8", "surrogateescape")
-                if text:
-                    self._add_variable(self._variables, text)
-                else:
-                    received.append(_environment(self._variables))
-                    self._variables, self._size = None, 0
-            elif (item := self._reply_line(line.decode("utf-8", "surrogateescape"))) is not None:
+            if (item := self._reply_line(line.decode("utf-8", "surrogateescape"))) is not None:
                 received.append(item)
-        if self._variables is not None:
-            self._check_environment(self._line, 0)
-        elif self._size + len(self._line) > MAX_REPLY:
+        if self._size + len(self._line) > MAX_REPLY:
             raise ProtocolError(f"an answer of more than {MAX_REPLY} bytes")
         return received
 
-    def _check_environment(self, line: bytes, ended: int) -> None:
-        """Hold a line of the environment against the bounds; one that has not ended counts only for itself."""
-        self._count += ended
-        self._size += (len(line) + 1) * ended
-        if len(line) > MAX_ENVIRONMENT_LINE or self._size + len(line) > MAX_ENVIRONMENT:
-            raise ProtocolError("an environment that is too long")
-        if self._count > MAX_ENVIRONMENT_LINES + 1:
-            raise ProtocolError(f"an environment of more than {MAX_ENVIRONMENT_LINES} lines")
-
     @staticmethod
-    def _add_variable(variables: dict[str, str], line: str) -> None:
-        name, colon, value = line.partition(":")
-        if colon and name.startswith("agi_"):
-            variables.setdefault(name, value.removeprefix(" "))
-        elif not variables:
+    def _begin_with(begun: bytearray, data: bytes) -> tuple[Environment | None, bytes]:
+        """The environment, once ``data`` completes what has begun, and what is behind it."""
+        seen = len(begun)
+        begun += data
+        end = begun.find(b"\n\n", max(seen - 1, 0))
+        block, rest = (begun, b"") if end < 0 else (begun[:end], bytes(begun[end + 2 :]))
+        if end == 0 or not block.startswith(_FIRST[: len(block)]):
             raise ProtocolError("the peer is no Asterisk: the first line is no agi_ variable")
-        # else the further lines of a value with a line break in it
+        if len(block) > MAX_ENVIRONMENT_LINE and (
+            len(block) > MAX_ENVIRONMENT or max(map(len, block.split(b"\n"))) > MAX_ENVIRONMENT_LINE
+        ):
+            raise ProtocolError("an environment that is too long")
+        if block.count(b"\n", 0, -1) >= MAX_ENVIRONMENT_LINES:
+            raise ProtocolError(f"an environment of more than {MAX_ENVIRONMENT_LINES} lines")
+        return (None if end < 0 else _environment(block)), rest
 
     def _reply_line(self, line: str) -> Reply | Hangup | None:
         if self._lines:
             return self._more(line)
+        if (plain := _PLAIN.fullmatch(line)) is not None:
+            return Reply(200, plain[1], plain[2] or "")
         if line == "HANGUP":
             return Hangup()
         code, mark, rest = line[:3], line[3:4], line[4:]
@@ -222,6 +224,17 @@ def _reply(code: int, text: str) -> Reply:
     return Reply(code, result, data, int(endpos[1]) if endpos else None, rest)
 
 
-def _environment(variables: dict[str, str]) -> Environment:
-    numbered = {int(found[1]): value for name, value in variables.items() if (found := _ARGUMENT.fullmatch(name))}
+def _environment(block: bytearray) -> Environment:
+    variables: dict[str, str] = {}
+    for line in block.decode("utf-8", "surrogateescape").split("\n"):
+        name, colon, value = line.partition(":")
+        if colon and name.startswith("agi_arg_"):  # these come behind every text of a caller
+            variables[name] = value.removeprefix(" ")
+        elif colon and name.startswith("agi_"):  # else a further line of a value with a line break in it
+            variables.setdefault(name, value.removeprefix(" "))
+    numbered = {
+        int(found[1]): value
+        for name, value in variables.items()
+        if name.startswith("agi_arg_") and (found := _ARGUMENT.fullmatch(name))
+    }
     return Environment(variables, tuple(numbered.get(number, "") for number in range(1, max(numbered, default=0) + 1)))

@@ -215,7 +215,7 @@ class Commands(ABC):
         await self.command("SET VARIABLE", name, value)
 
     async def get_variable(self, name: str) -> str | None:
-        """A variable of the channel; None when it is not set.
+        """A variable of the channel, of a long one the first 1,023 bytes; None when it is not set.
 
         The answer is not escaped: for a text of a stranger ask :meth:`get_full_variable` for ``${URIENCODE(${NAME})}``.
         """

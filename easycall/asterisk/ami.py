@@ -94,7 +94,10 @@ class Action:
         """``Action.of("Originate", Channel="PJSIP/100", Variable=["A=1", "B=2"])``: a list repeats its header."""
         pairs: list[tuple[str, str]] = []
         for header, value in headers.items():
-            pairs.extend((header, each) for each in ((value,) if isinstance(value, str) else value))
+            if isinstance(value, str):
+                pairs.append((header, value))
+            else:
+                pairs.extend((header, each) for each in value)
         return cls(name, tuple(pairs))
 
 
@@ -151,9 +154,7 @@ class Message:
             folded = self._folded = _CRLF + self.block.lower()
         key = _key(header)
         at = folded.find(key)
-        if at < 0:
-            return default
-        return self._value(at + len(key) - 2)
+        return default if at < 0 else self._value(at + len(key) - 2)
 
     def all(self, header: str) -> list[str]:
         """The values of every header of that name: ``Variable``, ``ChanVariable``, and ``Output`` of a command."""
@@ -172,6 +173,15 @@ class Message:
         """Every header and its value, in order.  A line that is no header is left out."""
         lines = self.block.decode("utf-8", "surrogateescape").split("\r\n")
         return [(name, value) for line in lines for name, colon, value in (line.partition(": "),) if colon]
+
+    def fields(self) -> dict[str, str]:
+        """The first value of every header by its name in lower case: :meth:`get` for all of them at once."""
+        fields: dict[str, str] = {}
+        for line in self.block.decode("utf-8", "surrogateescape").split("\r\n"):
+            name, colon, value = line.partition(": ")
+            if colon:
+                fields.setdefault(name.lower(), value)
+        return fields
 
     def _value(self, start: int) -> str:
         """The text from ``start`` to the end of the line."""
@@ -243,6 +253,8 @@ class Codec:
                     messages.append(Message(block, name))
                 elif lists and _listed(block) in lists:
                     messages.append(Message(block))
+            elif block.startswith(_RESPONSE):
+                messages.append(Message(block, ""))
             elif (message := self._other(block)) is not None:
                 messages.append(message)
         self.unwanted += len(blocks) - len(messages)
@@ -302,7 +314,7 @@ class Codec:
         if not _ID.fullmatch(action_id):
             raise UnsafeValue(f"{action.name}, ActionID: only letters, digits and '._:-' are allowed, at most 80")
         lines = [f"Action: {action.name}".encode(), f"ActionID: {action_id}".encode()]
-        lines.extend(_line(action.name, header, value) for header, value in action.headers)
+        lines += [_line(action.name, header, value) for header, value in action.headers]
         if len(lines) > MAX_ACTION_LINES:
             raise UnsafeValue(f"{action.name}: {len(lines)} lines, Asterisk takes {MAX_ACTION_LINES}")
         return _CRLF.join(lines) + _END
@@ -310,11 +322,12 @@ class Codec:
 
 def _line(action: str, header: str, value: str) -> bytes:
     """One header line, checked."""
-    if not _NAME.fullmatch(header) or header.lower() in ("action", "actionid"):
+    allowed, names_channel = _header(header)
+    if not allowed:
         raise UnsafeValue(f"{action}: a header's name is letters, digits, '_' and '-', and not Action or ActionID")
     if _BREAKS.search(value):  # any of them ends the line for Asterisk: a second action could follow
         raise UnsafeValue(f"{action}, {header}: CR, LF and NUL are not allowed")
-    if "channel" in header.lower() and value.lstrip(_SKIPPED).startswith("/"):
+    if names_channel and value.lstrip(_SKIPPED).startswith("/"):
         raise UnsafeValue(f"{action}, {header}: a name that begins with '/' is a pattern for many channels")
     try:
         line = f"{header}: {value}".encode("utf-8", "surrogateescape")
@@ -323,6 +336,13 @@ def _line(action: str, header: str, value: str) -> bytes:
     if len(line) > MAX_ACTION_LINE:
         raise UnsafeValue(f"{action}, {header}: {len(line)} bytes, Asterisk takes {MAX_ACTION_LINE} in a line")
     return line
+
+
+@lru_cache(maxsize=512)
+def _header(name: str) -> tuple[bool, bool]:
+    """Whether a header of an action may have this name, and whether its value is the name of a channel."""
+    folded = name.lower()
+    return _NAME.fullmatch(name) is not None and folded not in ("action", "actionid"), "channel" in folded
 
 
 def _listed(block: bytes) -> bytes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from socket import socket
 
 from attrs import mutable
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ISystemHandle, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -68,7 +70,8 @@ class Session(Protocol, Commands):
         self._commands: deque[_Waiting] = deque()  # the first is on its way
         self._deadline = clock.seconds() + ENVIRONMENT_SECONDS
         self._deadline_of = "its environment"
-        self._tick: IDelayedCall | None = None
+        self._socket: socket | None = None
+        self._unsent = b""
         self._why = ""
         self._over = Bell()
 
@@ -112,8 +115,26 @@ class Session(Protocol, Commands):
 
     def _send(self, waiting: _Waiting) -> None:
         self._deadline, self._deadline_of = self._clock.seconds() + waiting.seconds, waiting.verb
-        if self.transport is not None:
+        if self._socket is not None:
+            self._unsent = waiting.line
+            self.factory.send_soon(self)
+        elif self.transport is not None:
             self.transport.write(waiting.line)  # in one piece: half a line makes Asterisk spin
+
+    def send_now(self) -> None:
+        """Send what the factory was asked to send soon.
+
+        Straight to the socket, which costs half: the transport would ask the reactor to tell when the socket takes data.
+        Nothing waits in the transport then, for what was sent before has been answered.
+        """
+        line, self._unsent = self._unsent, b""
+        if not line or self._socket is None or self.transport is None:
+            return
+        sent = 0
+        with suppress(OSError):  # full, or broken: the transport deals with it
+            sent = self._socket.send(line)
+        if sent < len(line):
+            self.transport.write(line[sent:])
 
     def _forget(self, waiting: _Waiting) -> None:
         """Nobody wants the answer: one on its way must still be read, or it would be taken for the next one's."""
@@ -124,10 +145,12 @@ class Session(Protocol, Commands):
     # What comes in
 
     def connectionMade(self) -> None:
-        """Begin to watch the time."""
+        """A command goes out at once, not when there is more to send."""
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        self._tick = self._clock.callLater(TICK_SECONDS, self._look_at_clock)
+        if ISystemHandle.providedBy(self.transport):
+            handle = self.transport.getHandle()
+            self._socket = handle if isinstance(handle, socket) else None  # of TLS it is another
 
     def dataReceived(self, data: bytes) -> None:
         """Take what Asterisk says."""
@@ -149,6 +172,8 @@ class Session(Protocol, Commands):
 
         It is the rest of a value with line breaks in it, and then the first answer is not true either.
         """
+        if len(items) == 1 and self._codec.clean:
+            return
         said = sum(not isinstance(item, Hangup) for item in items)
         if said > 1 or (said and not self._codec.clean):
             raise ProtocolError("more than one answer at once")
@@ -182,16 +207,15 @@ class Session(Protocol, Commands):
     def _rest(self) -> None:
         self._deadline, self._deadline_of = self._clock.seconds() + IDLE_SECONDS, "a command"
 
-    def _look_at_clock(self) -> None:
-        if self._clock.seconds() >= self._deadline:
-            self._tick = None
+    def look_at_clock(self, now: float) -> None:
+        """End the session if it has waited too long."""
+        if now >= self._deadline and not self._over.rung:
             log.warn("FastAGI: closing {session}: it waited too long for {what}", session=self, what=self._deadline_of)
             self._end(f"no end of the wait for {self._deadline_of}", abort=True)
-        else:
-            self._tick = self._clock.callLater(TICK_SECONDS, self._look_at_clock)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Asterisk closed, or we did."""
+        self._socket = None
         self._end("the connection is lost")
         self.factory.ended(self)
 
@@ -200,13 +224,11 @@ class Session(Protocol, Commands):
         if self._over.rung:
             return
         self._why = why
-        if self._tick is not None:
-            self._tick.cancel()
-            self._tick = None
         if self.transport is not None:
             if abort:
                 self.transport.abortConnection()  # type: ignore[attr-defined]
             else:
+                self.send_now()
                 self.transport.loseConnection()
         commands, self._commands = self._commands, deque()
         self._over.ring()
@@ -237,7 +259,9 @@ class FastAgiFactory(ServerFactory):
         self._clock = clock
         self._peers = frozenset(peers)
         self._limit = limit
-        self._silent: set[Session] = set()
+        self._silent: dict[Session, None] = {}  # in the order in which they came
+        self._sending: list[Session] = []
+        self._tick: IDelayedCall | None = None
         self.sessions: set[Session] = set()
         """The sessions whose leg is known and whose connection is open."""
         self.refused = 0
@@ -250,20 +274,43 @@ class FastAgiFactory(ServerFactory):
             why = "this peer is not allowed"
         elif len(self.sessions) >= self._limit:
             why = f"there are {self._limit} sessions"
-        elif len(self._silent) >= MAX_SILENT:
-            why = f"{MAX_SILENT} connections have said nothing yet"
         else:
+            self._make_room()
             session = Session(self._clock)
             session.factory = self
-            self._silent.add(session)
+            self._silent[session] = None
+            if self._tick is None:
+                self._tick = self._clock.callLater(TICK_SECONDS, self._look_at_clock)
             return session
         self.refused += 1
         log.warn("FastAGI: connection from {host} closed: {why}", host=host, why=why)
         return None
 
+    def _make_room(self) -> None:
+        """Close the oldest of many that say nothing: a leg speaks at once, and must not have to wait for those."""
+        if len(self._silent) >= MAX_SILENT:
+            oldest = next(iter(self._silent))
+            del self._silent[oldest]
+            self.refused += 1
+            oldest.close()
+
+    def send_soon(self, session: Session) -> None:
+        """Let the session send at the end of this reactor turn, with all that were answered in it.
+
+        Sent one by one between what comes in, each command would wake the peer for itself.
+        """
+        if not self._sending:
+            self._clock.callLater(0, self._send)
+        self._sending.append(session)
+
+    def _send(self) -> None:
+        sending, self._sending = self._sending, []
+        for session in sending:
+            session.send_now()
+
     def begin(self, session: Session) -> None:
         """The session's leg is known."""
-        self._silent.discard(session)
+        self._silent.pop(session, None)
         self.sessions.add(session)
         try:
             self._serve(session)
@@ -273,5 +320,14 @@ class FastAgiFactory(ServerFactory):
 
     def ended(self, session: Session) -> None:
         """The session's connection is closed."""
-        self._silent.discard(session)
+        self._silent.pop(session, None)
         self.sessions.discard(session)
+        if self._tick is not None and not self._silent and not self.sessions:
+            self._tick.cancel()
+            self._tick = None
+
+    def _look_at_clock(self) -> None:
+        self._tick = self._clock.callLater(TICK_SECONDS, self._look_at_clock)
+        now = self._clock.seconds()
+        for session in (*self._silent, *self.sessions):
+            session.look_at_clock(now)

@@ -39,6 +39,8 @@ MAX_QUEUED = 50_000
 """Messages received and not yet handed on, and items of one list; more closes the link."""
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MESSAGES_PER_TURN = 200
+DEADLINE_TOLERANCE = 0.001
+"""Seconds a time limit may be short, so that what is due now is not waited for once more."""
 MAX_UNENDED_LISTS = 2
 """So many lists in a row that never ended, and the link is given up."""
 
@@ -80,7 +82,9 @@ class _Pending:
     answer: Deferred[list[Message]]
     items: list[Message] | None
     """What came of a list so far; None when the action's answer is one message."""
-    timer: IDelayedCall
+    seconds: float
+    """Its time limit."""
+    deadline: float
 
 
 class Link(Protocol):
@@ -92,6 +96,8 @@ class Link(Protocol):
         self._codec = Codec(events)
         self._pending: dict[str, _Pending] = {}
         self._lists: dict[str, _Pending] = {}  # those of the pending actions that collect
+        self._timer: IDelayedCall | None = None  # for the pending action whose time is up first
+        self._due = 0.0  # when it rings
         self._unended = 0
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
@@ -142,8 +148,9 @@ class Link(Protocol):
             raise ValueError(f"{action.name}: an action with this ActionID is under way")
         data = self._codec.encode(action, key)
         answer: Deferred[list[Message]] = Deferred(lambda _: self._forget(key))
-        timer = self._clock.callLater(seconds, self._expire, key, seconds)
-        pending = self._pending[key] = _Pending(action.name, answer, [] if listing else None, timer)
+        deadline = self._clock.seconds() + seconds
+        pending = self._pending[key] = _Pending(action.name, answer, [] if listing else None, seconds, deadline)
+        self._watch(seconds, deadline)
         if listing:
             self._lists[key] = pending
             self._codec.open_list(key)
@@ -156,23 +163,40 @@ class Link(Protocol):
     def _take(self, key: str) -> _Pending | None:
         """Take an action off those that wait."""
         pending = self._pending.pop(key, None)
-        if pending is not None:
-            if pending.timer.active():
-                pending.timer.cancel()
-            if self._lists.pop(key, None) is not None:
-                self._codec.close_list(key)
+        if pending is not None and pending.items is not None:
+            del self._lists[key]
+            self._codec.close_list(key)
+        if self._timer is not None and not self._pending:
+            self._timer.cancel()
+            self._timer = None
         return pending
 
-    def _expire(self, key: str, seconds: float) -> None:
-        listing = key in self._lists
-        pending = self._take(key)
-        if pending is None:
+    def _watch(self, seconds: float, deadline: float) -> None:
+        """Let the timer ring at that moment at the latest: there is one for all actions, for each its own costs more."""
+        if self._timer is None:
+            self._timer = self._clock.callLater(seconds, self._look_at_clock)
+        elif deadline < self._due:
+            self._timer.reset(seconds)
+        else:
             return
-        if listing:
+        self._due = deadline
+
+    def _look_at_clock(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        for key in [key for key, pending in self._pending.items() if pending.deadline <= now + DEADLINE_TOLERANCE]:
+            if (pending := self._take(key)) is not None:  # the failure of one may have cancelled another
+                self._expire(pending)
+        if self._pending and self._timer is None:
+            first = min(pending.deadline for pending in self._pending.values())
+            self._watch(first - now, first)
+
+    def _expire(self, pending: _Pending) -> None:
+        if pending.items is not None:
             self._unended += 1
             if self._unended >= MAX_UNENDED_LISTS:
                 self.abort("lists do not end")
-        pending.answer.errback(ActionTimeout(f"{pending.name}: no answer within {seconds:g} s"))
+        pending.answer.errback(ActionTimeout(f"{pending.name}: no answer within {pending.seconds:g} s"))
 
     # What comes in
 

@@ -1,0 +1,1 @@
+"""Faults and attacks on the wire, against a real Asterisk behind the fault proxy (docs and ids: the marker ``fault``)."""
