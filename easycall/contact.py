@@ -6,7 +6,6 @@ its own place, so there is no state from which a caller cannot leave.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
@@ -17,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from easycall.acd.distributor import Distributor, Offer, Place
+from easycall.company import keep_company
 from easycall.defer import background, cancelled, dropped, limited, start
 from easycall.events import (
     Answered,
@@ -38,12 +38,6 @@ from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp,
 __all__ = ["Contacts"]
 
 log = Logger()
-
-HOLD_TURN_SECONDS = 20.0
-"""How long one wait for a key lasts under music; a dead daemon is noticed by Asterisk at once in any case."""
-
-SHORT_TURN_SECONDS = 1.0
-"""The same while a busy prompt is due that waits for what becomes of an offer."""
 
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
@@ -224,34 +218,16 @@ class Visit:
         place = self._distributor.enter(WorkItem(contact.id, queue.id, enqueued, contact.pbx))
         self._outcome = Outcome.ABANDONED
         try:
-            async with background(self._entertain(queue, place)) as company:
+            async with background(self._company(queue, place)) as company:
                 while not await self._offer(queue, place, await place.offer(), company):
                     contact.stage, contact.agent = Stage.WAITING, ""
         finally:
             place.leave()
 
-    async def _entertain(self, queue: Queue, place: Place) -> None:
-        """Keep the caller company at home: the busy prompt now and then while nobody is free, music between.
-
-        A connection does not wait for it: bridging takes the leg out of whatever it hears.
-        """
-        channel, now = self._channel, self._clock.seconds
+    def _company(self, queue: Queue, place: Place) -> Coroutine[Deferred[Any], Any, None]:
+        """What the caller hears while waiting."""
         sounds = self._script.busy(queue, self.contact.data.get("language", ""))
-        due = now() if sounds else math.inf
-        while True:
-            try:
-                await channel.home()
-                if now() >= due and not place.reserved:
-                    await channel.music(None)
-                    await channel.play(sounds)
-                    due = now() + (queue.busy_repeat_seconds or math.inf)
-                await channel.music(queue.music)
-                while now() < due or place.reserved:
-                    await channel.wait_key(min(max(due - now(), SHORT_TURN_SECONDS), HOLD_TURN_SECONDS))
-            except Taken:
-                continue
-            except HungUp:
-                return
+        return keep_company(self._channel, queue, sounds, place, self._clock.seconds)
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer, company: Deferred[None]) -> bool:
         """Offer the caller to one agent; True when they have talked."""

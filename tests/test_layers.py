@@ -24,7 +24,7 @@ DECISIONS = {
     "stats.record",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"contact", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {"company", "contact", "ivr.runner", "acd.distributor", "stats.journal"}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 
