@@ -9,6 +9,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,11 @@ async def home(pbx: Pbx, legs: Legs, *variables: str) -> tuple[str, Session]:
     session = await legs.comes()
     assert session.variables["agi_uniqueid"] == leg
     return leg, session
+
+
+def stands_still(pid: int) -> bool:
+    """Whether every thread of a stopped process has stopped: the last of them may still answer for a moment."""
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in Path(f"/proc/{pid}/task").glob("*/stat"))
 
 
 # Peers that say nothing
@@ -80,6 +86,7 @@ async def test_asterisk_never_answers_a_command(pbx: Pbx, measured: Measured) ->
     leg, session = await home(pbx, legs)
     os.kill(pbx.state.pids["a"], signal.SIGSTOP)
     try:
+        await until(pbx.reactor, lambda: stands_still(pbx.state.pids["a"]), SOON, "every thread of Asterisk stands still")
         began = pbx.reactor.seconds()
         waiting = outcome(session.command("NOOP", seconds=1))
         behind = outcome(session.noop())
