@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from easycall.asterisk import agi
 from easycall.asterisk.agi import (
     MAX_COMMAND,
     MAX_ENVIRONMENT_LINES,
@@ -213,6 +214,44 @@ def test_the_bound_is_the_same_however_the_environment_is_cut(number: int) -> No
         except ProtocolError:
             items = []
         assert len(items) == (number <= MAX_ENVIRONMENT_LINES)
+
+
+PIECES = (
+    b"\n",
+    b"\n\n",
+    b"agi_x: 1\n",
+    b"200 result=1 (",
+    b")\n",
+    b"520-x\n",
+    b"520 y\n",
+    b"x" * 30,
+    b"HANGUP\n",
+    b"200 result=" + b"1" * 60 + b"\n",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_the_bounds_are_the_same_however_the_stream_is_cut(pieces: list[bytes]) -> None:
+    """A protocol error too: what comes through in one piece comes through byte by byte."""
+
+    def received(data: bytes, step: int) -> list[Environment | Reply | Hangup] | None:
+        try:
+            return receive(*(data[at : at + step] for at in range(0, len(data), step)))
+        except ProtocolError:
+            return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agi, "MAX_REPLY", 60)
+        patch.setattr(agi, "MAX_ENVIRONMENT", 100)
+        patch.setattr(agi, "MAX_ENVIRONMENT_LINE", 60)
+        for data in (b"agi_y: 1\n\n" + b"".join(pieces), b"".join(pieces)):
+            assert received(data, 1) == received(data, 17) == received(data, 1 << 20)
+
+
+@pytest.mark.parametrize("first", [b"agi", b"agi_network", b"\n", b"x\nagi_network: yes"])
+def test_an_environment_that_begins_otherwise_is_refused(first: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        receive(first + b"\n\n")
 
 
 def test_the_first_of_a_name_counts() -> None:

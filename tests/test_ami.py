@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from easycall.asterisk import ami
 from easycall.asterisk.ami import (
     MAX_ACTION_LINE,
     MAX_LINE,
@@ -99,6 +100,36 @@ def test_split_at_every_position() -> None:
 def test_split_anywhere(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(TRANSCRIPT)]
     assert receive(*(TRANSCRIPT[a:b] for a, b in itertools.pairwise(edges))) == WHOLE
+
+
+PIECES = (
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"\r",
+    b"Event: X\r\n",
+    b"Response: Y\r\n",
+    b"A: " + b"x" * 55,
+    b"y",
+    b"B: " + b"z" * 61,
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_the_bounds_are_the_same_however_the_stream_is_cut(pieces: list[bytes]) -> None:
+    """A protocol error too: what comes through in one piece comes through byte by byte."""
+
+    def received(data: bytes, step: int) -> list[bytes] | None:
+        try:
+            return receive(*(data[at : at + step] for at in range(0, len(data), step)), wanted=("X",))
+        except ProtocolError:
+            return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ami, "MAX_LINE", 60)
+        patch.setattr(ami, "MAX_MESSAGE", 200)
+        data = GREETING + b"".join(pieces)
+        assert received(data, 1) == received(data, 17) == received(data, 1 << 20)
 
 
 def test_what_a_real_asterisk_said() -> None:
@@ -221,7 +252,8 @@ def test_a_message_of_the_greatest_size_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 8, b"A" * 100_000, b"Asterisk Call Mahager/1\n"]
+    "garbage",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 8, b"A" * 100_000, b"Asterisk Call Mahager/1\n", b"\r\n", b"Asterisk\n"],
 )
 def test_a_peer_that_does_not_greet_like_asterisk_is_refused(garbage: bytes) -> None:
     with pytest.raises(ProtocolError):

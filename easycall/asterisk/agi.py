@@ -46,7 +46,6 @@ MAX_ENVIRONMENT_LINE = 4 * 1024
 MAX_ENVIRONMENT = 64 * 1024
 MAX_REPLY = 64 * 1024
 
-_FIRST = b"agi_"
 _VERB = re.compile(r"[A-Z]+(?: [A-Z]+)*")
 _BREAKS = re.compile(r"[\r\n\0]")
 _PLAIN = re.compile(r"200 result=(\S*)(?: \(([^()]*)\))?")
@@ -143,13 +142,16 @@ class Codec:
                 return received
             received.append(environment)
             self._begun = None
-        lines = (self._line + data if self._line else data).split(b"\n")
+        data = self._line + data if self._line else data
+        lines = data.split(b"\n")
+        if len(data) > MAX_REPLY and max(map(len, lines)) > MAX_REPLY:
+            raise _too_long()
         self._line = lines.pop()
         for line in lines:
             if (item := self._reply_line(line.decode("utf-8", "surrogateescape"))) is not None:
                 received.append(item)
         if self._size + len(self._line) > MAX_REPLY:
-            raise ProtocolError(f"an answer of more than {MAX_REPLY} bytes")
+            raise _too_long()
         return received
 
     @staticmethod
@@ -158,14 +160,15 @@ class Codec:
         seen = len(begun)
         begun += data
         end = begun.find(b"\n\n", max(seen - 1, 0))
-        block, rest = (begun, b"") if end < 0 else (begun[:end], bytes(begun[end + 2 :]))
-        if end == 0 or not block.startswith(_FIRST[: len(block)]):
+        block, rest = (begun.removesuffix(b"\n"), b"") if end < 0 else (begun[:end], bytes(begun[end + 2 :]))
+        first, ended, _ = begun[:MAX_ENVIRONMENT_LINE].partition(b"\n")
+        if not (first.startswith(b"agi_") and b":" in first if ended else b"agi_".startswith(first[:4])):
             raise ProtocolError("the peer is no Asterisk: the first line is no agi_ variable")
         if len(block) > MAX_ENVIRONMENT_LINE and (
             len(block) > MAX_ENVIRONMENT or max(map(len, block.split(b"\n"))) > MAX_ENVIRONMENT_LINE
         ):
             raise ProtocolError("an environment that is too long")
-        if block.count(b"\n", 0, -1) >= MAX_ENVIRONMENT_LINES:
+        if block.count(b"\n") >= MAX_ENVIRONMENT_LINES:
             raise ProtocolError(f"an environment of more than {MAX_ENVIRONMENT_LINES} lines")
         return (None if end < 0 else _environment(block)), rest
 
@@ -199,12 +202,16 @@ class Codec:
         self._lines.append(line)
         self._size += len(line) + 1
         if self._size > MAX_REPLY:
-            raise ProtocolError(f"an answer of more than {MAX_REPLY} bytes")
+            raise _too_long()
         if not self._ends.search(line):
             return None
         text = "\n".join(self._lines)
         self._lines, self._size = [], 0
         return Reply(int(text[:3]), "", text[4:]) if usage else _reply(int(text[:3]), text[4:])
+
+
+def _too_long() -> ProtocolError:
+    return ProtocolError(f"an answer of more than {MAX_REPLY} bytes")
 
 
 def _reply(code: int, text: str) -> Reply:

@@ -67,7 +67,7 @@ _BREAKS = re.compile(r"[\r\n\0]")
 _SPLITS = re.compile(r'[\x00-\x1f\x7f,"\\]')
 _SKIPPED = "".join(map(chr, range(33)))
 """What Asterisk skips before it looks at a value (``ast_skip_blanks``)."""
-_OK = frozenset({"success", "goodbye", "follows", "pong"})
+_OK = frozenset({b"response: success", b"response: goodbye", b"response: follows", b"response: pong"})
 
 
 class UnsafeValue(ValueError):
@@ -140,12 +140,12 @@ class Message:
     @property
     def action_id(self) -> str:
         """The ActionID of the action this belongs to, ``""`` for an event of its own."""
-        return self.get("ActionID")
+        return _listed(self.block).decode("utf-8", "surrogateescape")
 
     @property
     def ok(self) -> bool:
         """True when it is an answer that says the action was carried out."""
-        return not self.name and self.get("Response").lower() in _OK
+        return not self.name and self.block.partition(_CRLF)[0].lower() in _OK
 
     def get(self, header: str, default: str = "") -> str:
         """The value of the first header of that name, in any case."""
@@ -177,10 +177,11 @@ class Message:
     def fields(self) -> dict[str, str]:
         """The first value of every header by its name in lower case: :meth:`get` for all of them at once."""
         fields: dict[str, str] = {}
+        keep_first = fields.setdefault
         for line in self.block.decode("utf-8", "surrogateescape").split("\r\n"):
             name, colon, value = line.partition(": ")
             if colon:
-                fields.setdefault(name.lower(), value)
+                keep_first(name.lower(), value)
         return fields
 
     def _value(self, start: int) -> str:
@@ -192,7 +193,7 @@ class Message:
 
 @lru_cache(maxsize=512)
 def _key(header: str) -> bytes:
-    return b"\r\n" + header.lower().encode("utf-8", "surrogateescape") + b": "
+    return b"\r\n" + header.encode("utf-8", "surrogateescape").lower() + b": "
 
 
 def _event_name(block: bytes) -> str:
@@ -275,7 +276,8 @@ class Codec:
         data = b"".join(self._parts) + data
         self._parts = []
         line, end, rest = data.partition(b"\n")
-        if not line.startswith(_GREETING[: len(line)]) or len(line) > _MAX_GREETING:
+        begins = _GREETING if end else _GREETING[: len(line)]
+        if not line.startswith(begins) or len(line) > _MAX_GREETING:
             raise ProtocolError("the greeting is not that of an Asterisk Call Manager")
         if not end:
             self._parts = [data]
@@ -298,18 +300,19 @@ class Codec:
 
     def _keep(self, data: bytes) -> None:
         """Keep the beginning of a message until its end comes."""
-        newline = data.rfind(b"\n")
-        self._open_line = self._open_line + len(data) if newline < 0 else len(data) - newline - 1
+        lengths = [len(line) for line in data.split(b"\n")]
+        lengths[0] += self._open_line
+        self._open_line = lengths[-1]
         self._size += len(data)
-        if self._open_line > MAX_LINE or self._size > MAX_MESSAGE:
-            raise ProtocolError(f"a line of more than {MAX_LINE} bytes or a message of more than {MAX_MESSAGE}")
+        if max(lengths) > MAX_LINE + 1 or self._size > MAX_MESSAGE + 3:  # the beginning of its end may be among it
+            raise _beyond_bounds()
         self._tail = ((self._tail if self._parts else b"") + data)[-3:]
         self._parts.append(data)
 
     @staticmethod
     def encode(action: Action, action_id: str) -> bytes:
         """The action's bytes, ActionID second so that every error can give it back.  Raises UnsafeValue."""
-        if not _NAME.fullmatch(action.name):
+        if not _is_name(action.name):
             raise UnsafeValue("name of an action: only letters, digits, '_' and '-' are allowed")
         if not _ID.fullmatch(action_id):
             raise UnsafeValue(f"{action.name}, ActionID: only letters, digits and '._:-' are allowed, at most 80")
@@ -339,10 +342,15 @@ def _line(action: str, header: str, value: str) -> bytes:
 
 
 @lru_cache(maxsize=512)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=512)
 def _header(name: str) -> tuple[bool, bool]:
     """Whether a header of an action may have this name, and whether its value is the name of a channel."""
     folded = name.lower()
-    return _NAME.fullmatch(name) is not None and folded not in ("action", "actionid"), "channel" in folded
+    return _is_name(name) and folded not in ("action", "actionid"), "channel" in folded
 
 
 def _listed(block: bytes) -> bytes:
@@ -353,5 +361,9 @@ def _listed(block: bytes) -> bytes:
 
 def _measure(blocks: list[bytes]) -> None:
     for block in blocks:
-        if len(block) > MAX_MESSAGE or (len(block) > MAX_LINE and max(map(len, block.split(_CRLF))) > MAX_LINE):
-            raise ProtocolError(f"a line of more than {MAX_LINE} bytes or a message of more than {MAX_MESSAGE}")
+        if len(block) > MAX_MESSAGE or max(map(len, (block + b"\r").split(b"\n"))) > MAX_LINE + 1:
+            raise _beyond_bounds()
+
+
+def _beyond_bounds() -> ProtocolError:
+    return ProtocolError(f"a line of more than {MAX_LINE} bytes or a message of more than {MAX_MESSAGE}")

@@ -206,7 +206,7 @@ class Link(Protocol):
             self.transport.setTcpNoDelay(True)
 
     def dataReceived(self, data: bytes) -> None:
-        """Queue the wanted messages and handle a portion of them."""
+        """Handle the wanted messages; when there are many, a portion of them now and the rest in the next turns."""
         if self.reason:
             return
         self.heard = self._clock.seconds()
@@ -216,12 +216,17 @@ class Link(Protocol):
             log.error("AMI: protocol error, closing the link: {error}", error=error)
             self.abort(f"protocol error: {error}")
             return
+        if self._draining is None and len(messages) <= MESSAGES_PER_TURN:
+            for message in messages:
+                if not self.reason:
+                    self._handle(message)
+            return
         self._queue.extend(messages)
         self._queued_bytes += sum(len(message.block) for message in messages)
         if len(self._queue) > MAX_QUEUED or self._queued_bytes > MAX_QUEUED_BYTES:
             log.error("AMI: we cannot keep up, closing the link: {count} messages wait", count=len(self._queue))
             self.abort("too many events waiting")
-        elif self._queue and self._draining is None:
+        elif self._draining is None:
             self._drain()
 
     def _drain(self) -> None:

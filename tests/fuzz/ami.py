@@ -43,7 +43,7 @@ def read(message: Message) -> None:
     for name, value in message.headers():
         assert value in message.all(name)
         assert message.get(name) == message.all(name)[0]
-    assert all(message.get(name, "?") == value for name, value in fields.items())
+    assert all(message.get(name, "?") == value for name, value in fields.items() if name.isascii())
     assert message.name == "" or message.get("Event") == message.name
     assert isinstance(message.ok, bool)
 

@@ -25,7 +25,10 @@ def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
 
 
 def fuzz(name: str, one_input: Callable[[bytes], None], tokens: Sequence[bytes]) -> None:
-    """Run a target for SECONDS, from the recorded transcripts and what earlier runs found on.  Does not return."""
+    """Run a target for SECONDS, from the recorded transcripts and what earlier runs found on.  Does not return.
+
+    Given files, it runs those only: ``python -m tests.fuzz.ami var/fuzz/ami-crash-…`` shows a failure again.
+    """
     found = FOUND / name
     found.mkdir(parents=True, exist_ok=True)
     for transcript in (HERE.parent / "transcripts").glob(f"{name}-*.txt"):
@@ -38,7 +41,7 @@ def fuzz(name: str, one_input: Callable[[bytes], None], tokens: Sequence[bytes])
         f"-max_total_time={SECONDS}",
         f"-dict={words}",
         f"-artifact_prefix={FOUND}/{name}-",
-        *("-max_len=4096", "-timeout=5", "-print_final_stats=1", "-verbosity=1"),
+        *("-max_len=4096", "-timeout=5", "-print_final_stats=1", "-verbosity=0"),
     ]
-    atheris.Setup([sys.argv[0], *options, *sys.argv[1:], str(found)], one_input)
+    atheris.Setup([sys.argv[0], *options, *(sys.argv[1:] or [str(found)])], one_input)
     atheris.Fuzz()
