@@ -1,0 +1,86 @@
+"""AMI as Asterisk's side of it speaks: actions come in, answers and events go out.  Pure.
+
+Written apart from the daemon's own codec (:mod:`easycall.asterisk.ami`), so that one does not share the other's mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+__all__ = ["GREETING", "MAX_LINE", "MAX_LINES", "Reader", "Request", "message"]
+
+GREETING = b"Asterisk Call Manager/11.0.0\r\n"
+MAX_LINE = 1022
+"""Bytes of a line of an action, without its end."""
+MAX_LINES = 128
+
+Headers = Iterable[tuple[str, str]]
+
+
+@frozen
+class Request:
+    """An action as it came."""
+
+    headers: tuple[tuple[str, str], ...]
+    fault: str = ""
+    """Why it could not be read; empty when it could."""
+
+    def get(self, name: str) -> str:
+        """The value of a header, in any case; the first, and empty when there is none."""
+        return next(iter(self.all(name)), "")
+
+    def all(self, name: str) -> list[str]:
+        """The values of every header of that name."""
+        wanted = name.lower()
+        return [value for header, value in self.headers if header.lower() == wanted]
+
+
+class Reader:
+    """Cuts what comes into actions."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[tuple[str, str]] = []
+        self._fault = ""
+
+    def receive(self, data: bytes) -> list[Request]:
+        """The actions that ``data`` completes.  LF ends a line, a CR before it belongs to the end."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE:
+            self._fault, self._rest = "Failed to parse message: line too long", b""
+        requests = []
+        for line in lines:
+            if line := line.removesuffix(b"\r").partition(b"\0")[0]:
+                self._take(line)
+            elif self._lines or self._fault:
+                requests.append(Request(tuple(self._lines), self._fault))
+                self._lines, self._fault = [], ""
+        return requests
+
+    def _take(self, line: bytes) -> None:
+        if len(line) > MAX_LINE:
+            self._fault = self._fault or "Failed to parse message: line too long"
+        elif len(self._lines) >= MAX_LINES:
+            self._fault = self._fault or "Too many lines in message"
+        if self._fault:
+            return
+        name, _, value = line.decode("utf-8", "surrogateescape").partition(":")
+        self._lines.append((name, value.lstrip(" ")))
+
+
+def message(headers: Headers, *, escaped: bool = True) -> bytes:
+    """The bytes of an answer or event.
+
+    Asterisk escapes control characters in most values; in those of Getvar, Status and UserEvent it does not, and whoever can
+    put a line break into a variable can forge headers and whole events there (``escaped=False``).
+    """
+    lines = [
+        f"{name}: {value}" if not escaped or value.isprintable() else f"{name}: {_escaped(value)}" for name, value in headers
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\r", "\\r").replace("\n", "\\n").replace("\0", "")

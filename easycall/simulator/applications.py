@@ -1,0 +1,210 @@
+"""The dialplan applications the simulated Asterisk knows: what a channel does at a priority.
+
+Each function gets the whole, the channel and its arguments as one text.  Interrupted is raised when the channel is hung up,
+redirected or bridged meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+from easycall.simulator import causes, fastagi
+from easycall.simulator.bridge import Bridge
+from easycall.simulator.channel import Channel
+from easycall.simulator.expression import true
+from easycall.simulator.variables import set_variable
+
+if TYPE_CHECKING:
+    from easycall.simulator.asterisk import SimulatedAsterisk
+
+__all__ = ["APPLICATIONS", "jump"]
+
+FOREVER = 10 * 365 * 86_400.0
+
+Application = Callable[["SimulatedAsterisk", Channel, str], Awaitable[None]]
+
+_CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
+_FAX_STATUS = "FAX Transmission In Progress"
+
+
+async def _answer(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    channel.pick_up()
+
+
+async def _noop(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    pass
+
+
+async def _set(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    name, _, value = data.partition("=")
+    set_variable(asterisk.core, channel, name.strip(), value)
+
+
+async def _goto(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    jump(channel, data)
+
+
+async def _goto_if(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    condition, _, targets = data.partition("?")
+    yes, _, no = targets.partition(":")
+    target = yes if true(condition) else no
+    if target:
+        jump(channel, target)
+
+
+async def _exec_if(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    condition, _, calls = data.partition("?")
+    yes, _, no = calls.partition(":") if "):" in calls else (calls, "", "")
+    found = _CALL.fullmatch(yes if true(condition) else no)
+    if found is not None:
+        await asterisk.run_application(channel, found[1].lower(), found[2])
+
+
+def jump(channel: Channel, target: str) -> None:
+    """Go to ``[[context,]extension,]priority``; a place that is not there ends the channel, as in Asterisk."""
+    parts = [part.strip() for part in target.split(",")]
+    context, extension, name = [*(channel.context, channel.extension)[: 3 - len(parts)], *parts]
+    priority = channel.core.dialplan.priority(context, extension, name)
+    if priority is None:
+        channel.hang_up_soft(causes.NORMAL)
+        return
+    channel.go((context, extension, priority))
+
+
+async def _wait(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    await channel.sleep(float(data or 0))
+
+
+async def _music_on_hold(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    music, _, seconds = data.partition(",")
+    channel.set_music(music or "default")
+    try:
+        await channel.sleep(float(seconds) if seconds else FOREVER)
+    finally:
+        channel.set_music("")
+
+
+async def _playback(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    channel.pick_up()
+    for sound in data.partition(",")[0].split("&"):
+        channel.play(sound)
+        try:
+            await channel.sleep(asterisk.core.sound_seconds(sound) or 0.0)
+        finally:
+            channel.play("")
+
+
+async def _hangup(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    channel.hang_up_soft(int(data) if data.isdecimal() else channel.cause or causes.NORMAL)
+
+
+async def _ringing(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    pass
+
+
+async def _busy(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    channel.hang_up_soft(causes.BUSY)
+
+
+async def _conf_bridge(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    name = data.partition(",")[0]
+    channel.pick_up()
+    conferences = asterisk.core.conferences
+    if name not in conferences:
+        conferences[name] = Bridge(asterisk.core, conference=name)
+    conference = conferences[name]
+    conference.add(channel)
+    try:
+        await channel.sleep(FOREVER)
+    finally:
+        conference.remove(channel)
+        if not conference.channels:
+            conferences.pop(name, None)
+
+
+async def _chan_spy(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    name, _, options = data.partition(",")
+    channel.pick_up()
+    target = asterisk.core.find(name)
+    if target is None:
+        return
+    target.spies.append((channel, options))
+    channel.spying_on = target
+    channel.sound_changed()
+    try:
+        await channel.sleep(FOREVER)
+    finally:
+        target.spies = [spy for spy in target.spies if spy[0] is not channel]
+        channel.spying_on = None
+        target.sound_changed()
+        channel.sound_changed()
+
+
+async def _mix_monitor(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    asterisk.record(channel, data.partition(",")[0])
+
+
+async def _stop_mix_monitor(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    asterisk.stop_recording(channel, data)
+
+
+async def _send_fax(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    await _fax(asterisk, channel, "send", data)
+
+
+async def _receive_fax(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    await _fax(asterisk, channel, "receive", data)
+
+
+async def _fax(asterisk: SimulatedAsterisk, channel: Channel, operation: str, data: str) -> None:
+    file = data.partition(",")[0]
+    core = asterisk.core
+    for status in ("Allocating Resources", _FAX_STATUS):
+        facts = [("Operation", operation), ("Status", status), ("LocalStationID", ""), ("FileName", file)]
+        core.tell("call", "FAXStatus", channel, facts)
+    outcome = asterisk.settings.fax(channel.far)
+    channel.variables |= {"FAXSTATUS": "FAILED", "FAXERROR": "HANGUP", "FAXPAGES": "0"}
+    asterisk.faxes[channel.id] = (operation, file)
+    try:
+        await channel.sleep(outcome.seconds)
+    finally:
+        del asterisk.faxes[channel.id]
+    channel.variables |= {"FAXSTATUS": outcome.status, "FAXERROR": outcome.error, "FAXPAGES": str(outcome.pages)}
+    facts = [("LocalStationID", ""), ("RemoteStationID", ""), ("PagesTransferred", str(outcome.pages))]
+    more = [("Resolution", "8031x3850"), ("TransferRate", "14400"), ("FileName", file)]
+    core.tell("call", "SendFAX" if operation == "send" else "ReceiveFAX", channel, [*facts, *more])
+
+
+async def _echo(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    channel.pick_up()
+    await channel.sleep(FOREVER)
+
+
+APPLICATIONS: Mapping[str, Application] = {
+    "agi": fastagi.run,
+    "answer": _answer,
+    "busy": _busy,
+    "chanspy": _chan_spy,
+    "confbridge": _conf_bridge,
+    "congestion": _busy,
+    "echo": _echo,
+    "execif": _exec_if,
+    "goto": _goto,
+    "gotoif": _goto_if,
+    "hangup": _hangup,
+    "mixmonitor": _mix_monitor,
+    "musiconhold": _music_on_hold,
+    "noop": _noop,
+    "playback": _playback,
+    "progress": _ringing,
+    "receivefax": _receive_fax,
+    "ringing": _ringing,
+    "sendfax": _send_fax,
+    "set": _set,
+    "stopmixmonitor": _stop_mix_monitor,
+    "verbose": _noop,
+    "wait": _wait,
+}
+"""Name in lower case -> what it does."""

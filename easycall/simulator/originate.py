@@ -1,0 +1,132 @@
+"""Originate: a phone is dialled, and when it answers its channel walks the dialplan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from twisted.internet.interfaces import IDelayedCall
+
+from easycall.simulator import causes
+from easycall.simulator.channel import RINGING, UP, Channel
+from easycall.simulator.line import FarEnd
+
+if TYPE_CHECKING:
+    from easycall.simulator.asterisk import SimulatedAsterisk
+
+__all__ = ["Dialling", "Order"]
+
+_FAILED = {causes.BUSY: ("BUSY", "5"), causes.NO_ANSWER: ("NOANSWER", "3"), causes.UNKNOWN: ("NOANSWER", "0")}
+_REFUSED = ("CHANUNAVAIL", "0")
+
+
+@frozen
+class Order:
+    """What an Originate asks for."""
+
+    action_id: str
+    dialled: str
+    """``PJSIP/2001@world``."""
+    uniqueid: str
+    place: tuple[str, str, int] | None
+    """Where in the dialplan it goes when answered; None: an application."""
+    application: str
+    data: str
+    seconds: float
+    caller: str
+    caller_name: str
+    variables: Mapping[str, str]
+
+
+class Dialling:
+    """One Originate under way."""
+
+    def __init__(self, asterisk: SimulatedAsterisk, order: Order) -> None:
+        self._asterisk = asterisk
+        self._core = asterisk.core
+        self._order = order
+        self._channel: Channel | None = None
+        self._timer: IDelayedCall | None = None
+
+    def begin(self) -> None:
+        """Make the channel, if Asterisk knows who is dialled."""
+        order = self._order
+        far = self._asterisk.outside(order.dialled)
+        if not isinstance(far, FarEnd) or order.uniqueid in self._core.channels:
+            # Nothing but this tells of it: no channel was made.
+            other = order.uniqueid if order.uniqueid in self._core.channels else ""  # a live call's (facts M14)
+            self._respond("Failure", "0", channel="", uniqueid=other)
+            return
+        technology, _, rest = order.dialled.partition("/")
+        endpoint = rest.rpartition("@")[2]
+        channel = self._channel = self._core.new_channel(f"{technology}/{endpoint}", far, uniqueid=order.uniqueid)
+        channel.variables.update(order.variables)
+        channel.context = "easycall-in"
+        self._core.begin(channel)
+        channel.caller, channel.caller_name = order.caller, order.caller_name
+        self._core.tell("call", "NewCallerid", channel, [("CID-CallingPres", "0 (Presentation Allowed, Not Screened)")])
+        channel.connected = (order.caller, order.caller_name)
+        self._core.tell("call", "NewConnectedLine", channel)
+        self._tell_dial("DialBegin", ("DialString", rest))
+        self._asterisk.dialling[channel.id] = self
+        self._timer = self._core.later(order.seconds, self._expired)
+        far.rung(order.caller, order.caller_name)
+
+    def on_state(self, channel: Channel) -> None:
+        """The channel's state changed."""
+        if channel.state == RINGING:
+            self._tell_dial("DialState", ("DialStatus", "RINGING"))
+
+    def decided(self, channel: Channel) -> None:
+        """The phone was answered, refused or given up."""
+        del self._asterisk.dialling[channel.id]
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if channel.state == UP and not channel.hung_up:
+            self._answered(channel)
+            return
+        status, reason = _FAILED.get(channel.cause, _REFUSED)
+        self._tell_dial("DialEnd", ("DialStatus", status))
+        if channel.cause == causes.UNKNOWN:  # cancelled by a Hangup
+            self._respond("Failure", reason, channel=channel.name, uniqueid=channel.id)
+            channel.finish()
+        else:
+            channel.finish()
+            self._respond("Failure", reason, channel=channel.name, uniqueid=channel.id)
+
+    def _expired(self) -> None:
+        """Nobody answered in time."""
+        channel = self._channel
+        if channel is not None and not channel.hung_up:
+            channel.hung_up, channel.cause = True, causes.NO_ANSWER
+            self.decided(channel)
+
+    def _answered(self, channel: Channel) -> None:
+        self._respond("Success", "4", channel=channel.name, uniqueid=channel.id)
+        self._tell_dial("DialEnd", ("DialStatus", "ANSWER"))
+        order = self._order
+        if order.place is not None:
+            self._asterisk.walk(channel, order.place)
+        else:
+            self._asterisk.walk(channel, channel.place, (order.application.lower(), order.data))
+
+    def _respond(self, response: str, reason: str, *, channel: str, uniqueid: str) -> None:
+        order = self._order
+        if order.place is not None:
+            context, extension, _ = order.place
+            goal = [("Context", context), ("Exten", extension)]
+        else:
+            goal = [("Application", order.application), ("Data", order.data)]
+        known = [("Channel", channel)] if channel else [("Channel", order.dialled)]
+        facts = [("ActionID", order.action_id), ("Response", response), *known, *goal]
+        who = [("CallerIDNum", order.caller or "<unknown>"), ("CallerIDName", order.caller_name or "<unknown>")]
+        more = [*facts, ("Reason", reason), ("Uniqueid", uniqueid or "<null>"), *who]
+        self._core.tell("call", "OriginateResponse", None, more)
+
+    def _tell_dial(self, name: str, fact: tuple[str, str]) -> None:
+        channel = self._channel
+        if channel is not None and self._core.wanted("call", name):
+            # The dialled channel's own order holds for these too.
+            headers = [(f"Dest{header}", value) for header, value in channel.headers()]
+            self._core.tell("call", name, None, [*headers, fact], order_of=channel)

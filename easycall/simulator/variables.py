@@ -1,0 +1,90 @@
+"""What ``${…}`` is on a channel: its variables, those of the whole PBX, and the functions a dialplan of ours uses."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from easycall.simulator.channel import Channel
+    from easycall.simulator.core import Core
+
+__all__ = ["set_variable", "value"]
+
+_FUNCTION = re.compile(r"([A-Z_]+)\((.*)\)", re.DOTALL)
+_PART = re.compile(r"(\w+):(-?\d+)(?::(-?\d+))?")
+_CALLERID = re.compile(r'\s*(?:"?([^"<]*?)"?\s*<([^>]*)>|(.*))\s*', re.DOTALL)
+
+
+def value(core: Core, channel: Channel, name: str) -> str:
+    """The value of a variable, of a part of one (``X:1:3``) or of a function; empty when it is not set."""
+    if (function := _FUNCTION.fullmatch(name)) is not None:
+        return _function(core, channel, function[1], function[2])
+    if (part := _PART.fullmatch(name)) is not None:
+        whole = value(core, channel, part[1])
+        begin = int(part[2]) if int(part[2]) >= 0 else max(0, len(whole) + int(part[2]))
+        length = None if part[3] is None else int(part[3])
+        end = None if length is None else begin + length if length >= 0 else len(whole) + length
+        return whole[begin:end]
+    found = channel.variables.get(name)
+    return found if found is not None else core.globals.get(name, _built_in(core, channel, name))
+
+
+def _built_in(core: Core, channel: Channel, name: str) -> str:
+    match name:
+        case "EXTEN":
+            return channel.extension
+        case "CONTEXT":
+            return channel.context
+        case "PRIORITY":
+            return str(channel.priority)
+        case "UNIQUEID":
+            return channel.id
+        case "CHANNEL":
+            return channel.name
+        case "EPOCH":
+            return str(int(core.now()))
+        case "HANGUPCAUSE":
+            return str(channel.cause)
+    return ""
+
+
+def _function(core: Core, channel: Channel, name: str, given: str) -> str:
+    match name:
+        case "FILTER":
+            allowed, _, text = given.partition(",")
+            return "".join(re.findall(f"[{re.escape(allowed).replace(chr(92) + '-', '-')}]", text))
+        case "DIALPLAN_EXISTS":
+            context, extension, priority = [*given.split(","), "s", "1"][:3]
+            return "1" if core.dialplan.priority(context, extension, priority) else "0"
+        case "CALLERID":
+            number, text = channel.caller, channel.caller_name
+            return {"num": number, "number": number, "name": text, "all": f'"{text}" <{number}>'}.get(given, "")
+        case "CHANNEL":
+            return {"name": channel.name, "uniqueid": channel.id, "linkedid": channel.linkedid}.get(given, "")
+        case "GLOBAL":
+            return core.globals.get(given, "")
+    return ""
+
+
+def set_variable(core: Core, channel: Channel, name: str, text: str) -> None:
+    """Set a variable of the channel, ``GLOBAL(X)``, or what ``CALLERID(…)`` names."""
+    function = _FUNCTION.fullmatch(name)
+    if function is None:
+        channel.variables[name.lstrip("_")] = text
+        if core.wanted("dialplan", "VarSet"):
+            core.tell("dialplan", "VarSet", channel, [("Variable", name), ("Value", text)])
+    elif function[1] == "GLOBAL":
+        core.globals[function[2]] = text
+    elif function[1] == "CALLERID":
+        number, text_of_name = caller_id(text) if function[2] == "all" else (channel.caller, channel.caller_name)
+        channel.caller = text if function[2] in ("num", "number") else number
+        channel.caller_name = text if function[2] == "name" else text_of_name
+
+
+def caller_id(text: str) -> tuple[str, str]:
+    """Number and name of ``"Name" <number>``, or of a number alone."""
+    found = _CALLERID.fullmatch(text)
+    if found is None:
+        return "", ""
+    return (found[2], found[1].strip()) if found[2] is not None else (found[3].strip(), "")
