@@ -140,15 +140,17 @@ class SimulatedAsterisk:
         self.booted = False
         if listening is not None:
             await maybeDeferred(listening.stopListening)
-        for session in list(self.managers):
-            leave(session)
         for agi in list(self.sessions):
             agi.abandon()
         for walk in list(self._walks):
             walk.cancel()
+        for dialling in self.dialling.values():
+            dialling.stop()
+        self.dialling.clear()
         for channel in list(self.core.channels.values()):
             channel.finish()
-        self.dialling.clear()
+        for session in list(self.managers):
+            leave(session)
         self.core = self._new_core(self.core.faults)
 
     def cut_ami(self) -> None:

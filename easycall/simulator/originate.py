@@ -78,11 +78,15 @@ class Dialling:
         if channel.state == RINGING:
             self._tell_dial("DialState", ("DialStatus", "RINGING"))
 
+    def stop(self) -> None:
+        """Do not wait for the phone any more."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
     def decided(self, channel: Channel) -> None:
         """The phone was answered, refused or given up."""
         del self._asterisk.dialling[channel.id]
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self.stop()
         if channel.state == UP and not channel.hung_up:
             self._answered(channel)
             return
