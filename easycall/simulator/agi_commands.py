@@ -21,6 +21,9 @@ SAMPLES = 8000
 SAY_SECONDS = 0.5
 """How long one digit or word of SAY takes."""
 
+MOMENT = 0.001
+"""A time too short to wait for: at a late hour adding less to it changes nothing."""
+
 Words = Sequence[str]
 Command = Callable[[Channel, Words], Awaitable[str]]
 
@@ -143,7 +146,7 @@ async def _listen(channel: Channel, sound: str, keys: str, offset: int = 0) -> t
     channel.play(sound)
     began = channel.core.now()
     try:
-        while (left := seconds - offset / SAMPLES - (channel.core.now() - began)) > 0:
+        while (left := seconds - offset / SAMPLES - (channel.core.now() - began)) > MOMENT:
             key = await channel.read_key(left)
             if key and key in keys:
                 return key, offset + round((channel.core.now() - began) * SAMPLES)
@@ -203,7 +206,7 @@ async def _record_file(channel: Channel, words: Words) -> str:
     began = channel.core.now()
     channel.core.note_recording(channel, words[0])
     left = limit / 1000 if limit >= 0 else 86_400.0
-    while left > 0:
+    while left > MOMENT:
         key = await channel.read_key(left)
         samples = round((channel.core.now() - began) * SAMPLES)
         if key and key in ending:

@@ -76,10 +76,10 @@ def message(headers: Headers, *, escaped: bool = True) -> bytes:
     Asterisk escapes control characters in most values; in those of Getvar, Status and UserEvent it does not, and whoever can
     put a line break into a variable can forge headers and whole events there (``escaped=False``).
     """
-    lines = [
-        f"{name}: {value}" if not escaped or value.isprintable() else f"{name}: {_escaped(value)}" for name, value in headers
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    pairs = list(headers)
+    if escaped and not "".join([value for _, value in pairs]).isprintable():
+        pairs = [(name, _escaped(value)) for name, value in pairs]
+    return ("\r\n".join([f"{name}: {value}" for name, value in pairs]) + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 
 def _escaped(value: str) -> str:
