@@ -80,6 +80,22 @@ def test_the_transcript_gives_what_is_wanted_and_no_more() -> None:
     assert codec.unwanted == 1
 
 
+def test_every_event_is_given_to_who_names_none() -> None:
+    for data, step in itertools.product((TRANSCRIPT, RECORDED), (1, 7, 1460, 1 << 20)):
+        codec = Codec(None)
+        blocks = [block.lstrip(b"\r\n") for block in data.partition(b"\n")[2].split(b"\r\n\r\n")]
+        assert [each.block for each in feed(codec, data, step)] == list(filter(None, blocks))
+        assert codec.unwanted == 0
+
+
+@pytest.mark.parametrize("garbage", [b"garbage\r\n\r\n", b"Event: X\r\n\r\nEvnt: X\r\n\r\n", b"\r\nX: y\r\n\r\n"])
+def test_who_names_none_is_not_given_garbage(garbage: bytes) -> None:
+    codec = Codec(None)
+    codec.receive(GREETING)
+    with pytest.raises(ProtocolError):
+        codec.receive(garbage)
+
+
 def test_a_closed_list_is_delivered_no_more() -> None:
     codec = Codec(WANTED)
     codec.open_list("a-3")

@@ -269,6 +269,88 @@ def test_secrets_are_not_in_repr(folder: Path) -> None:
     assert "0f0f" not in repr(config)
 
 
+# How to reach and log in to an Asterisk
+
+
+def with_ami(ami: str, login: str = "md5") -> str:
+    return with_secret(f"ami = '{ami}'\nlogin = \"{login}\"")
+
+
+@pytest.mark.parametrize(
+    "ami",
+    [
+        *(
+            "tcp:127.0.0.1:5038",
+            "tcp:127.8.9.10:5038",
+            "tcp:localhost:5038",
+            r"tcp:\:\:1:5038",
+            "tcp:host=127.0.0.1:port=5038",
+        ),
+        *("tls:pbx.example:5039", "unix:/run/ami.socket", r"tls:pbx.example:5039:endpoint=tcp\:10.0.0.5\:5039"),
+    ],
+)
+def test_a_plain_log_in_where_nobody_listens(folder: Path, ami: str) -> None:
+    assert read(folder, with_ami(ami, "plain")).asterisks[0].login == "plain"
+
+
+@pytest.mark.parametrize(
+    ("ami", "host"),
+    [
+        ("tcp:pbx.example:5038", "pbx.example"),
+        ("tcp:10.0.0.5:5038", "10.0.0.5"),
+        (r"tcp:2001\:db8\:\:1:5038", "2001:db8::1"),
+        ("tcp:host=128.0.0.1:port=5038", "128.0.0.1"),
+        ("tcp:port=5038:127.0.0.1.example", "127.0.0.1.example"),
+        ("tcp:localhost.example:5038", "localhost.example"),
+    ],
+)
+def test_a_plain_log_in_over_a_network_is_refused(folder: Path, ami: str, host: str) -> None:
+    assert read(folder, with_ami(ami)).asterisks[0].login == "md5"
+    assert faults(folder, with_ami(ami, "plain")) == (
+        f"{folder}/easycall.toml:4: asterisk.main.login: 'plain' would send the secret in clear to {host!r}: "
+        "use 'md5', or tls in asterisk.main.ami"
+    )
+
+
+def test_there_is_no_third_way_to_log_in(folder: Path) -> None:
+    assert "asterisk.main.login = 'MD5': must be md5 or plain" in faults(folder, with_secret('login = "MD5"'))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ("trustRoots=ca", "trustRoots = 'ca': must be an absolute path"),
+        ("trustRoots={folder}/none", "trustRoots = '{folder}/none': cannot be read: No such file or directory"),
+        ("trustRoots={folder}/ami.pem", "trustRoots = '{folder}/ami.pem': cannot be read: Not a directory"),
+        ("trustRoots={folder}/flows", "trustRoots = '{folder}/flows': there is no CA certificate (*.pem) in that folder"),
+        ("trustRoots={folder}:certificate=my.pem", "certificate = 'my.pem': must be an absolute path"),
+        ("certificate={folder}/ami.pem:privateKey={folder}/none", "privateKey = '{folder}/none': cannot be read: No such"),
+    ],
+)
+def test_what_tls_cannot_read_is_told(folder: Path, files: str, expected: str) -> None:
+    (folder / "ami.pem").touch()
+    told = faults(folder, with_ami(f"tls:pbx.example:5039:{files}".format(folder=folder)))
+    assert f"easycall.toml:3: asterisk.main.ami: {expected.format(folder=folder)}" in told
+    assert len(told.splitlines()) == 1
+
+
+def test_what_tls_can_read_is_taken(folder: Path) -> None:
+    (folder / "CA.PEM").touch()
+    ami = f"tls:pbx.example:5039:trustRoots={folder}:certificate={folder}/CA.PEM:timeout=3"
+    assert read(folder, with_ami(ami)).asterisks[0].ami == ami
+
+
+@pytest.mark.parametrize(
+    "ami",
+    [
+        *("tls:pbx.example:5039:trustroots=/x", "tcp:127.0.0.1:5038:trustRoots=/x", "tcp:127.0.0.1:5038:timeout=soon"),
+        *(r"tls:pbx:5039:endpoint=tls\:pbx\:5039", r"tls:pbx:5039:endpoint=tcp\:pbx", "tls:pbx:0"),
+    ],
+)
+def test_an_endpoint_twisted_would_stumble_over(folder: Path, ami: str) -> None:
+    assert "must be a Twisted client endpoint" in faults(folder, with_ami(ami))
+
+
 # The file we ship
 
 
@@ -289,7 +371,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     shown["api"].pop("tokens")
     shown["agents"]["ana"].pop("phone")
     config = load(path, ENVIRON)
-    box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "fastagi", "dial", "context")}
+    box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "login", "fastagi", "dial", "context")}
     assert {key: shown["asterisk"]["main"][key] for key in box} == box
     assert tuple(shown["asterisk"]["main"]["peers"]) == config.asterisks[0].peers
     assert (tuple(shown["prompts"]["speak"]), tuple(shown["prompts"]["convert"])) == (

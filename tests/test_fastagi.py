@@ -169,6 +169,13 @@ def test_allowed_peers(host: str) -> None:
     assert FastAgiFactory(lambda session: None, Clock()).buildProtocol(IPv6Address("TCP", host, 1)) is not None
 
 
+@pytest.mark.parametrize("address", [IPv4Address("TCP", "192.0.2.1", 1), UNIXAddress(b"x"), None])
+def test_everybody_is_let_in_if_that_is_wanted(address: IAddress | None) -> None:
+    factory = FastAgiFactory(lambda session: None, Clock(), peers=None)
+    assert factory.buildProtocol(address) is not None
+    assert FastAgiFactory(lambda session: None, Clock(), peers=()).buildProtocol(HERE) is None
+
+
 def test_too_many_sessions_are_shed() -> None:
     """F49: closed at once, never silently kept."""
     clock = Clock()
@@ -303,16 +310,18 @@ def test_refused_words_send_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"510 Invalid or unknown command\n", USAGE, b"503 result=-2 Memory allocation failure\n"]
+    ("answer", "code"),
+    [(b"510 Invalid or unknown command\n", 510), (USAGE, 520), (b"503 result=-2 Memory allocation failure\n", 503)],
 )
-def test_a_failed_command_does_not_end_the_session(answer: bytes) -> None:
+def test_a_failed_command_does_not_end_the_session(answer: bytes, code: int) -> None:
     """F46: and the next answer is the next command's."""
     leg = Leg()
     one = leg.does(leg.session.command("NOOP", "4111"))
     two = leg.does(leg.session.get_variable("A"))
     leg.says(answer)
-    assert isinstance(failed(one), CommandFailed)
-    assert "4111" not in str(failed(one))
+    failure = failed(one)
+    assert isinstance(failure, CommandFailed)
+    assert (str(failure), failure.code) == (f"NOOP: Asterisk answers {code}", code)
     leg.says(b"200 result=0\n")
     assert two == [None]
     assert not leg.session.over
@@ -652,8 +661,10 @@ def test_answers_that_mean_failure(call: Callable[[Session], Any], answer: bytes
     outcome = leg.does(call(leg.session))
     for line in answer.splitlines(keepends=True):
         leg.says(line.rstrip() + b"\n")
-    assert isinstance(failed(outcome), CommandFailed)
-    assert "4111" not in str(failed(outcome))
+    failure = failed(outcome)
+    assert isinstance(failure, CommandFailed)
+    assert failure.code is None
+    assert "4111" not in str(failure)
     leg.session.close()
 
 

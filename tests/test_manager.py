@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, clientFromString
 from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
@@ -36,6 +39,7 @@ from easycall.asterisk.manager import (
     TooManyActions,
 )
 from easycall.defer import start
+from easycall.lab.certificates import Authority
 
 reactor: Any = global_reactor
 SECRET = "very secret"
@@ -76,7 +80,8 @@ class Asterisk:
 
     def _login(self, action: dict[str, str], given: str) -> str:
         key = hashlib.md5(f"1357{self.secret}".encode(), usedforsecurity=False).hexdigest()
-        if (action["Username"], action["Key"]) != ("easycall", key):
+        proved = action["Key"] == key if action.get("AuthType") == "MD5" else action["Secret"] == self.secret
+        if action["Username"] != "easycall" or not proved:
             return f"Response: Error\r\nActionID: {given}\r\nMessage: Authentication failed\r\n\r\n"
         booted = "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: 100\r\nStatus: Fully Booted\r\n\r\n"
         return f"Response: Success\r\nActionID: {given}\r\nMessage: Authentication accepted\r\n\r\n" + (
@@ -148,7 +153,7 @@ class Endpoint:
 class Bench:
     """A Manager and everything around it, in virtual time."""
 
-    def __init__(self, *names: str, random: float = 0.5) -> None:
+    def __init__(self, *names: str, random: float = 0.5, login: Literal["md5", "plain"] = "md5") -> None:
         self.clock = Clock()
         self.asterisk = Asterisk()
         self.endpoint = Endpoint(self.asterisk, self.clock)
@@ -158,7 +163,7 @@ class Bench:
         self.manager = Manager(
             "pbx",
             self.endpoint,
-            Account("easycall", SECRET),
+            Account("easycall", SECRET, login),
             self.clock,
             events=dict.fromkeys(names or ("Hangup",), self.event),
             connected=self.connected,
@@ -216,6 +221,19 @@ class Bench:
         assert not self.clock.getDelayedCalls()
 
 
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """Everything that is logged."""
+    lines: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event) + (event["log_failure"].getTraceback() if "log_failure" in event else ""))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
 def failed(outcome: list[Any]) -> Exception:
     """The one error of an action's outcome."""
     [failure] = outcome
@@ -244,6 +262,37 @@ def test_log_in_by_challenge_and_wait_for_fully_booted() -> None:
     assert bench.told == ["connected", "lost: stopped"]
 
 
+def test_log_in_plain_sends_the_secret_once() -> None:
+    bench = Bench(login="plain").start()
+    assert bench.asterisk.names() == ["Login", "Filter"]
+    login = {name: value for name, value in bench.asterisk.seen[0].items() if name != "ActionID"}
+    assert login == {"Action": "Login", "Username": "easycall", "Secret": SECRET, "Events": "system,call"}
+    assert bench.told == ["connected"]
+    bench.stop()
+
+
+@pytest.mark.parametrize("login", ["md5", "plain"])
+def test_the_secret_is_never_told(login: Literal["md5", "plain"], logged: list[str]) -> None:
+    """Whatever goes wrong: refused, refused again while running, cut, silent, no Asterisk at all."""
+    bench = Bench(login=login)
+    bench.asterisk.secret = "another"
+    bench.start()
+    assert SECRET not in repr(bench.first_login) + str(failed(bench.first_login))
+    bench = Bench(login=login).start()
+    bench.asterisk.secret = "changed"
+    bench.peer.cut()
+    bench.turn(1)
+    bench.asterisk.secret, bench.asterisk.silent = SECRET, True
+    bench.turn(60)
+    bench.asterisk.respond = lambda data: "garbage\r\n\r\n"  # type: ignore[method-assign]
+    bench.turn(60)
+    bench.stop()
+    assert any("refused the AMI user" in line for line in logged)
+    assert any("protocol error" in line for line in logged)
+    assert SECRET not in "\n".join(logged)
+    assert SECRET not in repr(vars(bench.manager))
+
+
 def test_not_linked_before_asterisk_has_booted() -> None:
     bench = Bench()
     bench.asterisk.boots = False
@@ -258,21 +307,13 @@ def test_not_linked_before_asterisk_has_booted() -> None:
     bench.stop()
 
 
-def test_an_account_that_never_sees_fully_booted_is_said_so() -> None:
-    lines: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
+def test_an_account_that_never_sees_fully_booted_is_said_so(logged: list[str]) -> None:
     bench = Bench()
     bench.asterisk.boots = False
     bench.start()
     bench.turn(61)
     bench.stop()
-    globalLogPublisher.removeObserver(observe)
-    assert any("read = system" in line for line in lines)
-    assert not any(SECRET in line for line in lines)
+    assert any("read = system" in line for line in logged)
     assert bench.told == []
 
 
@@ -372,6 +413,24 @@ def test_half_a_list_of_filters_closes_the_link() -> None:
 
 
 # Back-off
+
+
+def test_why_there_is_no_link_is_said_once_for_each_reason(logged: list[str]) -> None:
+    bench = Bench()
+    bench.asterisk.silent = True
+    bench.start()
+    bench.turn(30)
+    bench.endpoint.refuses = True
+    bench.turn(30)
+    bench.endpoint.refuses = False
+    bench.asterisk.respond = lambda data: "garbage\r\n\r\n"  # type: ignore[method-assign]
+    bench.turn(30)
+    bench.stop()
+    assert [line for line in logged if line.startswith("AMI link")] == [
+        "AMI link to pbx: Challenge: no answer within 5 s; trying again",
+        "AMI link to pbx: Connection was refused by other side.; trying again",
+        "AMI link to pbx: protocol error: a message that is neither an event nor a response; trying again",
+    ]
 
 
 def test_retry_for_ever_with_growing_pauses() -> None:
@@ -1012,3 +1071,93 @@ async def test_live_nobody_listens(live: Live) -> None:
     await manager.stop()
     with pytest.raises(CancelledError):
         await first_login
+
+
+# Over TLS, to one that is not the Asterisk it should be
+
+UNTRUSTED = "is not signed by a CA we trust (trustRoots), or is not valid today"
+
+
+class OverTls:
+    """The small Asterisk with a certificate, and a Manager that sends its secret plain to the right one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.trusted = Authority("ours")
+        (folder / "trusted").mkdir()
+        self.trusted.write(folder / "trusted/ca.pem")
+        self.servers = Servers()
+        self.told: list[str] = []
+
+    async def tried(self, seconds: float) -> None:
+        """Let the Manager do what it can in so many seconds, or until it is connected."""
+        certificate = DefaultOpenSSLContextFactory(f"{self.folder}/peer.pem", f"{self.folder}/peer.pem")
+        port = reactor.listenSSL(0, self.servers, certificate, interface="127.0.0.1")
+        number = port.getHost().port
+        manager = Manager(
+            "pbx",
+            clientFromString(reactor, f"tls:localhost:{number}:trustRoots={self.folder}/trusted"),
+            Account("easycall", SECRET, "plain"),
+            reactor,
+            events={},
+            connected=self.connected,
+            lost=self.told.append,
+        )
+        manager.start().addErrback(lambda failure: failure.trap(CancelledError))
+        limit = reactor.seconds() + seconds
+        while reactor.seconds() < limit and not self.told:
+            await deferLater(reactor, 0.01)
+        await manager.stop()
+        await maybeDeferred(port.stopListening)
+        for server in self.servers.made:
+            await server.lost
+
+    async def connected(self) -> None:
+        self.told.append("connected")
+
+
+@pytest.fixture
+def over_tls(tmp_path: Path) -> OverTls:
+    return OverTls(tmp_path)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_for_the_host_of_a_ca_we_trust(over_tls: OverTls) -> None:
+    over_tls.trusted.vouch(over_tls.folder / "peer.pem", "localhost")
+    await over_tls.tried(5)
+    assert over_tls.told == ["connected", "stopped"]
+    assert over_tls.servers.asterisk.seen[0]["Secret"] == SECRET
+
+
+@pytest.mark.parametrize("stranger", ["another CA", "expired", "another host"])
+@pytest_twisted.ensureDeferred
+async def test_a_stranger_gets_no_word_of_us(over_tls: OverTls, stranger: str, logged: list[str]) -> None:
+    """A13."""
+    peer = over_tls.folder / "peer.pem"
+    if stranger == "another CA":
+        Authority("ours").vouch(peer, "localhost")
+    elif stranger == "expired":
+        over_tls.trusted.vouch(peer, "localhost", valid=timedelta(minutes=-1))
+    else:
+        over_tls.trusted.vouch(peer, "localhost.example", "pbx")
+    await over_tls.tried(1)
+    assert over_tls.told == []
+    assert over_tls.servers.asterisk.seen == []
+    assert len(over_tls.servers.made) > 1
+    [line] = [line for line in logged if line.startswith("AMI link")]
+    why = "is for another host than the one we connect to" if stranger == "another host" else UNTRUSTED
+    assert line == f"AMI link to pbx: TLS: the certificate of Asterisk {why}; trying again"
+
+
+@pytest.mark.logs_failures
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_that_names_nobody_is_no_certificate_for_everybody(over_tls: OverTls, logged: list[str]) -> None:
+    """Twisted 26.10 lets it pass, and logs that as a failure."""
+    over_tls.trusted.vouch(over_tls.folder / "peer.pem")
+    await over_tls.tried(1)
+    assert over_tls.told == []
+    assert over_tls.servers.asterisk.seen == []
+    assert len(over_tls.servers.made) > 1
+    assert [line for line in logged if line.startswith("AMI link")] == [
+        "AMI link to pbx: TLS: the certificate of Asterisk names no host: it needs a subjectAltName; trying again"
+    ]

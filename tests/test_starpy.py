@@ -644,10 +644,15 @@ ENVIRONMENT = (
 class Leg:
     """A FastAGIProtocol and the Asterisk at its other end."""
 
-    def __init__(self, main: Callable[[FastAGIProtocol], Any] | None = None, environment: bytes = ENVIRONMENT) -> None:
-        self.clock = Clock()
+    def __init__(
+        self,
+        main: Callable[[FastAGIProtocol], Any] | None = None,
+        environment: bytes = ENVIRONMENT,
+        factory: FastAGIFactory | None = None,
+    ) -> None:
+        self.clock = factory.clock if factory else Clock()
         self.served: list[FastAGIProtocol] = []
-        self.factory = FastAGIFactory(main or self.served.append)
+        self.factory = factory or FastAGIFactory(main or self.served.append)
         self.factory.clock = self.clock
         protocol = self.factory.buildProtocol(HERE)
         assert protocol is not None
@@ -990,6 +995,27 @@ def test_peers_and_number_of_connections_can_be_limited() -> None:
     factory.peers = {"192.0.2.1"}
     assert factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1)) is not None
     assert factory.buildProtocol(HERE) is None
+
+
+def test_one_server_behind_all_legs_of_a_factory() -> None:
+    """Each program has its own leg, whoever begins, is cut or ends first; no leg leaves a timer."""
+    first = Leg(environment=b"")
+    others = [Leg(environment=b"", factory=first.factory) for _ in range(2)]
+    for leg in (others[1], first, others[0]):
+        leg.says(ENVIRONMENT.replace(b"17.1", b"17.%d" % id(leg)))
+    assert first.served == [others[1].agi, first.agi, others[0].agi]
+    assert [leg.agi.variables["agi_uniqueid"] for leg in (first, *others)] == [f"17.{id(leg)}" for leg in (first, *others)]
+    works = [leg.agi.noop(number) for number, leg in enumerate((first, *others))]
+    assert [leg.asked() for leg in (first, *others)] == ['NOOP "0"\n', 'NOOP "1"\n', 'NOOP "2"\n']
+    others[0].says(b"HANGUP\n")
+    others[0].agi.connectionLost(Failure(ConnectionDone()))
+    first.says(b"200 result=7\n")
+    others[1].says(b"200 result=8\n")
+    assert [outcome(work) for work in (works[0], works[2])] == [7, 8]
+    assert isinstance(outcome(works[1]), Disconnected)
+    assert first.factory.connections == {first.agi, others[1].agi}
+    others[1].agi.connectionLost(Failure(ConnectionDone()))
+    first.ends()
 
 
 def test_hostile_peers_are_closed() -> None:

@@ -29,6 +29,11 @@ class SessionOver(Exception):
 class CommandFailed(Exception):
     """Asterisk does not know the command, or not with these words, or could not carry it out.  The session goes on."""
 
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        """Asterisk's code for a command it does not take (510, 520, …); None when it took it and could not carry it out."""
+
 
 class Commands(ABC):
     """All methods raise SessionOver, CommandFailed and UnsafeValue.  Times are milliseconds where AGI's are."""

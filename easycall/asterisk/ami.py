@@ -67,6 +67,8 @@ _BREAKS = re.compile(r"[\r\n\0]")
 _SPLITS = re.compile(r'[\x00-\x1f\x7f,"\\]')
 _SKIPPED = "".join(map(chr, range(33)))
 """What Asterisk skips before it looks at a value (``ast_skip_blanks``)."""
+_SUCCESS = b"Response: Success\r\n"
+"""Nearly every answer."""
 _OK = frozenset({b"response: success", b"response: goodbye", b"response: follows", b"response: pong"})
 
 
@@ -145,7 +147,7 @@ class Message:
     @property
     def ok(self) -> bool:
         """True when it is an answer that says the action was carried out."""
-        return not self.name and self.block.partition(_CRLF)[0].lower() in _OK
+        return not self.name and (self.block.startswith(_SUCCESS) or self.block.partition(_CRLF)[0].lower() in _OK)
 
     def get(self, header: str, default: str = "") -> str:
         """The value of the first header of that name, in any case."""
@@ -176,13 +178,9 @@ class Message:
 
     def fields(self) -> dict[str, str]:
         """The first value of every header by its name in lower case: :meth:`get` for all of them at once."""
-        fields: dict[str, str] = {}
-        keep_first = fields.setdefault
-        for line in self.block.decode("utf-8", "surrogateescape").split("\r\n"):
-            name, colon, value = line.partition(": ")
-            if colon:
-                keep_first(name.lower(), value)
-        return fields
+        lines = self.block.decode("utf-8", "surrogateescape").split("\r\n")
+        lines.reverse()  # the first of a name is then the last to be put down
+        return {name.lower(): value for line in lines for name, colon, value in (line.partition(": "),) if colon}
 
     def _value(self, start: int) -> str:
         """The text from ``start`` to the end of the line."""
@@ -205,15 +203,17 @@ def _event_name(block: bytes) -> str:
 class Codec:
     """One connection's stream: :meth:`receive` takes bytes and gives messages, :meth:`encode` makes an action's bytes.
 
-    After a ProtocolError the codec is of no more use.
+    ``wanted`` are the names of the events to be given, None for every one; answers are given always.  After a ProtocolError
+    the codec is of no more use.
     """
 
-    def __init__(self, wanted: Iterable[str] = ()) -> None:
+    def __init__(self, wanted: Iterable[str] | None = ()) -> None:
         self.greeting = ""
         """What Asterisk said first, ``Asterisk Call Manager/11.0.0``; empty until it did."""
         self.unwanted = 0
         """How many messages were dropped unread."""
-        self._wanted = {name.encode(): name for name in wanted}
+        self._every = wanted is None
+        self._wanted = {name.encode(): name for name in wanted or ()}
         self._lists: set[bytes] = set()
         self._parts: list[bytes] = []  # of a message whose end has not come
         self._tail = b""
@@ -241,7 +241,9 @@ class Codec:
             self._keep(rest)
         if len(data) > MAX_LINE and blocks and len(max(blocks, key=len)) > MAX_LINE:
             _measure(blocks)
-        return self._sorted_out(blocks) if blocks else []
+        if not blocks:
+            return []
+        return _all_of(blocks) if self._every else self._sorted_out(blocks)
 
     def _sorted_out(self, blocks: list[bytes]) -> list[Message]:
         """Turn the wanted ones of ``blocks`` into messages: the first line decides, nothing else is looked at."""
@@ -267,7 +269,7 @@ class Codec:
         if block.startswith(_RESPONSE):
             return Message(block, "")
         if block and not block.startswith(_EVENT):
-            raise ProtocolError("a message that is neither an event nor a response")
+            raise _neither()
         message = Message(block)
         return message if message.name.encode("utf-8", "surrogateescape") in self._wanted else None
 
@@ -316,15 +318,21 @@ class Codec:
             raise UnsafeValue("name of an action: only letters, digits, '_' and '-' are allowed")
         if not _ID.fullmatch(action_id):
             raise UnsafeValue(f"{action.name}, ActionID: only letters, digits and '._:-' are allowed, at most 80")
-        lines = [f"Action: {action.name}".encode(), f"ActionID: {action_id}".encode()]
-        lines += [_line(action.name, header, value) for header, value in action.headers]
+        lines = [f"Action: {action.name}", f"ActionID: {action_id}"]
+        for header, value in action.headers:
+            if not (value.isprintable() and value[:1] > "/" and _header(header)[0]):  # nearly all are harmless
+                _check(action.name, header, value)
+            lines.append(f"{header}: {value}")
         if len(lines) > MAX_ACTION_LINES:
             raise UnsafeValue(f"{action.name}: {len(lines)} lines, Asterisk takes {MAX_ACTION_LINES}")
-        return _CRLF.join(lines) + _END
+        data = "\r\n".join(lines).encode("utf-8", "surrogateescape") + _END
+        if len(data) > MAX_ACTION_LINE:
+            _measure_lines(action, data)
+        return data
 
 
-def _line(action: str, header: str, value: str) -> bytes:
-    """One header line, checked."""
+def _check(action: str, header: str, value: str) -> None:
+    """Raise UnsafeValue if Asterisk would read this header line as something else."""
     allowed, names_channel = _header(header)
     if not allowed:
         raise UnsafeValue(f"{action}: a header's name is letters, digits, '_' and '-', and not Action or ActionID")
@@ -333,12 +341,16 @@ def _line(action: str, header: str, value: str) -> bytes:
     if names_channel and value.lstrip(_SKIPPED).startswith("/"):
         raise UnsafeValue(f"{action}, {header}: a name that begins with '/' is a pattern for many channels")
     try:
-        line = f"{header}: {value}".encode("utf-8", "surrogateescape")
+        value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise UnsafeValue(f"{action}, {header}: not text that can be encoded") from None
-    if len(line) > MAX_ACTION_LINE:
-        raise UnsafeValue(f"{action}, {header}: {len(line)} bytes, Asterisk takes {MAX_ACTION_LINE} in a line")
-    return line
+
+
+def _measure_lines(action: Action, data: bytes) -> None:
+    """Raise UnsafeValue if one of the lines is too long."""
+    for (header, _), line in zip(action.headers, data.split(_CRLF)[2:], strict=False):
+        if len(line) > MAX_ACTION_LINE:
+            raise UnsafeValue(f"{action.name}, {header}: {len(line)} bytes, Asterisk takes {MAX_ACTION_LINE} in a line")
 
 
 @lru_cache(maxsize=512)
@@ -353,16 +365,31 @@ def _header(name: str) -> tuple[bool, bool]:
     return _is_name(name) and folded not in ("action", "actionid"), "channel" in folded
 
 
+def _all_of(blocks: list[bytes]) -> list[Message]:
+    """Turn all of ``blocks`` into messages."""
+    blocks = [block for each in blocks if (block := each.lstrip(_CRLF))]
+    if not all(block.startswith((_EVENT, _RESPONSE)) for block in blocks):
+        raise _neither()
+    return [Message(block) for block in blocks]
+
+
 def _listed(block: bytes) -> bytes:
-    """The ActionID of an event, ``b""`` if it has none."""
-    _, found, rest = block.partition(_ACTION_ID)
-    return rest.partition(_CRLF)[0] if found else b""
+    """The ActionID of a message, ``b""`` if it has none."""
+    at = block.find(_ACTION_ID)
+    if at < 0:
+        return b""
+    end = block.find(_CRLF, at + len(_ACTION_ID))
+    return block[at + len(_ACTION_ID) : end if end >= 0 else None]
 
 
 def _measure(blocks: list[bytes]) -> None:
     for block in blocks:
         if len(block) > MAX_MESSAGE or max(map(len, (block + b"\r").split(b"\n"))) > MAX_LINE + 1:
             raise _beyond_bounds()
+
+
+def _neither() -> ProtocolError:
+    return ProtocolError("a message that is neither an event nor a response")
 
 
 def _beyond_bounds() -> ProtocolError:

@@ -110,7 +110,7 @@ class Session(Protocol, Commands):
             self._send(waiting)
         reply = await answer
         if reply.code != 200:
-            raise CommandFailed(f"{verb}: Asterisk answers {reply.code}")
+            raise CommandFailed(f"{verb}: Asterisk answers {reply.code}", reply.code)
         return reply
 
     def _send(self, waiting: _Waiting) -> None:
@@ -241,8 +241,9 @@ class Session(Protocol, Commands):
 class FastAgiFactory(ServerFactory):
     """Accepts Asterisk's connections; ``serve(session)`` is called when the leg is known, and returns at once.
 
-    Only ``peers`` (addresses) are let in: the protocol knows no log-in, and who speaks it commands a leg.  More than
-    ``limit`` sessions are closed at once, so that the dialplan can go on with its fallback instead of waiting.
+    Only ``peers`` (addresses) are let in: the protocol knows no log-in, and who speaks it commands a leg.  None lets in
+    everybody.  More than ``limit`` sessions are closed at once, so that the dialplan can go on with its fallback instead of
+    waiting.
     """
 
     noisy = False
@@ -252,12 +253,12 @@ class FastAgiFactory(ServerFactory):
         serve: Callable[[Session], None],
         clock: IReactorTime,
         *,
-        peers: Collection[str] = ("127.0.0.1", "::1"),
+        peers: Collection[str] | None = ("127.0.0.1", "::1"),
         limit: int = 1000,
     ) -> None:
         self._serve = serve
         self._clock = clock
-        self._peers = frozenset(peers)
+        self._peers = None if peers is None else frozenset(peers)
         self._limit = limit
         self._silent: dict[Session, None] = {}  # in the order in which they came
         self._sending: list[Session] = []
@@ -270,7 +271,7 @@ class FastAgiFactory(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> Session | None:  # type: ignore[override]
         """A session, or None, which closes the connection at once."""
         host = str(getattr(addr, "host", "")).removeprefix("::ffff:")
-        if host not in self._peers:
+        if self._peers is not None and host not in self._peers:
             why = "this peer is not allowed"
         elif len(self.sessions) >= self._limit:
             why = f"there are {self._limit} sessions"

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 
 from attrs import mutable
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from easycall.asterisk.ami import Action, Codec, Message, ProtocolError
+from easycall.asterisk.tls import NAMELESS, names_a_host, why_lost
 from easycall.defer import Bell
 
 __all__ = [
@@ -87,13 +89,24 @@ class _Pending:
     deadline: float
 
 
+@implementer(IHandshakeListener)
 class Link(Protocol):
-    """See the module.  ``events`` are listeners by event name; no other event is looked at."""
+    """See the module.  ``events`` are listeners by event name; no other event is looked at.
 
-    def __init__(self, clock: IReactorTime, events: Mapping[str, Callable[[Message], None]]) -> None:
+    With ``every``, that gets all messages instead, answers too, and matches them itself: :meth:`request` would wait in vain.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        events: Mapping[str, Callable[[Message], None]],
+        *,
+        every: Callable[[Message], None] | None = None,
+    ) -> None:
         self._clock = clock
         self._events = events
-        self._codec = Codec(events)
+        self._every = every
+        self._codec = Codec(events if every is None else None)
         self._pending: dict[str, _Pending] = {}
         self._lists: dict[str, _Pending] = {}  # those of the pending actions that collect
         self._timer: IDelayedCall | None = None  # for the pending action whose time is up first
@@ -102,9 +115,11 @@ class Link(Protocol):
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
         self._draining: IDelayedCall | None = None
+        self._outgoing: list[bytes] | None = None  # actions asked for while messages are handled: they go out together
         self._ids = secrets.token_hex(4)  # not to be guessed: who could, could forge an item of a list
         self._sent = 0
         self._lost = Bell()
+        self._aborted = False
         self.reason = ""
         """Why the link is lost, or about to be; empty while it is good."""
         self.heard = clock.seconds()
@@ -123,7 +138,7 @@ class Link(Protocol):
         """Close at once, without waiting for the peer."""
         if self.reason:
             return
-        self.reason = reason
+        self.reason, self._aborted = reason, True
         self._queue.clear()
         if self.transport is not None:
             self.transport.abortConnection()  # type: ignore[attr-defined]
@@ -150,11 +165,15 @@ class Link(Protocol):
         answer: Deferred[list[Message]] = Deferred(lambda _: self._forget(key))
         deadline = self._clock.seconds() + seconds
         pending = self._pending[key] = _Pending(action.name, answer, [] if listing else None, seconds, deadline)
-        self._watch(seconds, deadline)
+        if self._timer is None or deadline < self._due:
+            self._watch(seconds, deadline)
         if listing:
             self._lists[key] = pending
             self._codec.open_list(key)
-        self.transport.write(data)
+        if self._outgoing is None:
+            self.transport.write(data)
+        else:
+            self._outgoing.append(data)
         return answer
 
     def _forget(self, key: str) -> None:
@@ -172,13 +191,11 @@ class Link(Protocol):
         return pending
 
     def _watch(self, seconds: float, deadline: float) -> None:
-        """Let the timer ring at that moment at the latest: there is one for all actions, for each its own costs more."""
+        """Let the timer ring at that moment: there is one for all actions, for each its own costs more."""
         if self._timer is None:
             self._timer = self._clock.callLater(seconds, self._look_at_clock)
-        elif deadline < self._due:
-            self._timer.reset(seconds)
         else:
-            return
+            self._timer.reset(seconds)
         self._due = deadline
 
     def _look_at_clock(self) -> None:
@@ -205,6 +222,11 @@ class Link(Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
 
+    def handshakeCompleted(self) -> None:
+        """TLS stands; what we have asked for is sent only now, and not to a stranger."""
+        if not names_a_host(self.transport.getPeerCertificate()):  # type: ignore[union-attr]
+            self.abort(NAMELESS)
+
     def dataReceived(self, data: bytes) -> None:
         """Handle the wanted messages; when there are many, a portion of them now and the rest in the next turns."""
         if self.reason:
@@ -217,9 +239,7 @@ class Link(Protocol):
             self.abort(f"protocol error: {error}")
             return
         if self._draining is None and len(messages) <= MESSAGES_PER_TURN:
-            for message in messages:
-                if not self.reason:
-                    self._handle(message)
+            self._handle_all(messages)
             return
         self._queue.extend(messages)
         self._queued_bytes += sum(len(message.block) for message in messages)
@@ -232,16 +252,26 @@ class Link(Protocol):
     def _drain(self) -> None:
         """Handle a bounded number of messages; the rest in the next turn, after others had theirs."""
         self._draining = None
-        for _ in range(MESSAGES_PER_TURN):
-            if not self._queue:
-                break
-            message = self._queue.popleft()
-            self._queued_bytes -= len(message.block)
-            self._handle(message)
+        portion = [self._queue.popleft() for _ in range(min(MESSAGES_PER_TURN, len(self._queue)))]
+        self._queued_bytes -= sum(len(message.block) for message in portion)
+        self._handle_all(portion)
         if self._queue:
             self._draining = self._clock.callLater(0, self._drain)
         elif self.transport is None:
             self._end()
+
+    def _handle_all(self, messages: list[Message]) -> None:
+        """Handle them in order, until the link is given up."""
+        outgoing: list[bytes] = []
+        self._outgoing = outgoing
+        handle = self._every or self._handle
+        for message in messages:
+            if self._aborted:
+                break
+            handle(message)
+        self._outgoing = None
+        if outgoing and self.transport is not None:
+            self.transport.write(b"".join(outgoing))
 
     def _handle(self, message: Message) -> None:
         if not message.name:
@@ -281,7 +311,7 @@ class Link(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone; what it brought before is handed on first."""
         self.transport = None
-        self.reason = self.reason or reason.getErrorMessage()
+        self.reason = self.reason or why_lost(reason)
         if self._draining is None:
             self._end()
 

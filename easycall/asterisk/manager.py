@@ -11,6 +11,7 @@ import hashlib
 import random as _random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import Literal
 
 from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -84,6 +85,9 @@ class Account:
 
     username: str
     secret: str = field(repr=False)
+    login: Literal["md5", "plain"] = "md5"
+    """How the secret is proved: ``md5``, by the answer to a challenge, or ``plain``, by sending it.  Whoever reads the
+    connection reads it too then."""
 
 
 class Manager:
@@ -207,7 +211,7 @@ class Manager:
         except LoginRefused:
             raise
         except (AmiError, OSError, ConnectError, ConnectingCancelledError, UserError) as error:
-            self._say(str(error) or type(error).__name__)
+            self._say(link.reason or str(error) or type(error).__name__)
         except (CancelledError, Exception):
             if self._stopping:
                 raise
@@ -217,19 +221,27 @@ class Manager:
         return 0.0 if logged_in is None else self._clock.seconds() - logged_in
 
     async def _log_in(self, link: Link) -> None:
-        """Log in without sending the secret: by the MD5 of Asterisk's challenge and the secret."""
+        """Log in as the account wants it."""
         self._has_booted = Bell()
-        [challenge] = await link.request(Action.of("Challenge", AuthType="MD5"), LOGIN_SECONDS)
-        mixed = challenge.get("Challenge") + self._account.secret
-        key = hashlib.md5(mixed.encode(), usedforsecurity=False).hexdigest()  # the protocol knows no other digest
-        login = Action.of("Login", AuthType="MD5", Username=self._account.username, Key=key, Events=EVENT_CLASSES)
+        proof = await self._proof(link)
         try:
-            await link.request(login, LOGIN_SECONDS)
+            await link.request(
+                Action.of("Login", Username=self._account.username, **proof, Events=EVENT_CLASSES), LOGIN_SECONDS
+            )
         except ActionRefused as refusal:
             if "shutting down" in refusal.message.lower():
                 raise  # nothing wrong with the account
             user = self._account.username
             raise LoginRefused(f"{self.name}: Asterisk refused the AMI user {user!r}: {refusal.message}") from None
+
+    async def _proof(self, link: Link) -> dict[str, str]:
+        """The headers that prove the secret: itself, or the MD5 of Asterisk's challenge and the secret."""
+        if self._account.login == "plain":
+            return {"Secret": self._account.secret}
+        [challenge] = await link.request(Action.of("Challenge", AuthType="MD5"), LOGIN_SECONDS)
+        mixed = challenge.get("Challenge") + self._account.secret
+        key = hashlib.md5(mixed.encode(), usedforsecurity=False).hexdigest()  # the protocol knows no other digest
+        return {"AuthType": "MD5", "Key": key}
 
     async def _hold(self, link: Link) -> None:
         """From the log-in to the loss."""

@@ -13,6 +13,7 @@ __all__ = [
     "Kind",
     "addresses",
     "client_endpoint",
+    "client_host",
     "command",
     "lists",
     "matching",
@@ -20,6 +21,7 @@ __all__ = [
     "server_endpoint",
     "server_port",
     "text",
+    "tls_files",
 ]
 
 
@@ -98,6 +100,10 @@ def server_endpoint(*kinds: str) -> Kind:
     return Kind(f"a Twisted server endpoint ({', '.join(kinds)}), such as tcp:8800:interface=127.0.0.1", read)
 
 
+_TCP_OPTIONS = frozenset({"host", "port", "timeout", "bindAddress"})
+_TLS_FILES = ("trustRoots", "certificate", "privateKey")
+
+
 def client_endpoint(*kinds: str) -> Kind:
     """A Twisted client endpoint of one of ``kinds``."""
 
@@ -106,8 +112,10 @@ def client_endpoint(*kinds: str) -> Kind:
         _sure(value, kind in kinds)
         if kind in ("tcp", "tls"):
             host, port = (*given, *(named[key] for key in ("host", "port") if key in named))
-            _sure(value, host and 1 <= int(port) <= 65535)
-            _sure(value, kind == "tls" or named.keys() <= {"host", "port", "timeout", "bindAddress"})
+            _sure(value, host and 1 <= int(port) <= 65535 and int(named.get("timeout", 1)) > 0)
+            _sure(value, named.keys() <= _TCP_OPTIONS | ({*_TLS_FILES, "endpoint"} if kind == "tls" else set()))
+            if "endpoint" in named:
+                client_endpoint("tcp", "unix").read(named["endpoint"])
         return str(value)
 
     return Kind(f"a Twisted client endpoint ({', '.join(kinds)}), such as tcp:127.0.0.1:5038", read)
@@ -117,6 +125,18 @@ def server_port(endpoint: str) -> tuple[int, str]:
     """Port and interface of a server endpoint; port 0 (any) for one that is not TCP."""
     kind, given, named = _endpoint(endpoint)
     return (int(named.get("port", *given)) if kind in ("tcp", "tcp6") else 0), named.get("interface", "")
+
+
+def client_host(endpoint: str) -> tuple[str, str]:
+    """Kind and host of a client endpoint; no host for one that is neither TCP nor TLS."""
+    kind, given, named = _endpoint(endpoint)
+    return kind, (named.get("host") or given[0] if kind in ("tcp", "tls") else "")
+
+
+def tls_files(endpoint: str) -> dict[str, str]:
+    """What a TLS client endpoint reads: the folder ``trustRoots``, the files ``certificate`` and ``privateKey``."""
+    kind, _, named = _endpoint(endpoint)
+    return {name: named[name] for name in _TLS_FILES if name in named} if kind == "tls" else {}
 
 
 def _endpoint(value: Any) -> tuple[str, list[str], dict[str, str]]:

@@ -8,10 +8,11 @@ comes first.  A file with a secret in it that others may read is refused.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
 
-from easycall.config.kinds import server_port
+from easycall.config.kinds import client_host, server_port, tls_files
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
 from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Token
 from easycall.config.toml import Document, read_secret
@@ -107,9 +108,44 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     for index, name in enumerate(names, 1):
         if name in names[: index - 1]:
             yield f"api.tokens[{index}].name", f"{name!r} is the name of another token already"
+    for box in config.asterisks:
+        yield from _ami_contradictions(box)
     yield from _port_contradictions(config)
     yield from _speech_contradictions(config.prompts)
     yield from _flow_contradictions(config)
+
+
+def _ami_contradictions(box: AsteriskBox) -> Iterator[tuple[str, str]]:
+    kind, host = client_host(box.ami)
+    if box.login == "plain" and kind == "tcp" and not _is_loopback(host):
+        yield (
+            f"asterisk.{box.name}.login",
+            f"'plain' would send the secret in clear to {host!r}: use 'md5', or tls in asterisk.{box.name}.ami",
+        )
+    for name, file in tls_files(box.ami).items():
+        if trouble := _trouble(name, Path(file)):
+            yield f"asterisk.{box.name}.ami", f"{name} = {file!r}: {trouble}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _trouble(name: str, path: Path) -> str:
+    """Why Twisted could not use what a TLS endpoint names; ``""`` when it can."""
+    if not path.is_absolute():
+        return "must be an absolute path"
+    try:
+        if name != "trustRoots":
+            path.open("rb").close()
+        elif not any(file.suffix.lower() == ".pem" for file in path.iterdir()):
+            return "there is no CA certificate (*.pem) in that folder"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return ""
 
 
 def _flow_contradictions(config: Config) -> Iterator[tuple[str, str]]:

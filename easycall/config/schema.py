@@ -35,6 +35,7 @@ SCHEMA: Schema = {
     "asterisk": {
         "ami": Option(client_endpoint("tcp", "tls", "unix")),
         "username": Option(text(1, 64)),
+        "login": Option(matching("md5 or plain", r"md5|plain")),
         "secret": Option(SECRET, secret=True),
         "secret_file": Option(text(1, 500)),
         "fastagi": Option(server_endpoint("tcp", "tcp6")),

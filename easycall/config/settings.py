@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from attrs import field, frozen
 
@@ -28,6 +29,8 @@ class AsteriskBox:
     name: str
     secret: str = field(repr=False)
     username: str = "easycall"
+    login: Literal["md5", "plain"] = "md5"
+    """How we log in: by the answer to a challenge, or by sending the secret."""
     ami: str = "tcp:127.0.0.1:5038"
     """Twisted client endpoint of its AMI."""
     fastagi: str = "tcp:4573:interface=127.0.0.1"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from easycall.lab.certificates import Authority
 from easycall.lab.layout import Order, Ports, shipped
 from easycall.lab.root import Installation
 from easycall.lab.tones import TONES
@@ -78,11 +79,13 @@ class Instance:
             "folder": self.folder,
             "shipped": self.lab / "shipped",
             "sounds": self.lab / "sounds",
+            "tls": self.lab / "tls",
             "patience": order.patience,
             "secret": secrets["easycall"],
             "lab_secret": secrets["lab"],
             "sip": ports.a_sip if on_a else ports.world_sip,
             "ami": ports.a_ami if on_a else ports.world_ami,
+            "ami_tls": ports.a_ami_tls,
             "agi": ports.agi if on_a else ports.world_agi,
             "other_sip": ports.world_sip if on_a else ports.a_sip,
             "nobody_sip": ports.nobody_sip,
@@ -92,8 +95,15 @@ class Instance:
 
 
 def write_shared(lab: Path) -> None:
-    """Write what both instances read: the shipped snippets, unchanged, and the tones; and make the folder for prompts."""
+    """Write what both instances read: the shipped snippets, unchanged, and the tones; and make the folder for prompts.
+
+    And the certificate of the PBX, and that of the CA behind it in a folder of its own.
+    """
     (lab / "prompts").mkdir(exist_ok=True)
+    (lab / "tls/trusted").mkdir(parents=True, exist_ok=True)
+    authority = Authority("easycall lab")
+    authority.write(lab / "tls/trusted/ca.pem")
+    authority.vouch(lab / "tls/asterisk.pem", "localhost")
     (lab / "shipped").mkdir(exist_ok=True)
     for snippet in (shipped() / "asterisk").glob("*.conf"):
         shutil.copyfile(snippet, lab / "shipped" / snippet.name)

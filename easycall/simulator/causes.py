@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["BUSY", "NORMAL", "NO_ANSWER", "NO_USER_RESPONSE", "REJECTED", "TEXT", "UNALLOCATED", "UNKNOWN"]
+__all__ = ["BUSY", "CONGESTION", "NORMAL", "NO_ANSWER", "NO_USER_RESPONSE", "REJECTED", "TEXT", "UNALLOCATED", "UNKNOWN"]
 
 UNKNOWN = 0
 UNALLOCATED = 1
@@ -13,6 +13,7 @@ BUSY = 17
 NO_USER_RESPONSE = 18
 NO_ANSWER = 19
 REJECTED = 21
+CONGESTION = 34
 
 TEXT: Mapping[int, str] = {
     0: "Unknown",

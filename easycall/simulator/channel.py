@@ -237,9 +237,12 @@ class Channel:
             self.interrupt_dialling()
 
     def decline(self, cause: int = causes.BUSY) -> None:
-        """The phone refuses."""
-        if self.state in (DOWN, RINGING) and not self.over:
-            self.hung_up, self.cause = True, self.cause or cause
+        """The phone refuses; a normal clearing of a call that was never up arrives as a refusal."""
+        if self.state in (DOWN, RINGING) and not self.over and not self.hung_up:
+            cause = causes.REJECTED if cause in (causes.UNKNOWN, causes.NORMAL) else cause
+            if self.core.wanted("call", "HangupRequest"):
+                self.core.tell("call", "HangupRequest", self, [("Cause", str(cause))])
+            self.hung_up, self.cause = True, cause
             self.interrupt_dialling()
 
     def hang_up(self, cause: int = causes.NORMAL) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dialling", "Order"]
 
-_FAILED = {causes.BUSY: ("BUSY", "5"), causes.NO_ANSWER: ("NOANSWER", "3"), causes.UNKNOWN: ("NOANSWER", "0")}
-_REFUSED = ("CHANUNAVAIL", "0")
+_STATUS = {causes.BUSY: "BUSY", causes.CONGESTION: "CONGESTION"}
+"""Cause -> ``DialStatus``; that of every other is NOANSWER."""
 
 
 @frozen
@@ -90,21 +90,22 @@ class Dialling:
         if channel.state == UP and not channel.hung_up:
             self._answered(channel)
             return
-        status, reason = _FAILED.get(channel.cause, _REFUSED)
-        self._tell_dial("DialEnd", ("DialStatus", status))
+        self._tell_dial("DialEnd", ("DialStatus", _STATUS.get(channel.cause, "NOANSWER")))
         if channel.cause == causes.UNKNOWN:  # cancelled by a Hangup
-            self._respond("Failure", reason, channel=channel.name, uniqueid=channel.id)
+            self._respond("Failure", "0", channel=channel.name, uniqueid=channel.id)
             channel.finish()
         else:
             channel.finish()
-            self._respond("Failure", reason, channel=channel.name, uniqueid=channel.id)
+            self._respond("Failure", "0", channel=channel.name, uniqueid=channel.id)
 
     def _expired(self) -> None:
-        """Nobody answered in time."""
+        """Nobody answered in time: of this no DialEnd tells."""
         channel = self._channel
         if channel is not None and not channel.hung_up:
             channel.hung_up, channel.cause = True, causes.NO_ANSWER
-            self.decided(channel)
+            del self._asterisk.dialling[channel.id]
+            channel.finish()
+            self._respond("Failure", "3", channel=channel.name, uniqueid=channel.id)
 
     def _answered(self, channel: Channel) -> None:
         self._respond("Success", "4", channel=channel.name, uniqueid=channel.id)

@@ -6,8 +6,8 @@ The connection itself is :class:`easycall.asterisk.fastagi.Session`: its bounds 
 from __future__ import annotations
 
 import logging
-import re
 import shlex
+import sys
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
@@ -31,8 +31,6 @@ log = logging.getLogger("FastAGI")
 KEEP_SECONDS = IDLE_SECONDS / 2
 """How often an idle leg is kept, and looked after, by a NOOP."""
 
-_CODE = re.compile(r"\d{3}\Z")
-
 
 class FastAGIProtocol(Commands, Protocol):
     """One leg that Asterisk's dialplan has handed over by ``AGI(agi://…)``."""
@@ -55,10 +53,7 @@ class FastAGIProtocol(Commands, Protocol):
     def connectionMade(self) -> None:
         """Wait for Asterisk to tell about its leg."""
         self._clock = self.factory.clock or running_reactor()
-        peer = self.transport.getPeer()  # type: ignore[union-attr]
-        host = str(getattr(peer, "host", ""))
-        accepting = FastAgiFactory(self._begin, self._clock, peers=(host, host.removeprefix("::ffff:")))
-        self._session = accepting.buildProtocol(peer)
+        self._session = self.factory.opened(self)
         if self._session is not None:
             self._session.makeConnection(self.transport)  # type: ignore[no-untyped-call]
 
@@ -74,7 +69,7 @@ class FastAGIProtocol(Commands, Protocol):
             self._keeping = None
         if self._session is not None:
             self._session.connectionLost(reason)
-        self.factory.connections.discard(self)
+        self.factory.closed(self, self._session)
         self._lost = reason
         if self._closed is not None:
             self._closed.errback(reason)
@@ -92,7 +87,8 @@ class FastAGIProtocol(Commands, Protocol):
         if self._session is not None:
             self._session.close()
 
-    def _begin(self, session: Session) -> None:
+    def begin(self, session: Session) -> None:
+        """Asterisk has told about its leg: the program may have it."""
         self.variables = dict(session.variables)
         self._keeping = self._clock.callLater(KEEP_SECONDS, self._keep)
         try:
@@ -128,8 +124,7 @@ class FastAGIProtocol(Commands, Protocol):
         except SessionOver as over:
             raise Disconnected(str(over)) from None
         except CommandFailed as refused:
-            code = _CODE.search(str(refused))  # it is nowhere else
-            raise AGICommandFailure(int(code[0]) if code else 500, str(refused)) from None
+            raise AGICommandFailure(refused.code or FAILURE_CODE, str(refused)) from None
         finally:
             self._under_way -= 1
 
@@ -216,6 +211,8 @@ class FastAGIFactory(Factory):
         self.mainFunction = mainFunction
         self.connections: set[FastAGIProtocol] = set()
         """Those that are open."""
+        self._server: FastAgiFactory | None = None
+        self._legs: dict[Session, FastAGIProtocol] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> FastAGIProtocol | None:  # type: ignore[override]
         """A FastAGIProtocol, or None, which closes the connection."""
@@ -230,3 +227,22 @@ class FastAGIFactory(Factory):
         protocol.factory = self
         self.connections.add(protocol)
         return protocol
+
+    def opened(self, protocol: FastAGIProtocol) -> Session | None:
+        """The session of easycall's own server that does the work of a connection."""
+        if self._server is None:  # not earlier: a program may set the clock when it has made the factory
+            clock = self.clock or running_reactor()
+            self._server = FastAgiFactory(self._begin, clock, peers=None, limit=sys.maxsize)  # these two we watch ourselves
+        session = self._server.buildProtocol(protocol.transport.getPeer() if protocol.transport else None)
+        if session is not None:
+            self._legs[session] = protocol
+        return session
+
+    def _begin(self, session: Session) -> None:
+        self._legs[session].begin(session)
+
+    def closed(self, protocol: FastAGIProtocol, session: Session | None) -> None:
+        """A connection is gone."""
+        self.connections.discard(protocol)
+        if session is not None:
+            self._legs.pop(session, None)

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Protocol, ReconnectingClientFactory, conne
 from twisted.python.failure import Failure
 
 from easycall.asterisk.ami import Codec, Message
-from easycall.asterisk.link import MAX_PENDING, MAX_QUEUED
+from easycall.asterisk.link import MAX_PENDING, MAX_QUEUED, Link
 from easycall.asterisk.manager import FIRST_RETRY_SECONDS, REFUSED_RETRY_SECONDS, RETRY_GROWTH, RETRY_JITTER
 from easycall.defer import start
 from easycall.starpy import error
@@ -24,7 +24,6 @@ from easycall.starpy.handlers import Handlers, called, log
 from easycall.starpy.message import AMIMessage, Request, taken_apart
 from easycall.starpy.older import OlderActions
 from easycall.starpy.running import running_reactor
-from easycall.starpy.wire import Wire
 
 __all__ = ["AMIFactory", "AMIProtocol", "deferredErrorResp", "log"]
 
@@ -65,7 +64,7 @@ class AMIProtocol(Handlers, OlderActions, Protocol):
         self.count = 0
         self._timers: dict[str, IDelayedCall] = {}  # of the actions under way
         self._clock: Any = None
-        self._wire: Wire | None = None
+        self._wire: Link | None = None
         self._ids = secrets.token_hex(4)  # not to be guessed: who could, could forge an answer
 
     @property
@@ -80,7 +79,7 @@ class AMIProtocol(Handlers, OlderActions, Protocol):
         self._clock = self.factory.clock or running_reactor()
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpKeepAlive(True)  # who only listens would never notice that Asterisk is gone
-        self._wire = wire = Wire(self._clock, self._received)
+        self._wire = wire = Link(self._clock, {}, every=self._received)
         wire.makeConnection(self.transport)  # type: ignore[no-untyped-call]
         wire.when_lost().addCallback(lambda _: self._fail_all(wire.reason))
         log_in = self.login if self.factory.plaintext_login else self.loginChallengeResponse

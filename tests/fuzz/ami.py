@@ -24,9 +24,9 @@ TOKENS = (
 ami.MAX_LINE, ami.MAX_MESSAGE = 200, 1000
 
 
-def received(stream: list[bytes]) -> tuple[list[tuple[str, bytes]], int] | None:
+def received(stream: list[bytes], wanted: tuple[str, ...] | None) -> tuple[list[tuple[str, bytes]], int] | None:
     """The messages of a stream and how many were dropped; None for a protocol error."""
-    codec = Codec(WANTED)
+    codec = Codec(wanted)
     codec.open_list("list")
     try:
         messages = [message for piece in stream for message in codec.receive(piece)]
@@ -51,13 +51,14 @@ def read(message: Message) -> None:
 def stream(given: atheris.FuzzedDataProvider) -> None:
     """What Asterisk could send."""
     cuts = given.ConsumeIntListInRange(4, 0, 2000)
+    wanted = None if given.ConsumeBool() else WANTED
     data = given.ConsumeBytes(4096)
     if not data.startswith(GREETING[:8]):
         data = GREETING + data
-    whole = received([data])
-    assert received(pieces(data, cuts)) == whole
+    whole = received([data], wanted)
+    assert received(pieces(data, cuts), wanted) == whole
     if len(data) < 400:
-        assert received([data[at : at + 1] for at in range(len(data))]) == whole
+        assert received([data[at : at + 1] for at in range(len(data))], wanted) == whole
 
 
 def action(given: atheris.FuzzedDataProvider) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Literal
 
 from twisted.internet.defer import Deferred, DeferredQueue, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString, connectProtocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
@@ -99,21 +99,35 @@ class Peer(Protocol):
 
 
 class Link:
-    """An AMI link of ours, through a proxy that has every fault."""
+    """An AMI link of ours, through a proxy that has every fault.
+
+    ``endpoint`` is the daemon's option ``ami``; ``port`` is where the proxy leads, AMI or AMI over TLS as it says if 0.
+    """
 
     def __init__(
-        self, pbx: Pbx, account: str = "easycall", events: tuple[str, ...] = EVENTS, *, direct: bool = False
+        self,
+        pbx: Pbx,
+        account: str = "easycall",
+        events: tuple[str, ...] = EVENTS,
+        *,
+        direct: bool = False,
+        endpoint: str = "tcp:127.0.0.1:{port}",
+        port: int = 0,
+        login: Literal["md5", "plain"] = "md5",
     ) -> None:
         self.reactor = pbx.reactor
-        self.proxy = Proxy(self.reactor, pbx.state.ports.a_ami)
-        self._port = pbx.state.ports.a_ami if direct else 0
+        ports = pbx.state.ports
+        port = port or (ports.a_ami_tls if endpoint.startswith("tls:") else ports.a_ami)
+        self.proxy = Proxy(self.reactor, port)
+        self._port = port if direct else 0
+        self._endpoint = endpoint
         self.heard: list[Message] = []
         self.ups: list[float] = []
         """When it was up, and had seen every channel."""
         self.synced_in: list[float] = []
         """How long it took to see every channel."""
         self.downs: list[tuple[float, str]] = []
-        self._account = Account(account, pbx.state.secrets.get(account, pbx.state.secrets["easycall"]))
+        self._account = Account(account, pbx.state.secrets.get(account, pbx.state.secrets["easycall"]), login)
         self._events = events
         self.manager: Manager
         self.first_login: Deferred[None]
@@ -123,7 +137,7 @@ class Link:
         await self.proxy.start()
         self.manager = Manager(
             "pbx",
-            TCP4ClientEndpoint(self.reactor, "127.0.0.1", self._port or self.proxy.port),
+            clientFromString(self.reactor, self._endpoint.format(port=self._port or self.proxy.port)),
             self._account,
             self.reactor,
             events=dict.fromkeys(self._events, self.heard.append),
