@@ -6,7 +6,7 @@ its own place, so there is no state from which a caller cannot leave.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,25 +15,19 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from easycall.acd.distributor import Distributor, Offer, Place
+from easycall.acd.distributor import Assignment, Distributor, Offer, Place
 from easycall.company import keep_company
 from easycall.defer import background, cancelled, dropped, limited, start
-from easycall.events import (
-    Answered,
-    ContactArrived,
-    ContactEnded,
-    Event,
-    Offered,
-    OfferEnded,
-    ScreenPop,
-    ScreenPopRevoked,
-    TalkEnded,
-)
+from easycall.events import ContactArrived, ContactEnded, Event, Offered, OfferEnded
 from easycall.ivr.flow import ToQueue
 from easycall.ivr.runner import run
 from easycall.ivr.script import Script
+from easycall.live import LiveContact, keep_music
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
-from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, NotAnswered, Taken
+from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Taken
+from easycall.ringing import Side, ring
+from easycall.talk import GoOn, Reach, RunFlow, Talk, Wait
+from easycall.verbs import Verb
 
 __all__ = ["Contacts"]
 
@@ -74,9 +68,10 @@ class Contacts:
             dialled=arrival.dialled,
             arrived=self._clock.seconds(),
         )
-        visit = self._visits[contact.id] = Visit(
-            contact, arrival, self._clock, self._record, self._distributor, self._script
+        live = LiveContact(
+            contact, arrival.switch, arrival.channel, self._clock, self._record, self._distributor, self._script
         )
+        visit = self._visits[contact.id] = Visit(live)
         running = self._running[contact.id] = start(visit.carry())
         running.addBoth(self._over, contact.id)
 
@@ -84,6 +79,13 @@ class Contacts:
         """End a contact now, whatever it is doing.  Raises KeyError when it is not live."""
         visit = self._visits[contact_id]
         visit.end(ended_by)
+
+    def ask(self, contact_id: str, verb: Verb) -> Deferred[Mapping[str, str]]:
+        """Ask a verb of a contact; the Deferred gives what came of it, or fails with NotNow.
+
+        Raises KeyError when the contact is not live.
+        """
+        return self._visits[contact_id].live.mailbox.ask(verb)
 
     async def stop(self) -> None:
         """Let go of every contact without ending it: callers keep their calls, Asterisk keeps them company.
@@ -108,35 +110,21 @@ class Contacts:
 class Visit:
     """One contact being carried."""
 
-    def __init__(
-        self,
-        contact: Contact,
-        arrival: Arrival,
-        clock: IReactorTime,
-        record: Callable[[Event], None],
-        distributor: Distributor,
-        script: Script,
-    ) -> None:
-        self.contact = contact
-        self._switch = arrival.switch
-        self._channel = arrival.channel
-        self._clock = clock
-        self._record = record
-        self._distributor = distributor
-        self._script = script
-        self._ended_by: EndedBy | None = None
-        self._popped = 0
+    def __init__(self, live: LiveContact) -> None:
+        self.live = live
+        self.contact = live.contact
         self._outcome = Outcome.ABANDONED_IN_IVR
+        live.mailbox.close("the customer talks with nobody")
 
     def end(self, by: EndedBy) -> None:
         """Hang the caller up; the first who ends a contact is the one who ended it."""
-        self._ended_by = self._ended_by or by
-        self._channel.hang_up()
+        self.contact.ended_by = self.contact.ended_by or by
+        self.live.customer.hang_up()
 
     async def carry(self) -> None:
         """The whole visit.  Cancelled from outside (the daemon stops) it lets go of the call and ends nothing."""
-        contact = self.contact
-        self._record(
+        contact, live = self.contact, self.live
+        live.record(
             ContactArrived(
                 at=contact.arrived,
                 contact=contact.id,
@@ -155,28 +143,21 @@ class Visit:
             raise
         except Exception:
             log.failure("contact {contact} failed", contact=contact.id)
-            self._outcome, self._ended_by = Outcome.FAILED, EndedBy.SYSTEM
-        self.end(EndedBy.CALLER if self._channel.gone else EndedBy.FLOW)
+            self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
+        self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
         await self._leave()
         contact.stage = Stage.ENDED
-        self._record(
-            ContactEnded(
-                at=self._clock.seconds(),
-                contact=contact.id,
-                outcome=self._outcome,
-                ended_by=self._ended_by or EndedBy.SYSTEM,
-            )
-        )
+        live.tell(ContactEnded, outcome=self._outcome, ended_by=contact.ended_by or EndedBy.SYSTEM)
 
     async def _until_gone(self, story: Coroutine[Deferred[object], object, None]) -> None:
         """Carry on with ``story`` until it is told or the caller's leg is gone, which cancels it."""
         running = start(story)
-        gone = self._channel.when_gone()
+        gone = self.live.customer.when_gone()
         gone.addCallback(lambda _: running.cancel())
         try:
             await running
         except CancelledError:
-            if not self._channel.gone:
+            if not self.live.customer.gone:
                 raise
         finally:
             dropped(gone)
@@ -184,148 +165,129 @@ class Visit:
     async def _leave(self) -> None:
         """Wait until the caller's leg is gone; a leg that cannot be reached is left to reconciliation."""
         try:
-            await limited(self._channel.when_gone(), GONE_SECONDS, self._clock)
+            await limited(self.live.customer.when_gone(), GONE_SECONDS, self.live.clock)
         except TimeoutError:
             log.warn("the leg of contact {contact} did not go in time", contact=self.contact.id)
 
     async def _story(self) -> None:
-        channel, contact = self._channel, self.contact
-        await self._at_home(lambda: channel.remember({"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value}))
-        await self._at_home(channel.answer)
-        flow = self._script.flow(contact.dialled)
-        left = await run(flow, channel, self._record, self._clock.seconds, contact, self._script.sounds)
-        if isinstance(left, ToQueue):
-            await self._queue(self._distributor.queues[left.queue])
-        else:
-            self._outcome = Outcome.SELF_SERVED
+        live, contact = self.live, self.contact
+        values = {"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value}
+        await live.at_home(lambda: live.customer.remember(values))
+        await live.at_home(live.customer.answer)
+        following: GoOn = RunFlow(live.script.name_of(contact.dialled))
+        while following is not None:
+            match following:
+                case RunFlow():
+                    following = await self._flow(following.flow)
+                case Wait():
+                    following = await self._wait(live.distributor.queues[following.queue], following.enqueued)
+                case Reach():
+                    following = await self._reach(following)
 
-    async def _at_home(self, do: Callable[[], Awaitable[None]]) -> None:
-        """Do it on the caller's leg, as often as it takes while the leg comes and goes."""
-        while True:
-            try:
-                return await do()
-            except Taken:
-                await self._channel.home()
+    # In a flow
+
+    async def _flow(self, name: str) -> GoOn:
+        live, contact = self.live, self.contact
+        contact.stage, contact.agent = Stage.IVR, ""
+        left = await run(live.script.named(name), live.customer, live.record, live.now, contact, live.script.sounds)
+        if isinstance(left, ToQueue):
+            return Wait(left.queue, live.now())
+        if self._outcome is Outcome.ABANDONED_IN_IVR:
+            self._outcome = Outcome.SELF_SERVED
+        return None
 
     # In a queue
 
-    async def _queue(self, queue: Queue) -> None:
-        contact = self.contact
-        enqueued = self._clock.seconds()
+    async def _wait(self, queue: Queue, enqueued: float) -> GoOn:
+        live, contact = self.live, self.contact
         values = {"EC_Q": queue.id, "EC_T0": str(round(enqueued * 1000))}
-        await self._at_home(lambda: self._channel.remember(values))
-        contact.stage, contact.queue = Stage.WAITING, queue.id
-        place = self._distributor.enter(WorkItem(contact.id, queue.id, enqueued, contact.pbx))
-        self._outcome = Outcome.ABANDONED
+        await live.at_home(lambda: live.customer.remember(values))
+        contact.stage, contact.queue, contact.agent = Stage.WAITING, queue.id, ""
+        place = live.distributor.enter(WorkItem(contact.id, queue.id, enqueued, contact.pbx, contact.attempts))
+        if self._outcome is not Outcome.ANSWERED:
+            self._outcome = Outcome.ABANDONED
         try:
             async with background(self._company(queue, place)) as company:
-                while not await self._offer(queue, place, await place.offer(), company):
+                while True:
+                    talk = await self._offer(queue, place, await place.offer())
+                    if talk is not None:
+                        company.cancel()
+                        return await self._talk(talk)
                     contact.stage, contact.agent = Stage.WAITING, ""
         finally:
             place.leave()
 
     def _company(self, queue: Queue, place: Place) -> Coroutine[Deferred[Any], Any, None]:
         """What the caller hears while waiting."""
-        sounds = self._script.busy(queue, self.contact.data.get("language", ""))
-        return keep_company(self._channel, queue, sounds, place, self._clock.seconds)
+        sounds = self.live.script.busy(queue, self.contact.data.get("language", ""))
+        return keep_company(self.live.customer, queue, sounds, place, self.live.now)
 
-    async def _offer(self, queue: Queue, place: Place, offer: Offer, company: Deferred[None]) -> bool:
-        """Offer the caller to one agent; True when they have talked."""
-        contact = self.contact
-        contact.stage, contact.agent = Stage.OFFERED, offer.agent
-        self._tell(Offered, offer, queue=queue.id, attempt=offer.attempt)
+    async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
+        """Offer the caller to one agent; None when it came to nothing."""
+        live, contact = self.live, self.contact
+        contact.stage, contact.agent, contact.attempts = Stage.OFFERED, offer.agent, offer.attempt
+        live.tell(Offered, offer.agent, queue=queue.id, attempt=offer.attempt)
         try:
-            leg = self._ring(queue, offer)
+            side = ring(live, offer, queue, since=place.item.enqueued)
         except ValueError as error:
             log.error("agent {agent} cannot be rung: {error}", agent=offer.agent, error=error)
             self._offer_ended(offer, OfferOutcome.UNREACHABLE)
-            return False
-        try:
-            conversation = await self._connect(leg, queue, place, offer)
-            if conversation is None:
-                return False
-            company.cancel()
-            await self._talk(leg, conversation, queue, place, offer)
-            return True
-        finally:
-            leg.hang_up()
+            offer.ended(OfferOutcome.UNREACHABLE)
+            return None
+        conversation = await self._connect(side, queue)
+        if conversation is None:
+            return None
+        return Talk(live, side, conversation, queue, place.item.enqueued)
 
-    def _ring(self, queue: Queue, offer: Offer) -> Channel:
-        """Ring the agent's phone.  Raises ValueError when it must not be dialled."""
-        contact = self.contact
-        return self._switch.ring(
-            offer.phone,
-            leg=f"ec-{contact.id}-{Role.AGENT.value}-{offer.attempt}",
-            caller=contact.caller,
-            caller_name=contact.caller_name,
-            seconds=queue.ring_seconds,
-            values={"EC_CONTACT": contact.id, "EC_ROLE": Role.AGENT.value, "EC_AG": offer.agent},
-        )
-
-    async def _connect(self, leg: Channel, queue: Queue, place: Place, offer: Offer) -> Conversation | None:
+    async def _connect(self, side: Side, queue: Queue) -> Conversation | None:
         """Until the agent answers and both are bridged; None when the offer came to nothing."""
-        outcome = OfferOutcome.CALLER_LEFT
-        ringing = leg.when_ringing()
-        ringing.addCallback(lambda _: self._pop(place, offer))
+        live, outcome = self.live, OfferOutcome.CALLER_LEFT
         try:
-            await leg.answered()
-            if not self._switch.up:
-                with suppress(Taken):
-                    await leg.music(queue.music)
-            conversation = await self._switch.bridge(self._channel, leg)
+            outcome = await side.answered()
+            if outcome is not OfferOutcome.ANSWERED:
+                return None
+            outcome = OfferOutcome.CALLER_LEFT
+            try:
+                if not live.switch.up:
+                    with suppress(Taken):
+                        await side.leg.music(queue.music)
+                conversation = await live.switch.bridge(live.customer, side.leg)
+            except (BridgeFailed, HungUp):
+                outcome = OfferOutcome.LOST
+                return None
             outcome = OfferOutcome.ANSWERED
             return conversation
-        except NotAnswered as why:
-            outcome = why.outcome
-        except (BridgeFailed, HungUp):
-            outcome = OfferOutcome.LOST
         finally:
-            dropped(ringing)
+            self._offer_ended(side.assignment, outcome)
             if outcome is not OfferOutcome.ANSWERED:
-                leg.hang_up()
-            self._offer_ended(offer, outcome)
-        return None
+                side.leave(outcome, 0)
 
-    def _offer_ended(self, offer: Offer, outcome: OfferOutcome) -> None:
-        """Tell how an offer ended; one that came to nothing is taken back from screen and agent."""
-        self._tell(OfferEnded, offer, attempt=offer.attempt, outcome=outcome)
-        if outcome is not OfferOutcome.ANSWERED:
-            if self._popped == offer.attempt:
-                self._tell(ScreenPopRevoked, offer, attempt=offer.attempt, outcome=outcome)
-            offer.ended(outcome)
+    def _offer_ended(self, offer: Assignment, outcome: OfferOutcome) -> None:
+        self.live.tell(OfferEnded, offer.agent, attempt=offer.attempt, outcome=outcome)
 
-    def _pop(self, place: Place, offer: Offer) -> None:
-        """The phone rings: the screen gets the caller's data with it."""
-        contact = self.contact
-        self._popped = offer.attempt
-        offer.rings()
-        self._tell(
-            ScreenPop,
-            offer,
-            attempt=offer.attempt,
-            caller=contact.caller,
-            caller_name=contact.caller_name,
-            dialled=contact.dialled,
-            queue=contact.queue,
-            waited=self._clock.seconds() - place.item.enqueued,
-            answers=dict(contact.answers),
-            data=dict(contact.data),
-        )
+    # With an agent
 
-    async def _talk(self, leg: Channel, conversation: Conversation, queue: Queue, place: Place, offer: Offer) -> None:
+    async def _talk(self, talk: Talk) -> GoOn:
         """Caller and agent talk until one leaves."""
         self._outcome = Outcome.ANSWERED
-        self.contact.stage = Stage.TALKING
-        offer.talks()
-        self._tell(Answered, offer, queue=queue.id, waited=self._clock.seconds() - place.item.enqueued)
-        left_by = EndedBy.CALLER
-        try:
-            if await conversation.over() is leg:
-                left_by = EndedBy.AGENT
-        finally:
-            self._ended_by = self._ended_by or left_by
-            self._tell(TalkEnded, offer, ended_by=self._ended_by)
-            offer.parted(queue.wrap_up_seconds)
+        return await talk.carry()
 
-    def _tell(self, event: type[Event], offer: Offer, **facts: Any) -> None:
-        self._record(event(at=self._clock.seconds(), contact=self.contact.id, agent=offer.agent, **facts))
+    async def _reach(self, reach: Reach) -> GoOn:
+        """The agent who was asked for is rung; if that comes to nothing, the contact is first in line."""
+        live, contact = self.live, self.contact
+        queue = live.distributor.queues[reach.queue]
+        since = live.now()
+        contact.stage, contact.agent = Stage.OFFERED, reach.assignment.agent
+        live.tell(Offered, reach.assignment.agent, queue=queue.id, attempt=reach.assignment.attempt)
+        try:
+            side = ring(live, reach.assignment, queue, since=since, by=reach.by)
+        except ValueError as error:
+            log.error("agent {agent} cannot be rung: {error}", agent=reach.assignment.agent, error=error)
+            self._offer_ended(reach.assignment, OfferOutcome.UNREACHABLE)
+            reach.assignment.ended(OfferOutcome.UNREACHABLE)
+            return Wait(queue.id, live.distributor.front(queue.id))
+        async with background(keep_music(live.customer, queue.music)):
+            conversation = await self._connect(side, queue)
+        if conversation is None:
+            return Wait(queue.id, live.distributor.front(queue.id))
+        return await self._talk(Talk(live, side, conversation, queue, since))

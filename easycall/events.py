@@ -17,20 +17,29 @@ __all__ = [
     "KINDS",
     "AgentChanged",
     "Answered",
+    "ConsultAnswered",
+    "ConsultEnded",
+    "ConsultStarted",
     "ContactArrived",
     "ContactEnded",
     "Corrected",
+    "DataAttached",
     "Event",
     "FlowStep",
+    "Held",
+    "Lent",
+    "LoanEnded",
     "MenuAnswered",
     "OfferEnded",
     "Offered",
     "PbxDown",
     "PbxUp",
     "Queued",
+    "Retrieved",
     "ScreenPop",
     "ScreenPopRevoked",
     "TalkEnded",
+    "Transferred",
 ]
 
 
@@ -104,6 +113,8 @@ class ScreenPop(Event):
     queue: str
     waited: float
     """Seconds since the contact joined the queue."""
+    by: str = ""
+    """The agent who asks for this one: a consultation or a transfer; empty when the queue does."""
     answers: Mapping[str, str] = field(factory=dict)
     data: Mapping[str, str] = field(factory=dict)
 
@@ -133,6 +144,83 @@ class Answered(Event):
     kind = "talk.started"
     queue: str
     waited: float
+
+
+@frozen(kw_only=True)
+class Held(Event):
+    """The agent put the customer on hold: the customer hears music, the agent nothing of the customer."""
+
+    kind = "talk.held"
+
+
+@frozen(kw_only=True)
+class Retrieved(Event):
+    """Customer and agent are together again."""
+
+    kind = "talk.retrieved"
+
+
+@frozen(kw_only=True)
+class ConsultStarted(Event):
+    """The agent asks another one, whose phone is rung; the customer hears music."""
+
+    kind = "consult.started"
+    to: str
+    attempt: int
+
+
+@frozen(kw_only=True)
+class ConsultAnswered(Event):
+    """The two agents talk, and nobody hears them."""
+
+    kind = "consult.answered"
+    to: str
+    attempt: int
+
+
+@frozen(kw_only=True)
+class ConsultEnded(Event):
+    """The consultation is over: it was not answered, was broken off, or the two parted."""
+
+    kind = "consult.ended"
+    to: str
+    attempt: int
+    outcome: OfferOutcome
+
+
+@frozen(kw_only=True)
+class Transferred(Event):
+    """The agent gave the contact away, to an agent, a queue or a flow, and is free."""
+
+    kind = "talk.transferred"
+    target: str
+    to: str
+
+
+@frozen(kw_only=True)
+class Lent(Event):
+    """The customer was sent to a flow and comes back to the agent, who hears music."""
+
+    kind = "loan.started"
+    flow: str
+
+
+@frozen(kw_only=True)
+class LoanEnded(Event):
+    """The loan is over: ``done``, ``cancelled`` or ``failed``; what the flow found out, without anything keyed in."""
+
+    kind = "loan.ended"
+    flow: str
+    how: str
+    answers: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class DataAttached(Event):
+    """Data that travels with the contact changed; an empty value took one away."""
+
+    kind = "data.attached"
+    data: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)

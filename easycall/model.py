@@ -44,6 +44,12 @@ class Stage(StrEnum):
     WAITING = "waiting"
     OFFERED = "offered"
     TALKING = "talking"
+    HELD = "held"
+    """The customer hears music, an agent keeps the contact."""
+    CONSULTING = "consulting"
+    """The customer hears music while the agent asks another."""
+    LENT = "lent"
+    """The customer is in a flow that an agent sent it to, and comes back."""
     ENDED = "ended"
 
 
@@ -56,6 +62,7 @@ class AgentState(StrEnum):
     RESERVED = "reserved"
     RINGING = "ringing"
     TALKING = "talking"
+    HELD = "held"
     WRAP_UP = "wrap_up"
 
 
@@ -67,6 +74,8 @@ class OfferOutcome(StrEnum):
     DECLINED = "declined"
     UNREACHABLE = "unreachable"
     CALLER_LEFT = "caller_left"
+    CANCELLED = "cancelled"
+    """Whoever asked for the agent took the question back."""
     LOST = "lost"
     """The agent's leg disappeared without a word: lost with the link, or between answer and bridge."""
 
@@ -158,6 +167,10 @@ class Contact:
     stage: Stage = Stage.IVR
     queue: str = ""
     agent: str = ""
+    ended_by: EndedBy | None = None
+    """Who ended it first; None while nobody has."""
+    attempts: int = 0
+    """How often an agent's phone was rung for it: numbers the legs."""
     answers: dict[str, str] = field(factory=dict)
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)
@@ -173,5 +186,7 @@ class WorkItem:
     enqueued: float
     """When it joined the queue: kept through every failed offer."""
     pbx: str
+    attempts: int = 0
+    """How often an agent was rung for the contact before."""
     refused: Mapping[str, float] = field(factory=dict)
     """Agents who did not take it -> until when it is not offered to them again."""

@@ -136,7 +136,16 @@ class Switch(Protocol):
         """
 
     async def bridge(self, one: Channel, other: Channel) -> Conversation:
-        """Join two legs that are at home.  Waits for the link when it is down.  Raises BridgeFailed."""
+        """Join two legs that are at home, or in bridges: whom they leave there comes home.
+
+        Waits for the link when it is down.  Raises BridgeFailed.
+        """
+
+    async def fetch(self, *channels: Channel) -> None:
+        """Bring one or two legs home from wherever they are, at once, out of whatever they hear; idle ones stay.
+
+        Waits for the link when it is down.  Raises HungUp when one of them is gone, BridgeFailed when they do not come.
+        """
 
 
 @frozen

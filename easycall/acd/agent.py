@@ -8,11 +8,12 @@ not ready         ready, log out
 ready             not ready, log out, *reserved* (chosen for a contact)
 reserved          *rings* (the phone), *talks*, *released* (the offer came to nothing)
 ringing           *talks*, *released*
-talking           *parted* -> wrap-up
+talking           *holds* -> held; *parted* -> wrap-up
+held              *retrieves* -> talking; *parted* -> wrap-up
 wrap-up           *wrapped up* (its time is over) -> ready; ready, not ready, log out
 ================  ======================================================================
 
-What the agent asks for while reserved, ringing or talking is taken up when the contact is done ("next state").
+What the agent asks for while a contact holds the agent is taken up when the contact is done ("next state").
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ class Step(StrEnum):
     RINGS = "be rung"
     TALKS = "talk"
     RELEASED = "be released"
+    HOLDS = "hold"
+    RETRIEVES = "retrieve"
     PARTED = "end talking"
     WRAPPED_UP = "end wrap-up"
 
 
-BUSY = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING})
+BUSY = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING, AgentState.HELD})
 """States in which a contact holds the agent."""
 
 _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
@@ -68,7 +71,8 @@ _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
         Step.RELEASED: AgentState.READY,
     },
     AgentState.RINGING: {Step.TALKS: AgentState.TALKING, Step.RELEASED: AgentState.READY},
-    AgentState.TALKING: {Step.PARTED: AgentState.WRAP_UP},
+    AgentState.TALKING: {Step.HOLDS: AgentState.HELD, Step.PARTED: AgentState.WRAP_UP},
+    AgentState.HELD: {Step.RETRIEVES: AgentState.TALKING, Step.PARTED: AgentState.WRAP_UP},
     AgentState.WRAP_UP: {
         Step.WRAPPED_UP: AgentState.READY,
         Step.LOG_OUT: AgentState.OFFLINE,

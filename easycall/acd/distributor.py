@@ -13,18 +13,21 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.acd import routing
-from easycall.acd.agent import BUSY, Step, after
+from easycall.acd.agent import BUSY, NotNow, Step, after
 from easycall.events import AgentChanged, Queued
 from easycall.model import PHONE, Agent, AgentState, OfferOutcome, Queue, WorkItem
 from easycall.ports import Journal
 
-__all__ = ["Distributor", "Offer", "Place"]
+__all__ = ["Assignment", "Distributor", "Offer", "Place"]
 
 REFUSED_SECONDS: Mapping[OfferOutcome, float] = {OfferOutcome.LOST: 1.0}
 """How long an item is not offered again to an agent after such an outcome; 30 s after any other.
 
 An offer lost for technical reasons is repeated soon, but not in a hot loop.
 """
+
+FRONT_SECONDS = 0.001
+"""How much earlier than the first in line one joined who goes before."""
 
 NOT_READY_AFTER: Mapping[OfferOutcome, str] = {
     OfferOutcome.NO_ANSWER: "missed",
@@ -33,33 +36,57 @@ NOT_READY_AFTER: Mapping[OfferOutcome, str] = {
 """Offers that come to nothing this way make the agent not ready, with this reason: the phone is not attended."""
 
 
-class Offer:
-    """One contact reserved for one agent, until it is ended or finished."""
+class Assignment:
+    """One agent held by one contact: reserved, rung, talking, until ended or parted."""
 
-    def __init__(self, distributor: Distributor, place: Place, agent: Agent, attempt: int) -> None:
+    def __init__(self, distributor: Distributor, agent: Agent, attempt: int) -> None:
         self._distributor = distributor
-        self._place = place
         self.agent = agent.id
         self.phone = agent.phone
         self.attempt = attempt
-        """1 for the contact's first offer, and so on."""
+        """1 for the first agent rung for the contact, and so on."""
 
     def rings(self) -> None:
         """The agent's phone rings."""
         self._distributor.step(self.agent, Step.RINGS)
 
     def ended(self, outcome: OfferOutcome) -> None:
-        """The offer came to nothing: the agent is released and the contact has its old place again."""
-        self._distributor.release(self._place, self, outcome)
+        """It came to nothing: the agent is released."""
+        self._distributor.release(self.agent, outcome)
 
     def talks(self) -> None:
-        """Agent and caller are together: the contact leaves the waiting room."""
+        """The agent talks."""
         self._distributor.step(self.agent, Step.TALKS)
-        self._place.leave()
+
+    def holds(self) -> None:
+        """The agent put the customer on hold."""
+        self._distributor.step(self.agent, Step.HOLDS)
+
+    def retrieves(self) -> None:
+        """The agent has the customer back."""
+        self._distributor.step(self.agent, Step.RETRIEVES)
 
     def parted(self, wrap_up_seconds: float) -> None:
         """They parted: the agent wraps up."""
         self._distributor.wrap_up(self.agent, wrap_up_seconds)
+
+
+class Offer(Assignment):
+    """An agent chosen for a contact that waits."""
+
+    def __init__(self, distributor: Distributor, place: Place, agent: Agent, attempt: int) -> None:
+        super().__init__(distributor, agent, attempt)
+        self._place = place
+
+    def ended(self, outcome: OfferOutcome) -> None:
+        """The offer came to nothing: the agent is released and the contact has its old place again."""
+        self._distributor.give_back(self._place, self.agent, outcome)
+        super().ended(outcome)
+
+    def talks(self) -> None:
+        """Agent and caller are together: the contact leaves the waiting room."""
+        super().talks()
+        self._place.leave()
 
 
 class Place:
@@ -68,7 +95,7 @@ class Place:
     def __init__(self, distributor: Distributor, item: WorkItem) -> None:
         self._distributor = distributor
         self.item = item
-        self.attempts = 0
+        self.attempts = item.attempts
         self._offer: Offer | None = None
         self._waiter: Deferred[Offer] | None = None
 
@@ -162,22 +189,47 @@ class Distributor:
             del self._places[contact]
             self._waiting.pop(contact, None)
 
-    def release(self, place: Place, offer: Offer, outcome: OfferOutcome) -> None:
-        """An offer came to nothing: agent and contact are free again, in one turn."""
+    def give_back(self, place: Place, agent_id: str, outcome: OfferOutcome) -> None:
+        """An offer came to nothing: the contact looks for an agent again (:meth:`release` matches, in the same turn)."""
         now = self._clock.seconds()
         contact = place.item.contact
         if outcome is OfferOutcome.CALLER_LEFT:
             self.forget(place)
         if self._places.get(contact) is place:
             refused = {agent: until for agent, until in place.item.refused.items() if until > now}
-            refused[offer.agent] = now + REFUSED_SECONDS.get(outcome, 30.0)
+            refused[agent_id] = now + REFUSED_SECONDS.get(outcome, 30.0)
             place.item = self._waiting[contact] = evolve(place.item, refused=refused)
+
+    def release(self, agent_id: str, outcome: OfferOutcome) -> None:
+        """An agent who was reserved or rung is free again."""
         reason = NOT_READY_AFTER.get(outcome, "")
         if reason:
-            agent = self.agents[offer.agent]
+            agent = self.agents[agent_id]
             agent.wants = agent.wants or (AgentState.NOT_READY, reason)
-        self.step(offer.agent, Step.RELEASED)
+        self.step(agent_id, Step.RELEASED)
         self._match()
+
+    def reserve(self, agent_id: str, contact: str, attempt: int) -> Assignment:
+        """Hold an agent for a contact that asks for this one: a consultation, a transfer.
+
+        Raises NotNow, in words for the one who asks, when there is no such agent or the agent is not ready.
+        """
+        agent = self.agents.get(agent_id)
+        if agent is None:
+            raise NotNow(f"there is no agent {agent_id!r}")
+        if agent.state is not AgentState.READY:
+            raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}" + (f" ({agent.reason})" if agent.reason else ""))
+        self.step(agent_id, Step.RESERVED, contact=contact)
+        return Assignment(self, agent, attempt)
+
+    def someone_free(self, queue: str) -> bool:
+        """True when an agent of the queue is ready now."""
+        return any(agent.state is AgentState.READY and queue in agent.queues for agent in self.agents.values())
+
+    def front(self, queue: str) -> float:
+        """When one would have had to join a queue to be first in line."""
+        now = self._clock.seconds()
+        return min((item.enqueued for item in self.waiting(queue)), default=now + FRONT_SECONDS) - FRONT_SECONDS
 
     # Agents
 

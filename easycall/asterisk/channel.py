@@ -159,6 +159,11 @@ class AsteriskChannel:
         return self._leg
 
     @property
+    def idle(self) -> bool:
+        """True at home, with nothing under way."""
+        return self.place is Place.HOME and self._session is not None and not self._session.busy
+
+    @property
     def gone(self) -> bool:
         """True once the leg has ended."""
         return self.place is Place.GONE

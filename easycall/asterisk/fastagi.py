@@ -83,6 +83,11 @@ class Session(Protocol, Commands):
         """True once the leg is not ours any more."""
         return self._over.rung
 
+    @property
+    def busy(self) -> bool:
+        """True while a command is on its way."""
+        return bool(self._commands)
+
     def when_over(self) -> Deferred[None]:
         """A Deferred of the asker's own that fires when the leg is not ours any more (at once if so)."""
         return self._over.wait()

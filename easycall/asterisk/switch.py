@@ -7,9 +7,10 @@ compares our picture with Asterisk's at every log-in and every ten seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from twisted.internet.defer import gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -23,10 +24,10 @@ from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
 from easycall.asterisk.roster import Roster
-from easycall.defer import Bell, first, shielded, unattended
+from easycall.defer import Bell, dropped, first, limited, shielded, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
 from easycall.model import PHONE, OfferOutcome, Role
-from easycall.ports import Arrival, BridgeFailed, Channel, Journal
+from easycall.ports import Arrival, BridgeFailed, Channel, HungUp, Journal
 
 __all__ = ["AsteriskSwitch"]
 
@@ -46,6 +47,12 @@ NEWS_SECONDS = 0.1
 
 LEG_VARIABLES = ("EC_CONTACT", "EC_ROLE")
 """What ``Status`` is asked to tell of every channel."""
+
+FETCHES = 3
+"""How often legs are told to come home before that is given up."""
+
+ARRIVAL_SECONDS = 1.0
+"""How long a leg may take to come home: a millisecond is usual."""
 
 NORMAL_CLEARING = "16"
 """Q.850 cause of a hang-up that is nobody's fault."""
@@ -183,6 +190,27 @@ class AsteriskSwitch:
                 await shielded(self.reconcile())
             except AmiError as refusal:
                 raise BridgeFailed(str(refusal)) from None
+
+    async def fetch(self, *channels: Channel) -> None:
+        """Redirect legs home; one whose Redirect was lost (its application was just ending) is told once more."""
+        for _ in range(FETCHES):
+            legs = [self.legs.get(channel.id) for channel in channels]
+            away = [leg for leg in legs if leg is not None and not leg.idle]
+            if None in legs or any(leg.gone for leg in away):
+                raise HungUp
+            if not away:
+                return
+            await self._reachable(away[0], away[-1])
+            backs = [leg.when_back() for leg in away]
+            try:
+                await self._link.send(_redirect_home([leg.id for leg in away], self._context))
+                await limited(gatherResults(backs), ARRIVAL_SECONDS, self._clock)
+            except (AmiError, TimeoutError) as failure:
+                log.warn("{pbx}: legs did not come home: {failure}", pbx=self._name, failure=failure)
+                for back in backs:
+                    dropped(back)
+                await shielded(self.reconcile())
+        raise BridgeFailed("the legs do not come home")
 
     async def _reachable(self, one: AsteriskChannel, other: AsteriskChannel) -> None:
         if not self.up:
@@ -338,6 +366,13 @@ class AsteriskSwitch:
         if self.up:
             unattended(self.reconcile(NEWS_SECONDS))
             self._schedule_audit()
+
+
+def _redirect_home(legs: Sequence[str], context: str) -> Action:
+    """One Redirect for one leg or two: the two leave their bridge together."""
+    home = {"Context": context, "Exten": "s", "Priority": "1"}
+    extra = {"ExtraChannel": legs[1], **{f"Extra{name}": value for name, value in home.items()}} if len(legs) > 1 else {}
+    return Action.of("Redirect", Channel=legs[0], **home, **extra)
 
 
 def _is_stray(status: Message) -> bool:

@@ -27,6 +27,14 @@ class Script:
         """The flow a caller of that number goes through."""
         return self.flows[self.name_of(dialled)]
 
+    def named(self, name: str) -> Flow:
+        """The flow of that name.  Raises KeyError."""
+        return self.flows[name]
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a flow of that name."""
+        return name in self.flows
+
     def busy(self, queue: Queue, language: str) -> list[str]:
         """What a caller of a queue hears when nobody is free; empty: nothing."""
         return self.sounds(parse_prompt(queue.busy_prompt), language) if queue.busy_prompt else []

@@ -1,0 +1,88 @@
+"""A live contact and what it is carried with: the hand every story of it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from easycall.acd.distributor import Distributor
+from easycall.defer import dropped, first
+from easycall.events import Event
+from easycall.ivr.script import Script
+from easycall.mailbox import Letter, Mailbox
+from easycall.model import Contact
+from easycall.ports import Channel, HungUp, Switch, Taken
+
+__all__ = ["LiveContact", "keep_music"]
+
+TURN_SECONDS = 20.0
+"""How long one wait under music lasts; a dead daemon is noticed by Asterisk at once in any case."""
+
+
+@frozen(eq=False)
+class LiveContact:
+    """See the module."""
+
+    contact: Contact
+    switch: Switch
+    customer: Channel
+    clock: IReactorTime
+    record: Callable[[Event], None]
+    distributor: Distributor
+    script: Script
+    mailbox: Mailbox = field(factory=Mailbox)
+
+    def now(self) -> float:
+        """Now."""
+        return self.clock.seconds()
+
+    def tell(self, event: type[Event], agent: str = "", **facts: Any) -> None:
+        """Record something that happened to the contact, now."""
+        self.record(event(at=self.clock.seconds(), contact=self.contact.id, agent=agent, **facts))
+
+    async def at_home(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Do it on the customer's leg, as often as it takes while the leg comes and goes."""
+        while True:
+            try:
+                return await do()
+            except Taken:
+                await self.customer.home()
+
+    async def news(self, *events: Deferred[Any]) -> Letter | int:
+        """Wait for the next letter, or for one of ``events`` (which are consumed): its index.  An event goes first."""
+        for index, event in enumerate(events):
+            if event.called:
+                for other in events:
+                    dropped(other)
+                return index
+        letters: list[Letter] = []
+        taken = self.mailbox.take().addCallback(letters.append)
+        index = await first(taken, *events)
+        return letters[0] if index == 0 else index - 1
+
+
+async def keep_music(channel: Channel, music: str) -> None:
+    """Until cancelled: music under a leg at home.  It ends when the leg is gone."""
+    while True:
+        try:
+            await channel.home()
+            await channel.music(music)
+            while True:
+                await channel.wait_key(TURN_SECONDS)
+        except Taken:
+            continue
+        except HungUp:
+            return
+
+
+def attach(data: dict[str, str], more: Mapping[str, str]) -> None:
+    """Change attached data in place; an empty value takes one away."""
+    for key, value in more.items():
+        if value:
+            data[key] = value
+        else:
+            data.pop(key, None)

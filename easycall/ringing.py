@@ -1,0 +1,102 @@
+"""An agent's phone is rung for a contact, and the agent's screen gets the contact's data with the ring."""
+
+from __future__ import annotations
+
+from attrs import field, mutable
+
+from easycall.acd.distributor import Assignment
+from easycall.defer import dropped
+from easycall.events import ScreenPop, ScreenPopRevoked
+from easycall.live import LiveContact
+from easycall.model import OfferOutcome, Queue, Role
+from easycall.ports import Channel, NotAnswered
+
+__all__ = ["Side", "ring"]
+
+
+@mutable(eq=False)
+class Side:
+    """An agent on a leg, for one contact: rung, then talking."""
+
+    assignment: Assignment
+    leg: Channel
+    live: LiveContact
+    popped: bool = False
+    talks: bool = field(default=False, init=False)
+    """True once the agent answered and was joined with somebody."""
+    over: bool = field(default=False, init=False)
+    """True once the agent has nothing more to do with the contact."""
+
+    @property
+    def agent(self) -> str:
+        """The agent's id."""
+        return self.assignment.agent
+
+    async def answered(self) -> OfferOutcome:
+        """Wait for the answer: ANSWERED, or why not."""
+        try:
+            await self.leg.answered()
+        except NotAnswered as why:
+            return why.outcome
+        return OfferOutcome.ANSWERED
+
+    def joined(self) -> None:
+        """The agent talks now."""
+        self.talks = True
+        self.assignment.talks()
+
+    def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
+        """The agent has nothing more to do with the contact: hung up, and free or in wrap-up.  A second time does nothing."""
+        if self.over:
+            return
+        self.over = True
+        self.leg.hang_up()
+        if self.talks:
+            self.assignment.parted(wrap_up_seconds)
+        else:
+            if self.popped:
+                self.live.tell(ScreenPopRevoked, self.agent, attempt=self.assignment.attempt, outcome=outcome)
+            self.assignment.ended(outcome)
+
+
+def ring(live: LiveContact, assignment: Assignment, queue: Queue, *, since: float, by: str = "") -> Side:
+    """Ring the agent's phone; ``since``: when the contact began to wait; ``by``: the agent who asks for this one.
+
+    Raises ValueError when that phone must not be dialled.
+    """
+    contact = live.contact
+    leg = live.switch.ring(
+        assignment.phone,
+        leg=f"ec-{contact.id}-{Role.AGENT.value}-{assignment.attempt}",
+        caller=contact.caller,
+        caller_name=contact.caller_name,
+        seconds=queue.ring_seconds,
+        values={"EC_CONTACT": contact.id, "EC_ROLE": Role.AGENT.value, "EC_AG": assignment.agent},
+    )
+    side = Side(assignment, leg, live)
+    ringing = leg.when_ringing()
+    ringing.addCallback(lambda _: _pop(side, since, by))
+    leg.when_gone().addCallback(lambda _: dropped(ringing))
+    return side
+
+
+def _pop(side: Side, since: float, by: str) -> None:
+    """The phone rings: the screen gets the caller's data with it."""
+    live, contact = side.live, side.live.contact
+    if side.talks or side.over:
+        return
+    side.popped = True
+    side.assignment.rings()
+    live.tell(
+        ScreenPop,
+        side.agent,
+        attempt=side.assignment.attempt,
+        caller=contact.caller,
+        caller_name=contact.caller_name,
+        dialled=contact.dialled,
+        queue=contact.queue,
+        waited=live.now() - since,
+        by=by,
+        answers=dict(contact.answers),
+        data=dict(contact.data),
+    )
