@@ -211,11 +211,9 @@ class Visit:
 
     async def _queue(self, queue: Queue) -> None:
         contact = self.contact
-        enqueued = self._clock.seconds()
-        values = {"EC_Q": queue.id, "EC_T0": str(round(enqueued * 1000))}
-        await self._at_home(lambda: self._channel.remember(values))
         contact.stage, contact.queue = Stage.WAITING, queue.id
-        place = self._distributor.enter(WorkItem(contact.id, queue.id, enqueued, contact.pbx))
+        # The time of the place is the moment of entering: with a wait between, later ones could be overtaken.
+        place = self._distributor.enter(WorkItem(contact.id, queue.id, self._clock.seconds(), contact.pbx))
         self._outcome = Outcome.ABANDONED
         try:
             async with background(self._company(queue, place)) as company:
@@ -224,10 +222,13 @@ class Visit:
         finally:
             place.leave()
 
-    def _company(self, queue: Queue, place: Place) -> Coroutine[Deferred[Any], Any, None]:
-        """What the caller hears while waiting."""
+    async def _company(self, queue: Queue, place: Place) -> None:
+        """Keep on the leg where the caller waits and since when; then what the caller hears while waiting."""
+        values = {"EC_Q": queue.id, "EC_T0": str(round(place.item.enqueued * 1000))}
         sounds = self._script.busy(queue, self.contact.data.get("language", ""))
-        return keep_company(self._channel, queue, sounds, place, self._clock.seconds)
+        with suppress(HungUp):
+            await self._at_home(lambda: self._channel.remember(values))
+            await keep_company(self._channel, queue, sounds, place, self._clock.seconds)
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer, company: Deferred[None]) -> bool:
         """Offer the caller to one agent; True when they have talked."""
