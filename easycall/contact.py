@@ -191,19 +191,18 @@ class Visit:
         contact.stage, contact.agent = Stage.IVR, ""
         left = await run(live.script.named(name), live.customer, live.record, live.now, contact, live.script.sounds)
         if isinstance(left, ToQueue):
-            return Wait(left.queue, live.now())
+            return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED
         return None
 
     # In a queue
 
-    async def _wait(self, queue: Queue, enqueued: float) -> GoOn:
+    async def _wait(self, queue: Queue, enqueued: float | None) -> GoOn:
         live, contact = self.live, self.contact
-        values = {"EC_Q": queue.id, "EC_T0": str(round(enqueued * 1000))}
-        await live.at_home(lambda: live.customer.remember(values))
         contact.stage, contact.queue, contact.agent = Stage.WAITING, queue.id, ""
-        place = live.distributor.enter(WorkItem(contact.id, queue.id, enqueued, contact.pbx, contact.attempts))
+        joined = live.now() if enqueued is None else enqueued
+        place = live.distributor.enter(WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts))
         if self._outcome is not Outcome.ANSWERED:
             self._outcome = Outcome.ABANDONED
         try:
@@ -217,10 +216,14 @@ class Visit:
         finally:
             place.leave()
 
-    def _company(self, queue: Queue, place: Place) -> Coroutine[Deferred[Any], Any, None]:
-        """What the caller hears while waiting."""
-        sounds = self.live.script.busy(queue, self.contact.data.get("language", ""))
-        return keep_company(self.live.customer, queue, sounds, place, self.live.now)
+    async def _company(self, queue: Queue, place: Place) -> None:
+        """Keep on the leg where the caller waits and since when; then what the caller hears while waiting."""
+        live = self.live
+        values = {"EC_Q": queue.id, "EC_T0": str(round(place.item.enqueued * 1000))}
+        sounds = live.script.busy(queue, self.contact.data.get("language", ""))
+        with suppress(HungUp):
+            await live.at_home(lambda: live.customer.remember(values))
+            await keep_company(live.customer, queue, sounds, place, live.now)
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
         """Offer the caller to one agent; None when it came to nothing."""

@@ -81,8 +81,8 @@ class Wait:
     """The contact goes on in a queue."""
 
     queue: str
-    enqueued: float
-    """When it joined, for its place in line."""
+    enqueued: float | None = None
+    """When it joined, for its place in line; None: when it does, behind the others."""
 
 
 @frozen
@@ -409,7 +409,7 @@ class Talk:
         if not verb.wait and not distributor.someone_free(verb.queue):
             raise NotNow(f"nobody is free in {verb.queue}")
         await self._give_away("queue", verb.queue)
-        self._next = Wait(verb.queue, self._live.now())
+        self._next = Wait(verb.queue)
         return self._parted
 
     async def _to_flow(self, letter: Letter) -> StageOfTalk:

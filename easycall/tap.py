@@ -10,7 +10,7 @@ import atexit
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,16 @@ from easycall.contact import Contacts
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
 from easycall.ivr.prompts import PromptError, Prompts
+from easycall.ivr.runner import Sounds
 from easycall.ivr.script import Script
 from easycall.model import Agent
-from easycall.ports import StoreUnavailable
+from easycall.ports import Database, StoreUnavailable
 from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
 from easycall.store.sqlite import SQLite
 
-__all__ = ["Joined", "Options", "join", "makeService"]
+__all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
 
 log = Logger()
 
@@ -160,25 +161,39 @@ class Leaving:
 
 
 @frozen
+class Conduct:
+    """What serves calls, made and not started."""
+
+    clock: IReactorTime
+    journal: Journal
+    distributor: Distributor
+    contacts: Contacts
+    pbxs: list[Pbx]
+
+    def let_go(self) -> None:
+        """Touch no call any more: all go on without us."""
+        self.distributor.stop()
+        for pbx in self.pbxs:
+            pbx.switch.let_go()
+
+
+@frozen
 class Joined:
-    """The daemon, and the parts a test looks at."""
+    """The daemon, and what a test looks at."""
 
     daemon: Daemon
     contacts: Contacts
     pbxs: list[Pbx]
+    distributor: Distributor
+    journal: Journal
 
 
 def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[str], None]) -> Joined:
-    """Make all parts and join them."""
-    clock = SteadyClock(reactor)
+    """Make all parts of the daemon and join them."""
     database = SQLite(str(config.store_path), reactor)
-    journal = Journal(clock, ContactArchive(database))
-    agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
-    distributor = Distributor(config.queues, agents, clock, journal)
     prompts = Prompts(config.prompts, reactor)
-    script = Script(flows, config.flow, prompts.sounds)
-    contacts = Contacts(clock, journal, distributor, script, lambda: str(ULID()))
-    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
+    clock = SteadyClock(reactor)
+    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()))
 
     async def open_store() -> None:
         try:
@@ -195,22 +210,50 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
 
+    before = [Part("store", open_store, database.close), Part("prompts", prepare, nothing)]
+    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct)])
+
+
+def make_conduct(
+    config: Config,
+    flows: dict[str, Flow],
+    clock: IReactorTime,
+    reactor: Any,
+    database: Database,
+    sounds: Sounds,
+    new_id: Callable[[], str],
+) -> Conduct:
+    """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
+
+    Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
+    """
+    journal = Journal(clock, ContactArchive(database))
+    agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
+    distributor = Distributor(config.queues, agents, clock, journal)
+    contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id)
+    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
+    return Conduct(clock, journal, distributor, contacts, pbxs)
+
+
+def join_conduct(
+    conduct: Conduct, reactor: Any, fatal: Callable[[str], None], before: Sequence[Part], beside: Sequence[Part] = ()
+) -> Joined:
+    """The daemon of a conduct: ``before`` it what it needs, ``beside`` it what else is reached from outside."""
+
     async def let_go() -> None:
-        distributor.stop()
-        for pbx in pbxs:
-            pbx.switch.let_go()
+        conduct.let_go()
 
     parts = [
-        Part("store", open_store, database.close),
-        Part("journal", journal.start, journal.stop),
-        Part("prompts", prepare, nothing),
-        Part("contacts", nothing, contacts.stop),
-        *(_fastagi(pbx, reactor) for pbx in pbxs),
-        *(_ami(pbx, fatal) for pbx in pbxs),
-        _api(config, clock, reactor, distributor, contacts, journal, pbxs),
+        *before,
+        Part("journal", conduct.journal.start, conduct.journal.stop),
+        Part("contacts", nothing, conduct.contacts.stop),
+        *(_fastagi(pbx, reactor) for pbx in conduct.pbxs),
+        *(_ami(pbx, fatal) for pbx in conduct.pbxs),
+        *beside,
         Part("call control", nothing, let_go),
     ]
-    return Joined(Daemon(parts, clock, fatal), contacts, pbxs)
+    daemon = Daemon(parts, conduct.clock, fatal)
+    return Joined(daemon, conduct.contacts, conduct.pbxs, conduct.distributor, conduct.journal)
 
 
 def _make_folder(folder: Path) -> None:
@@ -237,7 +280,7 @@ def _pbx(
     manager = Manager(
         box.name,
         clientFromString(reactor, box.ami),
-        Account(box.username, box.secret),
+        Account(box.username, box.secret, box.login),
         clock,
         events=switch.listeners(),
         connected=switch.connected,
@@ -284,24 +327,16 @@ async def _listen(setting: str, endpoint: str, factory: IProtocolFactory, reacto
         raise CannotStart(f"{setting} = {endpoint!r}: {error}") from error
 
 
-def _api(
-    config: Config,
-    clock: IReactorTime,
-    reactor: Any,
-    distributor: Distributor,
-    contacts: Contacts,
-    journal: Journal,
-    pbxs: list[Pbx],
-) -> Part:
+def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
     ports: list[IListeningPort] = []
     apis: list[Any] = []
 
     async def start() -> None:
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
-        links = {pbx.box.name: pbx.switch for pbx in pbxs}
+        links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
         tokens = {token.name: token.sha256 for token in config.tokens}
-        api = Api(distributor, contacts, journal, links, tokens, clock)
+        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, tokens, conduct.clock)
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

@@ -25,21 +25,32 @@ SECONDS = 30.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--pbx", choices=["asterisk"], default="asterisk", help="what the scenarios run against")
+    parser.addoption("--pbx", choices=["simulator", "asterisk", "both"], default="both", help="what the scenarios run on")
+    parser.addoption("--interleavings", type=int, default=1000, help="how many seeded races test_interleavings.py runs")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "seconds(n): the time limit of an asynchronous test")
     config.addinivalue_line("markers", "site(**options): how this scenario's daemon is configured, see easycall.lab.site")
+    config.addinivalue_line("markers", "only(pbx, why): this scenario runs on that only, for this reason")
     config.addinivalue_line("markers", "fault(*rows): the rows of the table of faults and attacks this test proves")
     config.addinivalue_line("markers", "logs_failures: this test provokes failures that are to be logged")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--pbx")
+    unwanted = [item for item in items if wanted != "both" and pbx_of(item) not in ("both", wanted)]
+    config.hook.pytest_deselected(items=unwanted)
+    items[:] = [item for item in items if item not in unwanted]
     for item in items:
         if isinstance(item, pytest.Function) and not hasattr(item.obj, "hypothesis"):
             mark = item.get_closest_marker("seconds")
             item.obj = limited(item.obj, mark.args[0] if mark else SECONDS)
+
+
+def pbx_of(item: pytest.Item) -> str:
+    """What a test runs on, by its parameter ``pbx``; what has none runs whatever ``--pbx`` says."""
+    return str(item.callspec.params.get("pbx", "both")) if hasattr(item, "callspec") else "both"
 
 
 def limited(test: Callable[..., Any], seconds: float) -> Callable[..., Any]:

@@ -5,6 +5,7 @@
     proxy = await Proxy(reactor, port).start()      programs connect to proxy.port and reach port
     proxy.to_client.duplicate()                     what the server says comes twice, AMI message by AMI message
     proxy.to_client.drop(b"Event: Hangup")          messages with these bytes never arrive
+    proxy.to_client.lose_events(chance)             events that are unlucky never arrive
     proxy.to_client.reorder(Random(1), 0.1)         events that come within 0.1 s arrive in another order
     proxy.to_client.corrupt(b"Uptime", b"Up\\0ime")
     proxy.to_client.say(b"garbage")                 said by nobody
@@ -14,10 +15,11 @@
     proxy.to_client.rate = 2500                     bytes a second
     proxy.mend()                                    no faults any more
     proxy.reset()                                   cut what is connected now, by RST
+    await proxy.refuse()                            no new connections, until start()
     await proxy.cut(3.0)                            be gone for so long
     await proxy.stop()
 
-Faults hold for every connection, present and future, one direction each.
+Faults hold for every connection, present and future, one direction each.  What was said is kept, with its times: messages().
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ from twisted.python.failure import Failure
 END = b"\r\n\r\n"
 """Of an AMI message."""
 GREETING = b"Asterisk Call Manager/"
+LAST = 500
+"""How many of the last pieces that came in are kept with their times, of one direction."""
 PIECES_A_SECOND = 100
 """In how many pieces a slow link lets its bytes through."""
 
@@ -81,6 +85,17 @@ class Way:
         self.shuffle: tuple[Random, float, bool] | None = None
         self.cut: bytes | int | None = None
         self.pipes: set[Pipe] = set()
+        self.last: deque[tuple[float, Pipe, bytes]] = deque(maxlen=LAST)
+        """What went in last: when, over which connection, and what."""
+
+    def messages(self, end: bytes) -> list[tuple[float, Pipe, str]]:
+        """The last messages that were said, each with the time of its end, and where; ``end`` is what each ends with."""
+        parts: defaultdict[Pipe, bytes] = defaultdict(bytes)
+        found = []
+        for at, pipe, data in self.last:
+            *whole, parts[pipe] = (parts[pipe] + data).split(end)
+            found += [(at, pipe, one.decode(errors="replace").strip()) for one in whole]
+        return found
 
     # Messages
 
@@ -91,6 +106,10 @@ class Way:
     def drop(self, pattern: bytes, chance: Callable[[], bool] = lambda: True) -> None:
         """Lose AMI messages with ``pattern`` in them; ``chance`` says of each whether it is to be lost."""
         self.faults.append(lambda message: [] if pattern in message and chance() else [message])
+
+    def lose_events(self, chance: Callable[[], bool]) -> None:
+        """Lose events Asterisk tells of its own, those of which ``chance`` says so; answers and lists pass."""
+        self.faults.append(lambda message: [] if is_told_event(message) and chance() else [message])
 
     def corrupt(self, pattern: bytes, by: bytes) -> None:
         """Let AMI messages arrive with ``by`` in place of ``pattern``."""
@@ -155,6 +174,7 @@ class Pipe:
         """Take what came in."""
         self.heard += data
         way = self.way
+        way.last.append((self._clock.seconds(), self, data))
         if not way.faults and way.shuffle is None:
             self.push(data)
             return
@@ -399,9 +419,13 @@ class Proxy(Factory):
         self.port = self._listening.getHost().port
         return self
 
+    async def refuse(self) -> None:
+        """Take no new connections; what is connected stays so."""
+        await maybeDeferred(self._listening.stopListening)
+
     async def stop(self) -> None:
         """Cut every connection and listen no more."""
-        await maybeDeferred(self._listening.stopListening)
+        await self.refuse()
         gone = [connection.gone() for connection in self.connections]
         self.reset()
         await DeferredList(gone)

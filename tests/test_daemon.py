@@ -22,11 +22,11 @@ from twisted.internet.task import deferLater
 from twisted.web.client import ResponseFailed
 
 from easycall.client import Client, Refused
+from easycall.lab.asterisk import AsteriskWorld
 from easycall.lab.lab import tied
 from easycall.lab.layout import Order, State, free_block
 from easycall.lab.legs import Leg
 from easycall.lab.site import Site
-from easycall.lab.world import World
 
 from .proxy import Proxy
 
@@ -53,8 +53,8 @@ def lab() -> Iterator[State]:
 
 
 @pytest_twisted.async_yield_fixture
-async def world(lab: State) -> AsyncIterator[World]:
-    ours = World(lab, reactor)
+async def world(lab: State) -> AsyncIterator[AsteriskWorld]:
+    ours = AsteriskWorld(lab, reactor)
     await ours.start()
     yield ours
     await ours.stop()
@@ -237,7 +237,7 @@ async def talking(one: Leg, other: Leg) -> None:
 
 @pytest.mark.seconds(60)
 @pytest_twisted.ensureDeferred
-async def test_callers_and_talks_outlive_it(daemon: Callable[..., Twistd], world: World) -> None:
+async def test_callers_and_talks_outlive_it(daemon: Callable[..., Twistd], world: AsteriskWorld) -> None:
     first = daemon()
     await first.becomes()
     ana, chen = world.phone("2001"), world.phone("2003")
@@ -287,7 +287,7 @@ async def stages(process: Twistd) -> dict[str, str]:
 
 @pytest_twisted.ensureDeferred
 async def test_a_phone_that_rings_when_it_stops_is_silenced_and_the_caller_served_again(
-    daemon: Callable[..., Twistd], world: World
+    daemon: Callable[..., Twistd], world: AsteriskWorld
 ) -> None:
     first = daemon()
     await first.becomes()
@@ -333,6 +333,30 @@ async def test_it_stops_while_it_waits_for_an_asterisk(daemon: Callable[..., Twi
     await process.becomes("no link to Asterisk 'lab'")
     assert await process.stops() == ORDERLY
     assert "cannot run" not in process.log
+
+
+def over_tls(site: Site, lab: State, host: str, login: str) -> None:
+    """Let the daemon reach Asterisk by TLS, at a certificate for that host."""
+    port, escaped = lab.ports.a_ami_tls, f"tcp\\\\:127.0.0.1\\\\:{lab.ports.a_ami_tls}"
+    also(site, f'[asterisk.lab]\nami = "tls:{host}:{port}:trustRoots={lab.trusted}:endpoint={escaped}"\nlogin = "{login}"\n')
+
+
+@pytest.mark.parametrize("login", ["md5", "plain"])
+@pytest_twisted.ensureDeferred
+async def test_it_reaches_asterisk_by_tls(daemon: Callable[..., Twistd], site: Site, lab: State, login: str) -> None:
+    over_tls(site, lab, "localhost", login)
+    process = daemon()
+    await process.becomes()
+    assert await process.stops() == ORDERLY
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_certificate_is_no_reason_to_end(daemon: Callable[..., Twistd], site: Site, lab: State) -> None:
+    over_tls(site, lab, "pbx.example", "plain")
+    process = daemon()
+    await process.becomes("no link to Asterisk 'lab'")
+    await until(lambda: "for another host than the one we connect to; trying again" in process.log, process.log)
+    assert await process.stops() == ORDERLY
 
 
 def test_a_wrong_secret_ends_it(site: Site, lab: State) -> None:

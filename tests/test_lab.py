@@ -11,28 +11,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_twisted
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet import reactor
-from twisted.internet.defer import DeferredQueue, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.protocol import Protocol, ServerFactory
 
-from easycall.asterisk.ami import Action, Message
-from easycall.asterisk.fastagi import FastAgiFactory, Session
-from easycall.asterisk.manager import Account, ActionRefused, Manager
-from easycall.defer import Bell
 from easycall.lab import lab, root
 from easycall.lab.layout import BLOCK, LabError, Order, Ports, State, free_block, shipped, taken
-from easycall.lab.legs import NotSeen
 from easycall.lab.tones import MU_LAW, OTHER, SILENCE, TONES, described, sound_of
-from easycall.lab.world import World
 
 HERE = Path(__file__).parent.parent
 VAR = Path(os.environ.get("EASYCALL_LAB", HERE / "var/lab"))
@@ -101,65 +90,6 @@ def state() -> Iterator[State]:
         yield up
     assert gone(wanted)
     assert not wanted.folder.exists()
-
-
-@pytest_twisted.async_yield_fixture
-async def world(state: State) -> AsyncIterator[World]:
-    """The lab's world, ours to play."""
-    ours = World(state, reactor)
-    await ours.start()
-    yield ours
-    await ours.stop()
-
-
-@pytest_twisted.async_yield_fixture
-async def pbx(state: State) -> AsyncIterator[Manager]:
-    """The PBX's AMI, with the account the daemon gets."""
-    up = Bell()
-
-    async def connected() -> None:
-        up.ring()
-
-    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", state.ports.a_ami)
-    account = Account("easycall", state.secrets["easycall"])
-    manager = Manager("a", endpoint, account, reactor, events={}, connected=connected, lost=said)
-    await manager.start()
-    await up.wait()
-    yield manager
-    await manager.stop()
-
-
-async def channels(pbx: Manager) -> list[Message]:
-    """The PBX's channels, with the dialled number as the dialplan keeps it."""
-    listed = await pbx.collect(Action.of("Status", Variables="EC_DNIS"))
-    return [item for item in listed if item.name == "Status"]
-
-
-async def rung(pbx: Manager, channel: str, leg: str, *variables: str) -> None:
-    """Let the PBX ring a phone, as the daemon does."""
-    await pbx.send(
-        Action.of(
-            "Originate",
-            Channel=channel,
-            ChannelId=leg,
-            Context="easycall",
-            Exten="s",
-            Priority="1",
-            CallerID='"Bob" <+4930123456>',
-            Async="true",
-            Variable=variables,
-        )
-    )
-
-
-async def all_hung_up(pbx: Manager) -> None:
-    """Hang up every leg of the PBX until none is left: a Hangup right behind an Originate finds none yet."""
-    limit = time.monotonic() + 3
-    while legs := await channels(pbx):
-        assert time.monotonic() < limit, legs
-        for leg in legs:
-            with contextlib.suppress(ActionRefused):
-                await pbx.send(Action.of("Hangup", Channel=leg.get("Uniqueid")))
 
 
 # Coming up and going down
@@ -302,183 +232,6 @@ def test_an_asterisk_of_the_host_is_preferred(tmp_path: Path, monkeypatch: pytes
 
 
 # Calls
-
-
-@pytest_twisted.ensureDeferred
-async def test_without_a_daemon_the_caller_hears_music_and_then_the_fallback(world: World, pbx: Manager) -> None:
-    caller = await world.dial("+49 30,95588".replace(" ", ""), "+4930123456")
-    await caller.answered(3)
-    await caller.hears(440, 2)
-    [channel] = await channels(pbx)
-    assert channel.get("Variable") == "EC_DNIS=+493095588"
-    assert channel.get("CallerIDNum") == "+4930123456"
-    await caller.hears_speech(PATIENCE + 3)
-    assert await caller.ended(10) == "16"
-    assert await channels(pbx) == []
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_daemon_that_closes_every_connection_counts_as_none(world: World, state: State) -> None:
-    """It must not make Asterisk connect as fast as it can, nor hold the caller for ever."""
-
-    class Closes(Protocol):
-        connections = 0
-
-        def connectionMade(self) -> None:
-            Closes.connections += 1
-            assert self.transport is not None
-            self.transport.loseConnection()
-
-    port = reactor.listenTCP(state.ports.agi, ServerFactory.forProtocol(Closes), interface="127.0.0.1")
-    try:
-        caller = await world.dial("95588")
-        await caller.answered(5)
-        await caller.hears_speech(PATIENCE + 4)
-        assert 10 < Closes.connections < 20
-    finally:
-        await maybeDeferred(port.stopListening)
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_daemon_is_told_the_dialled_number_and_what_the_leg_is_for(
-    world: World, pbx: Manager, state: State
-) -> None:
-    visits: DeferredQueue[Session] = DeferredQueue()
-    port = reactor.listenTCP(state.ports.agi, FastAgiFactory(visits.put, reactor), interface="127.0.0.1")
-    try:
-        caller = await world.dial("95588")
-        visit = await visits.get()
-        assert visit.arguments[0] == "95588"
-        await visit.answer()
-        await caller.hears_silence(1)
-        await visit.set_variable("EC_ROLE", "caller")
-        await pbx.send(
-            Action.of("Redirect", Channel=visit.variables["agi_uniqueid"], Context="easycall", Exten="s", Priority="1")
-        )
-        visit = await visits.get()
-        assert visit.arguments == ("95588", "caller")
-        await visit.set_variable("EC_DONE", "end")
-        visit.close()
-        assert await caller.ended(2) == "16"
-        phone = world.phone("2001")
-        await rung(pbx, "PJSIP/2001@world", "agent-4", "EC_ROLE=agent")
-        call = await phone.rings(2)
-        await call.answer()
-        visit = await visits.get()
-        assert (visit.variables["agi_uniqueid"], visit.arguments) == ("agent-4", ("", "agent"))
-    finally:
-        await maybeDeferred(port.stopListening)
-    visit.close()
-    assert await call.ended(PATIENCE + 3) == "16"
-
-
-@pytest_twisted.ensureDeferred
-async def test_calls_withdrawn_at_any_moment_end_in_the_world_too(world: World, pbx: Manager) -> None:
-    phone = world.phone("2002")
-    for offset in range(20):
-        await rung(pbx, "PJSIP/2002@world", f"withdrawn-{offset}")
-        await world.pause(offset / 1000)
-        await all_hung_up(pbx)
-    for _ in range(20):
-        with contextlib.suppress(NotSeen):
-            call = await phone.rings(0)
-            await call.ended(2)
-
-
-@pytest_twisted.ensureDeferred
-async def test_caller_and_phone_talk(world: World, pbx: Manager) -> None:
-    ana = world.phone("2001")
-    bob = await world.dial("95588", tone=700)
-    await bob.answered(3)
-    await bob.hears(440, 2)
-    [at_home] = await channels(pbx)
-    await rung(pbx, "PJSIP/2001@world", "agent-1")
-    call = await ana.rings(3)
-    assert (call.caller, call.caller_name) == ("+4930123456", "Bob")
-    await call.answer()
-    await call.answered(2)
-    await call.hears(440, 2)
-    await pbx.send(Action.of("Bridge", Channel1=at_home.get("Uniqueid"), Channel2="agent-1"))
-    await bob.hears(1000, 1)
-    await call.hears(700, 1)
-    await call.press("5#")
-    await bob.hears_key("5", 2)
-    await bob.hears_key("#", 2)
-    await bob.press("1")
-    await call.hears_key("1", 2)
-    call.hang_up()
-    assert await call.ended(2) == "16"
-    await bob.hears(440, 2)
-    bob.hang_up()
-    assert await bob.ended(2) == "16"
-
-
-@pytest_twisted.ensureDeferred
-async def test_phones_decline_ring_on_and_are_given_up(world: World, pbx: Manager) -> None:
-    ana, bea = world.phone("2001"), world.phone("2301")
-    await rung(pbx, "PJSIP/2001@world", "agent-2")
-    declined = await ana.rings(3)
-    declined.decline()
-    assert await declined.ended(2) == "17"
-    await rung(pbx, "PJSIP/2301@world", "agent-3")
-    ringing = await bea.rings(3)
-    ringing.ignore()
-    [leg] = await channels(pbx)
-    await pbx.send(Action.of("Hangup", Channel=leg.get("Uniqueid")))
-    await ringing.ended(2)
-    assert not ringing.is_up
-    with pytest.raises(NotSeen, match=r"phone 2001: expected a call within 0.1 s, but it did not ring"):
-        await ana.rings(0.1)
-
-
-@pytest_twisted.ensureDeferred
-async def test_phones_nobody_plays_do_what_their_number_says(world: World, pbx: Manager) -> None:
-    """Answering after two seconds, busy, ringing for ever, unallocated, unplugged, unknown."""
-    phones = ["2101@world", "2201@world", "2301@world", "2901@world", "2101@unplugged", "2101@nowhere"]
-    states: dict[str, list[str]] = {phone: [] for phone in phones}
-    for phone in phones:
-        await rung(pbx, f"PJSIP/{phone}", phone.replace("@", "-"))
-    for _ in range(13):
-        for channel in await channels(pbx):
-            seen = states[channel.get("Uniqueid").replace("-", "@")]
-            if (state := channel.get("ChannelStateDesc")) not in (*seen, "Down"):
-                seen.append(state)
-        await world.pause(0.2)
-    assert states == {
-        "2101@world": ["Ringing", "Up"],
-        "2201@world": [],
-        "2301@world": ["Ringing"],
-        "2901@world": [],
-        "2101@unplugged": [],
-        "2101@nowhere": [],
-    }
-    left = await channels(pbx)
-    assert {channel.get("Uniqueid") for channel in left} == {"2101-world", "2301-world"}
-    await all_hung_up(pbx)
-
-
-@pytest_twisted.ensureDeferred
-async def test_only_one_program_plays_the_phones(world: World, state: State) -> None:
-    with pytest.raises(LabError, match=f"port {state.ports.world_agi} is taken"):
-        await World(state, reactor).start()
-    caller_only = World(state, reactor, phones=False)
-    await caller_only.start()
-    await caller_only.stop()
-
-
-@pytest_twisted.ensureDeferred
-async def test_waiting_in_vain_says_what_came_instead(world: World) -> None:
-    caller = await world.dial("95588")
-    await caller.answered(3)
-    await caller.hears(440, 2)
-    with pytest.raises(NotSeen, match=r"expected to hear 1000 Hz within 0.3 s, but heard 0.* s of 440 Hz"):
-        await caller.hears(1000, 0.3)
-    with pytest.raises(NotSeen, match=r"expected the key 1 within 0.1 s, but saw: .*answered at "):
-        await caller.hears_key("1", 0.1)
-    caller.hang_up()
-    await caller.ended(2)
-    with pytest.raises(NotSeen, match=r"expected the key 1 .* ended \(16 "):
-        await caller.hears_key("1", 5)
 
 
 def test_dial_tells_a_newcomer_what_the_caller_meets(state: State) -> None:

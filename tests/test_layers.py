@@ -19,6 +19,11 @@ DECISIONS = {
     "ivr.flow",
     "ivr.lint",
     "ivr.source",
+    "lab.day.figures",
+    "lab.day.plan",
+    "lab.evidence",
+    "lab.fairness",
+    "lab.invariants",
     "stats.codec",
     "stats.journey",
     "stats.record",
@@ -95,6 +100,17 @@ def test_edges_know_no_conduct_and_not_each_other(name: str) -> None:
     edge = name.split(".")[0]
     others = [other for other in EDGES if other != edge]
     assert not {other for other in ours(ALL[name]) if below(other, "acd", "ivr", "api", "contact", *others)}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ALL if below(name, "simulator")))
+def test_the_simulator_knows_nothing_of_the_daemon(name: str) -> None:
+    """It is held against a real Asterisk, not against our idea of one."""
+    assert not {other for other in ours(ALL[name]) if not below(other, "simulator", *NOUNS)}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ALL if not below(name, "simulator", "lab", "cli")))
+def test_only_the_lab_joins_simulator_and_daemon(name: str) -> None:
+    assert not {other for other in ours(ALL[name]) if below(other, "simulator", "lab")}
 
 
 @pytest.mark.parametrize("name", sorted(CONDUCT))

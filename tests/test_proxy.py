@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -333,6 +333,48 @@ async def test_a_chance_decides_about_each_message(stage: Stage) -> None:
     server.leaves()
     await client.ends()
     assert client.heard == event("A", "2") + event("B")
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_events_told_of_their_own_can_be_unlucky(stage: Stage) -> None:
+    client, server = await stage.dial()
+    stage.proxy.to_client.lose_events(lambda: True)
+    answer = b"Response: Success\r\nActionID: 1\r\n\r\n"
+    item = event("Status", "17.1", ActionID="1")
+    server.says(answer + event("A") + item)
+    server.leaves()
+    await client.ends()
+    assert client.heard == answer + item
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_said_is_kept_message_by_message(stage: Stage) -> None:
+    one, _ = await stage.dial()
+    other, _ = await stage.dial()
+    began = reactor.seconds()
+    one.says(b"first\r\n\r\nsec")
+    other.says(b"third\r\n\r\n")
+    await pause(0.02)
+    one.says(b"ond\r\n\r\nrest")
+    await pause(0.02)
+    said = stage.proxy.to_server.messages(b"\r\n\r\n")
+    assert [text.removeprefix("hello") for _, _, text in said] == ["first", "third", "second"]
+    pipes = [connection.to_server for connection in stage.proxy.accepted]
+    assert [pipes.index(pipe) for _, pipe, _ in said] == [0, 1, 0]
+    assert said[2][0] - began >= 0.02
+    assert stage.proxy.to_client.messages(b"\r\n\r\n") == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_comes_later_is_refused_and_who_is_there_stays(stage: Stage) -> None:
+    client, server = await stage.dial()
+    await stage.proxy.refuse()
+    with pytest.raises(ConnectError):
+        await stage.dial()
+    client.says(b"still here")
+    assert await server.hears(10) == b"still here"
+    await stage.proxy.start()
+    await stage.dial()
 
 
 @pytest_twisted.ensureDeferred

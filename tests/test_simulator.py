@@ -379,9 +379,10 @@ class TestOriginate:
     def test_not_answered(self, stage: Stage) -> None:
         stage.rings("x", Person(stage), Timeout="3000")
         stage.pass_(2)
-        assert "DialEnd NOANSWER" not in stage.told("x")
+        assert stage.told("x")[-1] != "OriginateResponse Failure"
         stage.pass_(1)
-        assert stage.told("x")[-3:] == ["DialEnd NOANSWER", "Hangup 19", "OriginateResponse Failure"]
+        assert stage.told("x")[-2:] == ["Hangup 19", "OriginateResponse Failure"]
+        assert "DialEnd NOANSWER" not in stage.told("x"), "a real one tells of none"
 
     def test_cancelled(self, stage: Stage) -> None:
         stage.rings("x", Person(stage))

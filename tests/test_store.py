@@ -17,12 +17,13 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from easycall.defer import start
 from easycall.events import Event
-from easycall.ports import StoreUnavailable
+from easycall.ports import Database, StoreUnavailable
 from easycall.stats.codec import encode
 from easycall.stats.journal import Entry, Journal
 from easycall.stats.record import fold
 from easycall.store import sqlite
 from easycall.store.contacts import ContactArchive
+from easycall.store.memory import MemoryDatabase
 from easycall.store.sqlite import SQLite
 from tests.test_record import STORY, C
 
@@ -38,6 +39,16 @@ async def database(path: Path) -> AsyncIterator[SQLite]:
     await database.open()
     yield database
     await database.close()
+
+
+@pytest_twisted.async_yield_fixture(params=["in a file", "in memory"])
+async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[SQLite | MemoryDatabase]:
+    """What holds for every database."""
+    store = SQLite(str(path), reactor) if request.param == "in a file" else MemoryDatabase()
+    await store.open()
+    yield store
+    await store.close()
+    await store.close()
 
 
 def threads() -> int:
@@ -81,8 +92,8 @@ async def test_opened_again_it_has_what_was_stored(path: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_record_comes_back_as_it_went(database: SQLite) -> None:
-    archive = ContactArchive(database)
+async def test_a_record_comes_back_as_it_went(store: Database) -> None:
+    archive = ContactArchive(store)
     record = fold(C, STORY)
     assert record is not None
     await archive.append(entries(STORY), [record])
@@ -93,8 +104,8 @@ async def test_a_record_comes_back_as_it_went(database: SQLite) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_batch_written_twice_is_there_once(database: SQLite) -> None:
-    archive = ContactArchive(database)
+async def test_a_batch_written_twice_is_there_once(store: Database) -> None:
+    archive = ContactArchive(store)
     record = fold(C, STORY)
     assert record is not None
     for _ in range(2):
@@ -104,15 +115,15 @@ async def test_a_batch_written_twice_is_there_once(database: SQLite) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_an_end_never_seen_is_drawn_up_to_the_last_event(database: SQLite) -> None:
-    archive = ContactArchive(database)
+async def test_an_end_never_seen_is_drawn_up_to_the_last_event(store: Database) -> None:
+    archive = ContactArchive(store)
     await archive.append(entries(STORY[:6]), [])
     assert await archive.record(C) == fold(C, STORY[:6])
 
 
 @pytest_twisted.ensureDeferred
-async def test_ended_contacts_come_in_pages_latest_first(database: SQLite) -> None:
-    archive = ContactArchive(database)
+async def test_ended_contacts_come_in_pages_latest_first(store: Database) -> None:
+    archive = ContactArchive(store)
     records = []
     for number in range(5):
         record = fold(f"c{number}", STORY)
@@ -126,18 +137,35 @@ async def test_ended_contacts_come_in_pages_latest_first(database: SQLite) -> No
 
 
 @pytest_twisted.ensureDeferred
-async def test_all_or_nothing(database: SQLite) -> None:
+async def test_all_or_nothing(store: Database) -> None:
     row = (1, 1.0, "k", "", "", "{}")
     add = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?, ?, ?, ?, ?, ?)"
     with pytest.raises(sqlite3.IntegrityError):
-        await database.transact((add, [row]), (add, [row]))
-    assert await database.query("SELECT count(*) FROM events") == [(0,)]
+        await store.transact((add, [row]), (add, [row]))
+    assert await store.query("SELECT count(*) FROM events") == [(0,)]
 
 
 @pytest_twisted.ensureDeferred
 async def test_closed_is_unavailable(path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="not open"):
         await SQLite(str(path), reactor).query("SELECT 1")
+    with pytest.raises(StoreUnavailable, match="not open"):
+        await MemoryDatabase().query("SELECT 1")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_in_memory_can_be_forgotten() -> None:
+    database = MemoryDatabase()
+    await database.open()
+    archive = ContactArchive(database)
+    record = fold(C, STORY)
+    assert record is not None
+    await archive.append(entries(STORY), [record])
+    await database.clear()
+    assert (await archive.last(), await archive.ended(9), await archive.events(C)) == (0, [], [])
+    await archive.append(entries(STORY), [record])
+    assert await archive.record(C) == record
+    await database.close()
 
 
 @pytest_twisted.ensureDeferred

@@ -6,6 +6,7 @@ import click
 
 from easycall.cli.demo import demo
 from easycall.cli.lab import lab
+from easycall.cli.sim import sim
 
 __all__ = ["cli"]
 
@@ -18,3 +19,4 @@ def cli() -> None:
 
 cli.add_command(demo)
 cli.add_command(lab)
+cli.add_command(sim)

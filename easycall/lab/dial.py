@@ -9,11 +9,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from easycall.defer import background, start
+from easycall.lab.asterisk import AsteriskWorld
 from easycall.lab.ear import Ear
 from easycall.lab.layout import LabError, State
-from easycall.lab.legs import Caller
+from easycall.lab.legs import Caller, NotSeen
 from easycall.lab.tones import TONES
-from easycall.lab.world import NotSeen, World
+from easycall.lab.world import World
 
 __all__ = ["dial_in"]
 
@@ -30,7 +31,7 @@ def dial_in(
         say(f"{reactor.seconds() - began:6.2f} s  {who}: {what}")
 
     async def story() -> None:
-        world = World(state, reactor, phones=False, tell=tell)
+        world = AsteriskWorld(state, reactor, phones=False, tell=tell)
         try:
             await world.start()
             leg = await world.dial(number, caller)

@@ -1,172 +1,50 @@
-"""What is on the line: the RTP that reaches a leg, read from the loopback interface itself.
-
-Recordings of an Asterisk can be silent though the sound is on the wire (they lose the stream when a native bridge changes
-its SSRC), so the packets are what is looked at.
-"""
+"""How a leg of the world listens: whether a sound is on the line, and what was there instead."""
 
 from __future__ import annotations
 
-import ctypes
-import socket
-import struct
-from collections import deque
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from itertools import islice
 
-from attrs import frozen
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from easycall.lab.layout import LabError
-from easycall.lab.tones import FRAME_SECONDS, OTHER, described, sound_of
+from easycall.lab.tones import FRAME_SECONDS
 
-__all__ = ["Ear", "Wire"]
+__all__ = ["SILENT_SECONDS", "SPEECH_SECONDS", "SPEECH_WITHIN", "Ear"]
 
-ETH_P_IP = 0x0800
-SO_ATTACH_FILTER = 26
-PACKETS_PER_TURN = 200
-KEPT_FRAMES = 500
-"""Ten seconds."""
-G711_MU_LAW = 0
-"""RTP's payload type."""
+SILENT_SECONDS = 0.2
+"""After so long without a sound it is silent: pauses between sounds are shorter."""
+SPEECH_WITHIN, SPEECH_SECONDS = 0.5, 0.16
+"""Speech has been heard when that much of the last half second was."""
 
 
-@frozen
-class Frame:
-    """One packet's sound."""
-
-    at: float
-    sound: int
-
-
-class Ear:
+class Ear(ABC):
     """What one leg hears."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._since = clock.seconds()
-        self._frames: deque[Frame] = deque(maxlen=KEPT_FRAMES)
 
-    def take(self, payload: bytes) -> None:
-        """A packet's sound, as it arrives."""
-        self._frames.append(Frame(self._clock.seconds(), sound_of(payload)))
-
-    def _last(self, seconds: float) -> list[int]:
-        """The sounds of the last ``seconds``."""
-        begin = self._clock.seconds() - seconds
-        return [frame.sound for frame in self._frames if frame.at >= begin]
-
+    @abstractmethod
     def tone(self, frequency: int) -> bool:
-        """Whether a pure tone is heard: five frames in a row up to now."""
-        newest = [frame.sound for frame in islice(reversed(self._frames), 5)]
-        return newest == [frequency] * 5 and bool(self._last(0.1))
+        """Whether a pure tone of so many Hz is heard."""
 
+    @abstractmethod
     def silence(self) -> bool:
-        """Whether there has been no sound for a fifth of a second, as silent packets or none."""
-        return self._clock.seconds() - self._since >= 0.2 and not any(self._last(0.2))
+        """Whether there has been no sound for a fifth of a second."""
 
+    @abstractmethod
     def speech(self) -> bool:
         """Whether something that is no tone was heard for a good part of the last half second."""
-        return self._last(0.5).count(OTHER) >= 8
+
+    @abstractmethod
+    def heard_since(self, at: float) -> str:
+        """What was heard from then on, in words; ``at`` is a time of the clock."""
 
     async def hears(self, wanted: Callable[[], bool], seconds: float) -> str | None:
         """Wait until ``wanted`` (one of the above) is so; after ``seconds`` give what was heard instead."""
-        end = self._clock.seconds() + seconds
-        began = len(self._frames) and self._frames[-1].at
+        began = self._clock.seconds()
         while not wanted():
-            if self._clock.seconds() >= end:
-                return described(frame.sound for frame in self._frames if frame.at >= began)
+            if self._clock.seconds() >= began + seconds:
+                return self.heard_since(began)
             await deferLater(self._clock, FRAME_SECONDS)
         return None
-
-
-@implementer(IReadDescriptor)
-class Wire:
-    """Every RTP packet to a range of loopback ports, in the reactor's turn."""
-
-    def __init__(self, reactor: IReactorFDSet, clock: IReactorTime, ports: range) -> None:
-        """Begin to listen.  Raises LabError when that is not allowed."""
-        self._reactor = reactor
-        self._clock = clock
-        self._ears: dict[int, Ear] = {}
-        try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
-        except PermissionError:
-            raise LabError("hearing what is on the line needs a raw socket: run as root") from None
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        _attach(self._socket, _filter(ports))
-        self._socket.bind(("lo", ETH_P_IP))
-        reactor.addReader(self)
-
-    def ear(self, port: int) -> Ear:
-        """What arrives at a port, from now on."""
-        return self._ears.setdefault(port, Ear(self._clock))
-
-    def forget(self, port: int) -> None:
-        """The port's leg is gone."""
-        self._ears.pop(port, None)
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._reactor.removeReader(self)
-        self._socket.close()
-        self._ears.clear()
-
-    # twisted.internet.interfaces.IReadDescriptor
-
-    def fileno(self) -> int:
-        """The socket, for the reactor."""
-        return self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """Our name in the log."""
-        return "rtp"
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor is going."""
-        self._socket.close()
-
-    def doRead(self) -> None:
-        """Take a bounded number of packets."""
-        for _ in range(PACKETS_PER_TURN):
-            try:
-                packet = self._socket.recv(2048)
-            except BlockingIOError:
-                return
-            self._take(packet)
-
-    def _take(self, packet: bytes) -> None:
-        udp = (packet[0] & 0x0F) * 4
-        ear = self._ears.get(int.from_bytes(packet[udp + 2 : udp + 4], "big"))
-        rtp = packet[udp + 8 :]
-        if ear is None or len(rtp) < 12 or rtp[0] >> 6 != 2 or rtp[1] & 0x7F != G711_MU_LAW:
-            return
-        ear.take(rtp[12 + 4 * (rtp[0] & 0x0F) :])
-
-
-def _filter(ports: range) -> list[tuple[int, int, int, int]]:
-    """A classic BPF program: UDP to one of the ports, each packet once though loopback shows it going out and coming in."""
-    load_byte, load_word, load_half_at_x, header_length = 0x30, 0x20, 0x48, 0xB1
-    equal, at_least, beyond, end = 0x15, 0x35, 0x25, 0x06
-    kind_of_packet, outgoing, udp = 0xFFFFF004, 4, 17
-    return [
-        (load_word, 0, 0, kind_of_packet),
-        (equal, 7, 0, outgoing),
-        (load_byte, 0, 0, 9),
-        (equal, 0, 5, udp),
-        (header_length, 0, 0, 0),
-        (load_half_at_x, 0, 0, 2),
-        (at_least, 0, 2, ports.start),
-        (beyond, 1, 0, ports.stop - 1),
-        (end, 0, 0, 0xFFFF),
-        (end, 0, 0, 0),
-    ]
-
-
-def _attach(target: socket.socket, program: list[tuple[int, int, int, int]]) -> None:
-    """Let the kernel drop every packet the program does not want."""
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
-    target.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(code)))

@@ -75,6 +75,11 @@ class Ports:
         return self.base + 7
 
     @property
+    def a_ami_tls(self) -> int:
+        """AMI of the PBX over TLS."""
+        return self.base + 8
+
+    @property
     def a_rtp(self) -> range:
         """RTP and RTCP of the PBX (UDP)."""
         return range(self.base + 100, self.base + 500)
@@ -86,7 +91,7 @@ class Ports:
 
     def by_name(self) -> dict[str, int]:
         """The single ports, for a person or a program that reads the state."""
-        names = ("a_sip", "world_sip", "a_ami", "world_ami", "agi", "world_agi", "nobody_sip", "api")
+        names = ("a_sip", "world_sip", "a_ami", "world_ami", "agi", "world_agi", "nobody_sip", "api", "a_ami_tls")
         return {name: getattr(self, name) for name in names}
 
 
@@ -142,9 +147,15 @@ class State:
         """Where a daemon may put sounds the PBX shall play: the same path for both."""
         return self.folder / "prompts"
 
+    @property
+    def trusted(self) -> Path:
+        """The folder with the CA that vouches for the PBX as ``localhost``: the ``trustRoots`` of AMI over TLS."""
+        return self.folder / "tls/trusted"
+
     def to_json(self) -> bytes:
-        """As kept in ``lab.json`` and printed by ``status --json``: the fields, the ports by name, the prompts folder."""
-        fields = {name: getattr(self, name) for name in ("name", "folder", "root", "base", "secrets", "pids", "prompts")}
+        """As kept in ``lab.json`` and printed by ``status --json``: the fields, the ports by name, the folders."""
+        names = ("name", "folder", "root", "base", "secrets", "pids", "prompts", "trusted")
+        fields = {name: getattr(self, name) for name in names}
         return msgspec.json.encode({**fields, "ports": self.ports.by_name()}, enc_hook=str)
 
     @classmethod
@@ -183,6 +194,7 @@ def taken(ports: Ports) -> str | None:
         "SIP of world": (ports.world_sip, socket.SOCK_DGRAM),
         "AMI of a": (ports.a_ami, socket.SOCK_STREAM),
         "AMI of world": (ports.world_ami, socket.SOCK_STREAM),
+        "AMI of a over TLS": (ports.a_ami_tls, socket.SOCK_STREAM),
     }
     for meaning, (port, kind) in single.items():
         if not _free(port, kind):

@@ -1,7 +1,11 @@
-"""The people of the world: a caller, a phone, a call at a phone.  Every wait has an end and says what came instead."""
+"""The people of the world: a caller, a phone, a call at a phone.  Every wait has an end and says what came instead.
+
+What they do to their calls, and how they listen, is their :class:`Handset`'s: a real Asterisk's or a simulated one's.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,27 +13,18 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, DeferredQueue
 
-from easycall.asterisk.ami import Action
-from easycall.asterisk.fastagi import Session, SessionOver
-from easycall.asterisk.manager import ActionRefused
-from easycall.defer import Bell, first, limited, unattended
+from easycall.defer import Bell, limited
 from easycall.lab.ear import Ear
 
 if TYPE_CHECKING:
     from easycall.lab.world import World
 
-__all__ = ["Caller", "Leg", "NotSeen", "Phone", "PhoneCall"]
+__all__ = ["CallOver", "Caller", "Handset", "Leg", "NotSeen", "Phone", "PhoneCall", "PhoneHandset"]
 
-UP = "6"
-"""``ChannelState`` of an answered channel."""
 NORMAL, BUSY = 16, 17
 """Hang-up causes."""
 ANSWER_SECONDS = 1.0
-"""Within which Asterisk's AMI tells of an answer its FastAGI has carried out."""
-NOOP_SECONDS = 20.0
-"""A session without any command is closed after 60 s."""
-GONE_SECONDS = 1.0
-"""Between the end of a session and the Hangup event, which is missed when the caller left before we knew of the call."""
+"""Within which the one who answers is told of it himself."""
 KEY_SECONDS = 0.3
 """Between two keys pressed in a row: 100 ms of tone, and a pause."""
 
@@ -38,12 +33,46 @@ class NotSeen(AssertionError):
     """What was waited for did not happen.  The text says what did."""
 
 
+class CallOver(Exception):
+    """There is no call any more that could be answered.  The text says why."""
+
+
+class Handset(ABC):
+    """What can be done at one end of a call.  It tells its leg what happens there."""
+
+    leg: Leg
+    """Set by the leg itself."""
+
+    @property
+    @abstractmethod
+    def id(self) -> str:
+        """The Uniqueid of the channel at this end, or at the PBX's end where there is none here."""
+
+    @abstractmethod
+    async def press(self, key: str) -> None:
+        """Press one key."""
+
+    @abstractmethod
+    def hang_up(self, cause: int) -> None:
+        """Hang up with a cause of Q.850, as soon as that is possible."""
+
+    @abstractmethod
+    async def listen(self) -> Ear:
+        """What is on the line of an answered call.  Raises LabError when that cannot be heard."""
+
+
+class PhoneHandset(Handset):
+    """One that is rung."""
+
+    @abstractmethod
+    async def answer(self, tone: int | None) -> None:
+        """Take the call, and play a tone of so many Hz or say nothing.  Raises CallOver."""
+
+
 class Leg:
     """One end of a call, on the world's side."""
 
-    def __init__(self, world: World, leg_id: str, who: str) -> None:
-        self.id = leg_id
-        """The world's own id of the channel (its Uniqueid)."""
+    def __init__(self, world: World, handset: Handset, who: str) -> None:
         self.who = who
         """Whom we speak of, in messages."""
         self.cause = ""
@@ -54,23 +83,23 @@ class Leg:
         self._story: deque[str] = deque(maxlen=50)
         self._keys: deque[str] = deque(maxlen=100)
         self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
-        self._exists = self._up = False
-        self._leaving = 0
+        self._up = False
         self._over = Bell()
-        self._rtp_port = 0
+        self._handset = handset
+        handset.leg = self
 
     def __repr__(self) -> str:
         return f"<{self.who}: {self.story}>"
 
     @property
+    def id(self) -> str:
+        """The Uniqueid of its channel."""
+        return self._handset.id
+
+    @property
     def story(self) -> str:
         """What happened to it so far, with the seconds since its beginning."""
         return ", ".join(self._story) or "nothing happened"
-
-    @property
-    def exists(self) -> bool:
-        """True once the world's Asterisk has made the channel."""
-        return self._exists
 
     @property
     def is_up(self) -> bool:
@@ -137,12 +166,9 @@ class Leg:
             raise NotSeen(f"{self.who}: {text}; saw: {self.story}")
 
     async def listen(self) -> Ear:
-        """The ear at this leg's end of the line.  Raises NotSeen when the call is not answered."""
+        """The ear at this leg's end of the line.  Raises NotSeen when the call is not answered, LabError."""
         await self.answered(ANSWER_SECONDS)
-        if not self._rtp_port:
-            source = await self._world.variable(self.id, "CHANNEL(rtp,src)")
-            self._rtp_port = int(source.rpartition(":")[2] or 0)
-        return self._world.ear(self._rtp_port)
+        return await self._handset.listen()
 
     # Doing
 
@@ -151,19 +177,13 @@ class Leg:
         for index, key in enumerate(keys):
             if index:
                 await self._world.pause(KEY_SECONDS)
-            await self._world.send(Action.of("PlayDTMF", Channel=self.id, Digit=key, Duration="100"))
+            await self._handset.press(key)
 
     def hang_up(self, cause: int = NORMAL) -> None:
-        """Hang up, or give up dialling: carried out as soon as the channel exists."""
-        self._leaving = cause
-        if self._exists and not self.over:
-            unattended(self._hang_up(cause))
+        """Hang up, or give up dialling."""
+        self._handset.hang_up(cause)
 
-    async def _hang_up(self, cause: int) -> None:
-        with suppress(ActionRefused):  # the other side was faster
-            await self._world.send(Action.of("Hangup", Channel=self.id, Cause=str(cause)))
-
-    # What the world's Asterisk tells
+    # What the handset tells
 
     def note(self, what: str) -> None:
         """Add to the story and let those who wait look again."""
@@ -175,19 +195,11 @@ class Leg:
                 self._waiting.remove(entry)
                 waiter.callback(None)
 
-    def on_new_channel(self) -> None:
-        """The channel exists."""
-        self._exists = True
-        if self._leaving:
-            self.hang_up(self._leaving)
-
-    def on_state(self, state: str, name: str) -> None:
-        """The channel's state changed."""
-        if state == UP and not self._up:
+    def on_answer(self) -> None:
+        """The call is answered, by this end or the other."""
+        if not self._up:
             self._up = True
             self.note("answered")
-        elif not self._up:
-            self.note(name.lower())
 
     def on_key(self, key: str) -> None:
         """A key of the other side arrived whole."""
@@ -195,11 +207,11 @@ class Leg:
         self.note(f"heard key {key}")
 
     def on_end(self, cause: str, text: str) -> None:
-        """The channel is gone."""
+        """The call is over."""
         if not self.over:
             self.cause = cause
             self._over.ring()
-            self._world.forget(self, self._rtp_port)
+            self._world.forget(self)
             self.note(f"ended ({cause} {text})")
 
 
@@ -210,39 +222,24 @@ class Caller(Leg):
 class PhoneCall(Leg):
     """A call that arrived at a phone: it rings until something is done."""
 
-    def __init__(self, world: World, session: Session) -> None:
-        facts = session.variables
-        self.number = session.arguments[0]
+    def __init__(self, world: World, handset: PhoneHandset, number: str, caller: str, caller_name: str) -> None:
+        self.number = number
         """The phone's number."""
-        self.caller = facts.get("agi_callerid", "")
+        self.caller = caller
         """The number the phone shows."""
-        self.caller_name = facts.get("agi_calleridname", "")
+        self.caller_name = caller_name
         """The name the phone shows."""
-        self._session = session
-        super().__init__(world, facts["agi_uniqueid"], f"phone {self.number}")
-        self._exists = True
-        self.note(f"rang for {self.caller}")
+        super().__init__(world, handset, f"phone {number}")
+        self._phone = handset
+        self.note(f"rang for {caller}")
 
     async def answer(self, tone: int | None = 1000) -> None:
         """Take the call, and play a tone of so many Hz to the other side or say nothing.  Raises NotSeen when it is over."""
         try:
-            await self._session.answer()
-            if tone is not None:
-                await self._session.set_music(True, f"tone-{tone}")
-        except SessionOver as error:
+            await self._phone.answer(tone)
+        except CallOver as error:
             raise NotSeen(f"{self.who}: expected to answer, but {error}; saw: {self.story}") from error
         await self.answered(ANSWER_SECONDS)
-
-    async def follow(self) -> None:
-        """From the first ring to the end: keep the session open, and end with it even if Asterisk does not tell us."""
-        while not self._session.over:
-            await first(self._session.when_over(), self._world.pause(NOOP_SECONDS))
-            if not self._session.over:
-                with suppress(SessionOver):
-                    await self._session.noop()
-        with suppress(NotSeen):
-            await self.ended(GONE_SECONDS)
-        self.on_end("", "before we knew of it")
 
     def decline(self) -> None:
         """Refuse the call: the other side is told "busy"."""

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
 from easycall.lab.layout import State, shipped
+from easycall.lab.voice import CONVERT, SPEAK
 
-__all__ = ["PHONES", "Site"]
+__all__ = ["PHONES", "Desk", "Site"]
 
-PHONES: Mapping[str, str] = {"ana": "2001", "bo": "2002", "chen": "2003"}
+
+@frozen
+class Desk:
+    """An agent's place of work."""
+
+    phone: str
+    """The number in the lab's world."""
+    queues: tuple[str, ...]
+
+
+AGENTS: Mapping[str, Desk] = {
+    "ana": Desk("2001", ("sales", "support")),
+    "bo": Desk("2002", ("sales",)),
+    "chen": Desk("2003", ("support",)),
+}
+PHONES: Mapping[str, str] = {agent: desk.phone for agent, desk in AGENTS.items()}
 """Agent -> phone number in the lab's world."""
 
 SOURCE = """\
@@ -37,6 +54,7 @@ dial = "{dial}"
 
 [prompts]
 directory = "{prompts}"
+{voice}
 
 [flows]
 directory = "{flows}"
@@ -55,20 +73,7 @@ name = "Support"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
 
-[agents.ana]
-name = "Ana"
-queues = ["sales", "support"]
-phone = "2001"
-
-[agents.bo]
-name = "Bo"
-queues = ["sales"]
-phone = "2002"
-
-[agents.chen]
-name = "Chen"
-queues = ["support"]
-phone = "2003"
+{agents}
 """
 
 
@@ -89,8 +94,11 @@ class Site:
         folder: Path,
         *,
         ami: int = 0,
+        agi: int = 0,
+        noise: bool = False,
         flows: Path | None = None,
         numbers: Mapping[str, str] | None = None,
+        agents: Mapping[str, Desk] = AGENTS,
         dial: str = "PJSIP/{phone}@world",
         busy_prompt: str = "All our agents are busy. Please stay on the line, your call keeps its place.",
         ring_seconds: float = 15,
@@ -98,8 +106,9 @@ class Site:
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
 
-        ``ami``: another port than the PBX's own, for something between; ``flows``: other flows than those we ship;
-        ``numbers``: dialled number -> flow, where it is not ``welcome``.
+        ``ami``, ``agi``: other ports than the PBX's own and the one it looks for us at, for something between;
+        ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
+        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -113,15 +122,28 @@ class Site:
                 sha256=hashlib.sha256(token.encode()).hexdigest(),
                 ami=ami or state.ports.a_ami,
                 secret=state.secrets["easycall"],
-                agi=state.ports.agi,
+                agi=agi or state.ports.agi,
                 dial=dial,
                 busy_prompt=busy_prompt,
                 prompts=state.prompts,
+                voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
+                agents="\n\n".join(_section(agent, desk) for agent, desk in agents.items()),
                 ring_seconds=ring_seconds,
                 wrap_up_seconds=wrap_up_seconds,
             ),
             encoding="utf-8",
         )
         return cls(file, state.ports.api, token)
+
+
+def _options(**commands: Sequence[str]) -> str:
+    """Commands as options of a section."""
+    return "\n".join(f"{name} = {json.dumps(list(words))}" for name, words in commands.items())
+
+
+def _section(agent: str, desk: Desk) -> str:
+    """The section of an agent."""
+    queues = json.dumps(desk.queues)
+    return f'[agents.{agent}]\nname = "{agent.capitalize()}"\nqueues = {queues}\nphone = "{desk.phone}"'

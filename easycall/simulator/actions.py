@@ -83,12 +83,7 @@ def _hangup(asterisk: SimulatedAsterisk, session: ManagerSession, request: Reque
     channel = _channel(asterisk, request)
     cause = int(request.get("Cause") or causes.UNKNOWN)
     session.answer(request, "Success", ("Message", "Channel Hungup"))
-    if channel.id in asterisk.dialling:
-        channel.hung_up, channel.cause = True, causes.UNKNOWN
-        channel.interrupt_dialling()
-        return
-    asterisk.core.tell("call", "SoftHangupRequest", channel, [("Cause", str(cause))])
-    channel.hang_up_soft(cause or causes.NORMAL)
+    asterisk.hang_up(channel, cause)
 
 
 def _bridge(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from easycall.simulator import causes
 from easycall.simulator.applications import APPLICATIONS
 from easycall.simulator.channel import RING, Channel, Place
 from easycall.simulator.core import Core
@@ -88,6 +89,8 @@ class SimulatedAsterisk:
         self.booted = False
         self._walks: set[Deferred[None]] = set()
         self._listening: IListeningPort | None = None
+        self._emptied: Deferred[None] | None = None
+        """Who waits for the last channel to go."""
         self._challenges = 100_000_000
         self._records = 0
 
@@ -104,6 +107,7 @@ class SimulatedAsterisk:
         core.globals |= self.settings.variables
         core.on_dialled = self._on_dialled
         core.on_dial_state = self._on_dial_state
+        core.on_ended = self._on_ended
         return core
 
     # Life
@@ -127,6 +131,19 @@ class SimulatedAsterisk:
         for channel in list(self.core.channels.values()):
             channel.hang_up_soft(0)
         await self._close(ManagerSession.close)
+
+    async def shut_down(self, *, restart: bool = False) -> None:
+        """End in good order, as by SIGTERM: everybody is hung up and told, and a leg that FastAGI holds is waited for.
+
+        ``restart``: say that it will be back, for whoever then calls :meth:`start`.
+        """
+        for channel in list(self.core.channels.values()):
+            self.hang_up(channel, causes.UNKNOWN if channel.bridge is None else causes.NORMAL)
+        if self.core.channels:
+            self._emptied = Deferred()
+            await self._emptied
+        self.core.tell("system", "Shutdown", None, [("Shutdown", "Cleanly"), ("Restart", str(restart))])
+        await self.stop()
 
     async def crash(self) -> None:
         """Die as by SIGKILL: every connection is cut at once, every channel is gone without a word to anybody on AMI."""
@@ -215,6 +232,19 @@ class SimulatedAsterisk:
         """Dial, when the order reaches the thread that does it."""
         dialling = Dialling(self, order)
         self.core.later(self.core.faults.originate(), dialling.begin)
+
+    def hang_up(self, channel: Channel, cause: int) -> None:
+        """Hang a channel up from here, whatever it does."""
+        if channel.id in self.dialling:
+            channel.hung_up, channel.cause = True, cause
+            channel.interrupt_dialling()
+        else:
+            channel.hang_up_soft(cause)
+
+    def _on_ended(self, channel: Channel) -> None:
+        if self._emptied is not None and not self.core.channels:
+            emptied, self._emptied = self._emptied, None
+            emptied.callback(None)
 
     def _on_dialled(self, channel: Channel) -> None:
         if (dialling := self.dialling.get(channel.id)) is not None:

@@ -59,6 +59,7 @@ class Core:
         self.run_application = run_application
         self.on_dialled: Callable[[Channel], None] = lambda channel: None
         self.on_dial_state: Callable[[Channel], None] = lambda channel: None
+        self.on_ended: Callable[[Channel], None] = lambda channel: None
         self.recorded: deque[tuple[str, str]] = deque(maxlen=1000)
         """Which channel was recorded (RECORD FILE, MixMonitor) into which file, lately."""
         self._music = music
@@ -136,6 +137,7 @@ class Core:
         cause = [("Cause", str(channel.cause)), ("Cause-txt", TEXT.get(channel.cause, "Unknown"))]
         self.tell("call", "Hangup", channel, cause)
         self._due.pop(channel.id, None)
+        self.on_ended(channel)
 
     def dialled(self, channel: Channel) -> None:
         """The phone of a channel was answered, refused or given up."""

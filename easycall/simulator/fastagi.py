@@ -189,6 +189,7 @@ class Session(Protocol):
             self.abandon()
             return
         if self.transport is not None:
+            self.transport.setTcpNoDelay(True)  # type: ignore[attr-defined]
             self.transport.write(self._environment)
         if not self.made.called:
             self.made.callback(None)

@@ -181,6 +181,8 @@ class ManagerSession(Protocol):
 
     def connectionMade(self) -> None:
         """Greet."""
+        if self.transport is not None:
+            self.transport.setTcpNoDelay(True)  # type: ignore[attr-defined] # an answer behind an event must not wait for its ACK
         self.write(ami.GREETING)
 
     def dataReceived(self, data: bytes) -> None:

@@ -1,16 +1,8 @@
-"""The stage of the scenarios: a call centre's day in words.
+"""The stage of the scenarios: a daemon on a PBX, with everybody around it.
 
-::
-
-    ana = await centre.agent("ana").works()
-    carl = await centre.dials("95588")
-    await carl.presses("1")
-    call = await ana.rings()
-    await call.answers()
-    await talking(carl, call)
-
-The PBX, the callers and the phones are real (the lab); the daemon runs in the test's own reactor, joined by ``tap.join`` as
-twistd would, and is spoken with over HTTP and the live feed, as its users do.
+The PBX, the callers and the phones are a lab's, real or simulated; the daemon runs in the test's own reactor, joined by
+``tap.join`` as twistd would, and is spoken with over HTTP and the live feed, as its users do.  AMI and FastAGI pass through
+proxies, ``centre.ami`` and ``centre.agi``.
 """
 
 from __future__ import annotations
@@ -32,142 +24,35 @@ from easycall.config import load
 from easycall.defer import Bell, limited
 from easycall.ivr import library
 from easycall.lab.layout import State
-from easycall.lab.legs import Caller, PhoneCall
 from easycall.lab.site import PHONES, Site
-from easycall.lab.world import World
 from easycall.tap import Joined, join
 
 from ..proxy import Proxy
+from .ground import Worlds
+from .people import SOON, Agent, Caller
+from .story import Story
 
 STRAIGHT = "95599"
 """The number whose callers go straight into the queue "support"."""
-
-SOON = 5.0
-"""Seconds within which anything must happen that nothing delays."""
-
-
-class Agent:
-    """An agent at work: logs in over the API, takes calls at a phone of the world."""
-
-    def __init__(self, centre: CallCentre, name: str, number: str) -> None:
-        self.centre = centre
-        self.name = name
-        self.number = number
-        self.phone = centre.world.phone(number)
-
-    async def works(self, *queues: str) -> Agent:
-        """Log in and become ready."""
-        await self.logs_in(*queues)
-        await self.becomes("ready")
-        return self
-
-    async def logs_in(self, *queues: str) -> None:
-        wish: dict[str, Any] = {"phone": self.number}
-        if queues:
-            wish["queues"] = list(queues)
-        await self.centre.client.post(f"/api/v1/agents/{self.name}/login", **wish)
-
-    async def becomes(self, state: str, reason: str = "") -> None:
-        await self.centre.client.put(f"/api/v1/agents/{self.name}/state", state=state, reason=reason)
-
-    async def is_(self, state: str, seconds: float = SOON, reason: str = "") -> None:
-        """Wait until the agent is in that state."""
-
-        async def there() -> bool:
-            agent = await self.centre.client.get(f"/api/v1/agents/{self.name}")
-            return bool(agent["state"] == state and agent["reason"] == reason)
-
-        await self.centre.until(there, seconds, f"{self.name} is {state} ({reason})")
-
-    async def rings(self, seconds: float = SOON) -> PhoneCall:
-        """Wait until the phone rings."""
-        return await self.phone.rings(seconds)
-
-    async def sees_pop(self, caller: CallerOnLine, seconds: float = SOON) -> Mapping[str, Any]:
-        """Wait for the screen pop of a caller's contact."""
-        return await self.centre.feed.wait("screen.pop", seconds, agent=self.name, contact=await caller.contact())
-
-
-class CallerOnLine:
-    """A caller, and the contact easycall made of the call."""
-
-    def __init__(self, centre: CallCentre, number: str, leg: Caller) -> None:
-        self.centre = centre
-        self.number = number
-        self.leg = leg
-
-    async def contact(self, seconds: float = SOON) -> str:
-        """The id of the contact."""
-        arrived = await self.centre.feed.wait("contact.arrived", seconds, caller=self.number)
-        return str(arrived["contact"])
-
-    async def presses(self, key: str) -> None:
-        await self.leg.answered(SOON)
-        await self.leg.press(key)
-
-    async def waits_in(self, queue: str, seconds: float = SOON) -> None:
-        """Wait until the caller stands in a queue."""
-        await self.centre.feed.wait("queue.entered", seconds, contact=await self.contact(), queue=queue)
-
-    async def chooses(self, key: str, queue: str) -> None:
-        """Press a key of the menu as soon as it works, and wait in the queue behind it."""
-        await self.reaches("menu")
-        await self.presses(key)
-        await self.waits_in(queue)
-
-    async def reaches(self, node: str, seconds: float = SOON) -> None:
-        """Wait until the caller is at a node of the flow."""
-        await self.centre.feed.wait("ivr.step", seconds, contact=await self.contact(), node=node)
-
-    async def hears_music(self) -> None:
-        """The music of the PBX is a tone of 440 Hz."""
-        await self.leg.answered(SOON)
-        await self.leg.hears(440, 10)
-
-    async def hears_speech(self, seconds: float = SOON) -> None:
-        await self.leg.answered(SOON)
-        await self.leg.hears_speech(seconds)
-
-    def hangs_up(self) -> None:
-        self.leg.hang_up()
-
-    async def record(self, seconds: float = SOON) -> Mapping[str, Any]:
-        """The record, once the contact has ended."""
-        contact = await self.contact()
-        await self.centre.feed.wait("contact.ended", seconds, contact=contact)
-        return await self.centre.client.get(f"/api/v1/contacts/{contact}")
-
-
-async def talking(caller: CallerOnLine, call: PhoneCall) -> None:
-    """Prove that audio passes both ways: a key pressed on each side arrives at the other."""
-    await call.press("7")
-    await caller.leg.hears_key("7", SOON)
-    await caller.leg.press("4")
-    await call.hears_key("4", SOON)
-
-
-def segments(record: Mapping[str, Any]) -> list[str]:
-    """The kinds of a record's segments, with the agent and outcome of offers: ``offer(ana, no_answer)``."""
-    return [
-        f"offer({one['agent']}, {one['outcome']})" if one["kind"] == "offer" else one["kind"] for one in record["segments"]
-    ]
 
 
 class CallCentre:
     """A daemon on the lab's PBX, with everybody around it."""
 
-    def __init__(self, state: State, folder: Path, reactor: Any) -> None:
+    def __init__(self, state: State, worlds: Worlds, folder: Path, reactor: Any) -> None:
         self.state = state
         self.folder = folder
         self.reactor = reactor
-        self.world = World(state, reactor)
-        self.callers: list[CallerOnLine] = []
+        self.story = Story(reactor)
+        self.world = worlds(tell=self._happened)
+        self.callers: list[Caller] = []
         self.agents: dict[str, Agent] = {}
         self.corrected = False
         """True in a scenario in which reconciliation has something to mend."""
         self.running: Joined
         self.client: Client
         self.feed: Live
+        self._feeds: list[Live] = []
         self._looking = Bell()
         self._pbx = self._inspector()
 
@@ -178,9 +63,13 @@ class CallCentre:
         await self.world.start()
         await self._pbx.start()
         await limited(self._looking.wait(), SOON, self.reactor)
-        self.ami = await Proxy(self.reactor, self.state.ports.a_ami).start()
+        ports = self.state.ports
+        self.ami = await Proxy(self.reactor, ports.a_ami).start()
+        self.agi = Proxy(self.reactor, ports.nobody_sip)
+        self.agi.port = ports.agi
         usual = {
             "ami": self.ami.port,
+            "agi": ports.nobody_sip,
             "flows": Path(__file__).parent / "flows",
             "busy_prompt": "All are busy.",
             "numbers": {STRAIGHT: "straight"},
@@ -200,14 +89,17 @@ class CallCentre:
         assert self.running.daemon.started is not None
         await self.running.daemon.started
         assert not self.fatal
+        await self.agi.start()
         await self.until(self.ready, SOON, "the daemon is ready")
         self.feed = await self.client.live()
+        self._feeds.append(self.feed)
 
     async def ready(self) -> bool:
         return all(pbx.switch.up for pbx in self.running.pbxs)
 
     async def stop_daemon(self) -> None:
         await self.feed.close()
+        await self.agi.refuse()
         await self.running.daemon.stopService()
 
     # Who is there
@@ -216,12 +108,12 @@ class CallCentre:
         """An agent of the configuration, at the phone of the world that is the agent's own, or another."""
         return self.agents.setdefault(name, Agent(self, name, number or PHONES[name]))
 
-    async def dials(self, number: str = "95588", **how: Any) -> CallerOnLine:
-        """A caller dials in, with a calling number nobody else has."""
-        caller = f"+49301{len(self.callers):05}"
-        line = CallerOnLine(self, caller, await self.world.dial(number, caller, **how))
-        self.callers.append(line)
-        return line
+    def caller(self, name: str = "") -> Caller:
+        """A caller who has not dialled yet."""
+        number = len(self.callers)
+        caller = Caller(self, name or f"caller {number}", f"+49301{number:05}")
+        self.callers.append(caller)
+        return caller
 
     # Waiting
 
@@ -230,14 +122,21 @@ class CallCentre:
         limit = self.reactor.seconds() + seconds
         while not await condition():
             if self.reactor.seconds() > limit:
-                raise AssertionError(f"not within {seconds:g} s: {expected}\n{self.story()}")
+                raise AssertionError(f"not within {seconds:g} s: {expected}")
             await deferLater(self.reactor, 0.02)
 
-    def story(self) -> str:
-        """What happened so far, for a failure."""
-        events = "\n".join(f"  {message}" for message in list(self.feed.heard)[-40:] if message["kind"] != "snapshot")
-        legs = "\n".join(f"  {caller.leg!r}" for caller in self.callers)
-        return f"live feed:\n{events}\ncallers:\n{legs}"
+    # The story
+
+    def _happened(self, who: str, what: str) -> None:
+        """Something of a leg: let the story say whose it is."""
+        names = {f"caller {caller.number}": caller.name for caller in self.callers}
+        names |= {f"phone {agent.number}": agent.name for agent in self.agents.values()}
+        self.story.tell(names.get(who, who), what)
+
+    def so_far(self) -> str:
+        """The story so far, for a failure."""
+        events = (event for feed in self._feeds for event in feed.heard)
+        return self.story.so_far(events, {"AMI": self.ami, "AGI": self.agi})
 
     # What Asterisk itself says, by an account of its own
 
@@ -277,6 +176,7 @@ class CallCentre:
     async def abandon(self) -> None:
         """Leave without looking."""
         await self.stop_daemon()
+        await self.agi.stop()
         await self.ami.stop()
         await self.world.stop()
         await self._pbx.stop()

@@ -1,4 +1,4 @@
-"""A lab for all scenarios, and a call centre for each."""
+"""A lab for all scenarios, and a call centre for each: on a simulated Asterisk, and on a real one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,29 @@ from easycall.lab.lab import tied
 from easycall.lab.layout import Order, State, free_block
 
 from .callcentre import CallCentre, open_files
+from .ground import PATIENCE, up
 
 LABS = Path(__file__).parent.parent.parent / "var" / "lab"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each scenario runs on both, unless it says why not."""
+    if "pbx" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("only")
+        metafunc.parametrize("pbx", only.args[:1] if only else ["simulator", "asterisk"], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config) -> Iterator[State]:
+def lab() -> Iterator[State]:
     """Two real Asterisks, for as long as the tests run."""
-    assert pytestconfig.getoption("--pbx") == "asterisk"
-    with tied(Order(LABS, f"test-{os.getpid()}", free_block(), patience=2), print) as state:
+    with tied(Order(LABS, f"test-{os.getpid()}", free_block(), PATIENCE), print) as state:
         yield state
+
+
+@pytest.fixture(scope="session")
+def pbx(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> State | Path:
+    """The real lab, or the folder of the simulated ones, which share their prompts."""
+    return request.getfixturevalue("lab") if request.param == "asterisk" else tmp_path_factory.mktemp("lab")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -36,20 +49,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         item.failed = report.failed  # type: ignore[attr-defined]
         centre = getattr(item, "funcargs", {}).get("centre")
         if report.failed and centre is not None:
-            report.sections.append(("the story so far", centre.story()))
+            report.sections.append(("the story so far", centre.so_far()))
 
 
 @pytest_twisted.async_yield_fixture
-async def centre(request: pytest.FixtureRequest, lab: State, tmp_path: Path) -> AsyncIterator[CallCentre]:
+async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Path) -> AsyncIterator[CallCentre]:
     """A call centre; at the end of a scenario that went well nothing of it may be left."""
     files = open_files()
-    stage = CallCentre(lab, tmp_path / "site", reactor)
-    mark = request.node.get_closest_marker("site")
-    await stage.open(**(mark.kwargs if mark else {}))
-    yield stage
-    if getattr(request.node, "failed", True):
-        await stage.abandon()
-        return
-    await stage.close()
+    async with up(pbx) as (state, worlds):
+        stage = CallCentre(state, worlds, tmp_path / "site", reactor)
+        mark = request.node.get_closest_marker("site")
+        await stage.open(noise=not isinstance(pbx, State), **(mark.kwargs if mark else {}))
+        yield stage
+        if getattr(request.node, "failed", True):
+            await stage.abandon()
+            return
+        await stage.close()
     gc.collect()
     assert not open_files() - files, "left open"

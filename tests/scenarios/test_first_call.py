@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from .callcentre import SOON, CallCentre, segments, talking
+from .callcentre import CallCentre
+from .people import SOON, hears, offers, segments, talking
 
 
 @pytest.mark.requirement("F1")
 async def test_a_free_agent_answers(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
-    carl = await centre.dials()
-    await carl.hears_speech()
+    carl = await centre.caller("carl").dials("95588")
+    await hears(carl, "speech")
     await carl.chooses("1", "sales")
     call = await ana.rings()
     pop = await ana.sees_pop(carl)
@@ -19,15 +20,15 @@ async def test_a_free_agent_answers(centre: CallCentre) -> None:
     assert pop["answers"] == {"menu": "sales"}
     assert call.caller == carl.number
     await ana.is_("ringing")
-    await call.answer()
-    await talking(carl, call)
+    await ana.answers()
+    await talking(carl, ana)
     await ana.is_("talking")
-    await carl.leg.hears(1000, SOON)
-    call.hang_up()
+    await hears(carl, ana)
+    ana.hangs_up()
     record = await carl.record()
     assert segments(record)[-3:] == ["offer(ana, answered)", "talk", "closing"]
     assert (record["outcome"], record["ended_by"], record["agent"]) == ("answered", "agent", "ana")
-    await carl.leg.ended(SOON)
+    await carl.is_released()
     await ana.is_("wrap_up")
     await ana.is_("ready")
 
@@ -35,26 +36,24 @@ async def test_a_free_agent_answers(centre: CallCentre) -> None:
 @pytest.mark.requirement("F1")
 async def test_all_busy_then_one_becomes_free_and_the_order_is_kept(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
-    first = await centre.dials()
+    first = await centre.caller().dials()
     await first.chooses("1", "sales")
-    call = await ana.rings()
-    await call.answer()
-    await talking(first, call)
+    await ana.answers()
+    await talking(first, ana)
     waiting = []
     for _ in range(3):
-        caller = await centre.dials()
+        caller = await centre.caller().dials()
         await caller.chooses("1", "sales")
         waiting.append(caller)
     for caller in waiting:
-        await caller.hears_music()
+        await hears(caller, "music")
     assert [one["position"] for one in (await centre.client.get("/api/v1/queues"))["queues"][0]["contacts"]] == [1, 2, 3]
-    call.hang_up()
+    ana.hangs_up()
     for caller in waiting:
-        call = await ana.rings()
+        call = await ana.answers()
         assert call.caller == caller.number
-        await call.answer()
-        await talking(caller, call)
-        call.hang_up()
+        await talking(caller, ana)
+        ana.hangs_up()
         record = await caller.record()
         assert record["outcome"] == "answered"
 
@@ -63,17 +62,17 @@ async def test_all_busy_then_one_becomes_free_and_the_order_is_kept(centre: Call
 async def test_an_agent_who_does_not_answer_is_passed_over(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
     bo = await centre.agent("bo").works()
-    carl = await centre.dials()
+    carl = await centre.caller("carl").dials()
     await carl.chooses("1", "sales")
-    missed = await ana.rings()
-    call = await bo.rings(8)
-    await missed.ended(SOON)
+    await ana.rings()
+    await bo.rings(8)
+    await ana.is_released()
     await ana.is_("not_ready", reason="missed")
-    await call.answer()
-    await talking(carl, call)
+    await bo.answers()
+    await talking(carl, bo)
     carl.hangs_up()
     record = await carl.record()
-    assert [one for one in segments(record) if one.startswith("offer")] == ["offer(ana, no_answer)", "offer(bo, answered)"]
+    assert offers(record) == ["offer(ana, no_answer)", "offer(bo, answered)"]
     revoked = await centre.feed.wait("screen.revoked", SOON, agent="ana")
     assert revoked["outcome"] == "no_answer"
     ringing = next(one for one in record["segments"] if one["agent"] == "ana")
@@ -84,38 +83,38 @@ async def test_an_agent_who_does_not_answer_is_passed_over(centre: CallCentre) -
 async def test_an_agent_who_declines_is_passed_over_at_once(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
     bo = await centre.agent("bo").works()
-    carl = await centre.dials()
+    carl = await centre.caller("carl").dials()
     await carl.chooses("1", "sales")
-    (await ana.rings()).decline()
-    call = await bo.rings(1.0)
+    await ana.declines()
+    await bo.rings(1.0)
     await ana.is_("ready")
-    await call.answer()
-    await talking(carl, call)
-    call.hang_up()
-    record = await carl.record()
-    assert [one for one in segments(record) if one.startswith("offer")] == ["offer(ana, declined)", "offer(bo, answered)"]
+    await bo.answers()
+    await talking(carl, bo)
+    bo.hangs_up()
+    assert offers(await carl.record()) == ["offer(ana, declined)", "offer(bo, answered)"]
 
 
 @pytest.mark.site(dial="PJSIP/2002@{phone}")
 @pytest.mark.parametrize("phone", ["nosuch", "unplugged"])
 async def test_an_agent_whose_phone_cannot_be_reached_is_passed_over(centre: CallCentre, phone: str) -> None:
     """An endpoint Asterisk does not know makes no channel at all; one that does not answer OPTIONS is known to be away."""
-    await centre.agent("ana", phone).works()
+    ana, bo = centre.agent("ana", phone), centre.agent("bo")
+    await ana.works()
     await centre.client.post("/api/v1/agents/bo/login", phone="world")
-    await centre.agent("bo").becomes("ready")
-    carl = await centre.dials()
+    await bo.becomes("ready")
+    carl = await centre.caller("carl").dials()
     await carl.chooses("1", "sales")
-    call = await centre.agent("bo").rings(1.0)
-    await centre.agent("ana").is_("not_ready", reason="unreachable")
-    await call.answer()
-    await talking(carl, call)
-    call.hang_up()
+    await bo.rings(1.0)
+    await ana.is_("not_ready", reason="unreachable")
+    await bo.answers()
+    await talking(carl, bo)
+    bo.hangs_up()
     assert "offer(ana, unreachable)" in segments(await carl.record())
     assert not [one for one in centre.feed.heard if one["kind"] == "screen.pop" and one["agent"] == "ana"]
 
 
 async def test_the_caller_hangs_up_in_the_menu(centre: CallCentre) -> None:
-    carl = await centre.dials()
+    carl = await centre.caller("carl").dials()
     await carl.reaches("menu")
     carl.hangs_up()
     record = await carl.record()
@@ -123,9 +122,9 @@ async def test_the_caller_hangs_up_in_the_menu(centre: CallCentre) -> None:
 
 
 async def test_the_caller_hangs_up_while_waiting(centre: CallCentre) -> None:
-    carl = await centre.dials()
+    carl = await centre.caller("carl").dials()
     await carl.chooses("1", "sales")
-    await carl.hears_music()
+    await hears(carl, "music")
     carl.hangs_up()
     record = await carl.record()
     assert (segments(record), record["outcome"], record["ended_by"]) == (["ivr", "waiting"], "abandoned", "caller")
@@ -134,12 +133,12 @@ async def test_the_caller_hangs_up_while_waiting(centre: CallCentre) -> None:
 
 async def test_the_caller_hangs_up_while_the_agent_rings(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
-    carl = await centre.dials()
+    carl = await centre.caller("carl").dials()
     await carl.chooses("1", "sales")
-    call = await ana.rings()
+    await ana.rings()
     await ana.sees_pop(carl)
     carl.hangs_up()
-    await call.ended(1.0)
+    await ana.is_released(1.0)
     record = await carl.record()
     assert (record["outcome"], record["ended_by"]) == ("abandoned", "caller")
     assert "offer(ana, caller_left)" in segments(record)
@@ -149,13 +148,12 @@ async def test_the_caller_hangs_up_while_the_agent_rings(centre: CallCentre) -> 
 
 async def test_the_caller_hangs_up_in_talk(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
-    carl = await centre.dials()
+    carl = await centre.caller("carl").dials()
     await carl.chooses("1", "sales")
-    call = await ana.rings()
-    await call.answer()
-    await talking(carl, call)
+    await ana.answers()
+    await talking(carl, ana)
     carl.hangs_up()
-    await call.ended(1.0)
+    await ana.is_released(1.0)
     record = await carl.record()
     assert (record["outcome"], record["ended_by"]) == ("answered", "caller")
     await ana.is_("wrap_up")
@@ -163,24 +161,23 @@ async def test_the_caller_hangs_up_in_talk(centre: CallCentre) -> None:
 
 async def test_the_api_hangs_up(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
-    carl = await centre.dials()
+    carl = await centre.caller("carl").dials()
     await carl.chooses("1", "sales")
-    call = await ana.rings()
-    await call.answer()
-    await talking(carl, call)
+    await ana.answers()
+    await talking(carl, ana)
     await centre.client.post(f"/api/v1/contacts/{await carl.contact()}/hangup")
     record = await carl.record()
     assert record["ended_by"] == "api"
-    await carl.leg.ended(1.0)
-    await call.ended(1.0)
+    await carl.is_released(1.0)
+    await ana.is_released(1.0)
 
 
 async def test_silence_and_wrong_keys_end_in_a_good_bye(centre: CallCentre) -> None:
-    silent = await centre.dials()
-    wrong = await centre.dials()
+    silent = await centre.caller("silent").dials()
+    wrong = await centre.caller("wrong").dials()
     await wrong.reaches("menu")
     await wrong.presses("8")
-    await wrong.hears_speech()
+    await hears(wrong, "speech")
     await wrong.presses("9")
     for caller in (silent, wrong):
         await caller.reaches("goodbye", 15)
@@ -189,7 +186,7 @@ async def test_silence_and_wrong_keys_end_in_a_good_bye(centre: CallCentre) -> N
 
 
 async def test_a_wrong_key_then_a_right_one(centre: CallCentre) -> None:
-    carl = await centre.dials()
+    carl = await centre.caller("carl").dials()
     await carl.reaches("menu")
     await carl.presses("8")
     await carl.presses("2")
@@ -198,9 +195,8 @@ async def test_a_wrong_key_then_a_right_one(centre: CallCentre) -> None:
 
 async def test_without_the_daemon_the_dialplan_serves_the_caller(centre: CallCentre) -> None:
     await centre.stop_daemon()
-    carl = await centre.dials()
-    await carl.leg.answered(SOON)
-    await carl.hears_music()
-    await carl.hears_speech(10)
-    await carl.leg.ended(30)
+    carl = await centre.caller("carl").dials()
+    await hears(carl, "music")
+    await hears(carl, "speech", 10)
+    await carl.is_released(30)
     await centre.start_daemon()

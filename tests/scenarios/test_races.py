@@ -7,17 +7,17 @@ from contextlib import suppress
 import pytest
 
 from easycall.defer import start
-from easycall.lab.legs import NotSeen, PhoneCall
+from easycall.lab.legs import NotSeen
 
-from .callcentre import SOON, STRAIGHT, CallCentre, after, segments, talking
+from .callcentre import STRAIGHT, CallCentre, after
+from .people import SOON, Agent, hears, segments, talking
 
 ROUNDS = 50
 
 
-async def answered(call: PhoneCall) -> None:
-    """Answer, or be too late."""
+async def answers_in_time_or_not(agent: Agent) -> None:
     with suppress(NotSeen):
-        await call.answer()
+        await agent.answers()
 
 
 @pytest.mark.seconds(120)
@@ -26,15 +26,14 @@ async def test_both_hang_up_at_once(centre: CallCentre) -> None:
     """reliability F56: one record each, the agent in wrap-up once."""
     chen = await centre.agent("chen").works()
     for _ in range(ROUNDS):
-        carl = await centre.dials(STRAIGHT)
-        call = await chen.rings()
-        await call.answer()
+        carl = await centre.caller().dials(STRAIGHT)
+        await chen.answers()
         contact = await carl.contact()
         await centre.feed.wait("talk.started", SOON, contact=contact)
         carl.hangs_up()
-        call.hang_up()
+        chen.hangs_up()
         record = await carl.record()
-        await call.ended(1.0)
+        await chen.is_released(1.0)
         assert record["outcome"] == "answered"
         assert record["ended_by"] in ("caller", "agent")
         await chen.is_("ready")
@@ -50,12 +49,12 @@ async def test_the_caller_leaves_in_the_moment_the_agent_answers(centre: CallCen
     chen = await centre.agent("chen").works()
     outcomes = []
     for round_ in range(ROUNDS):
-        carl = await centre.dials(STRAIGHT)
-        call = await chen.rings()
-        answering = start(answered(call))
+        carl = await centre.caller().dials(STRAIGHT)
+        await chen.rings()
+        answering = start(answers_in_time_or_not(chen))
         await after(centre.reactor, round_ / 1000)
         carl.hangs_up()
-        await call.ended(1.0)
+        await chen.is_released(1.0)
         await answering
         record = await carl.record()
         outcomes.append(record["outcome"])
@@ -69,32 +68,30 @@ async def test_the_caller_leaves_in_the_moment_the_agent_answers(centre: CallCen
 async def test_the_ami_link_is_cut_with_calls_waiting_and_talking(centre: CallCentre) -> None:
     """reliability F03, F06: nobody is lost, the order is kept, who talks talks on."""
     chen = await centre.agent("chen").works()
-    first = await centre.dials(STRAIGHT)
-    call = await chen.rings()
-    await call.answer()
-    await talking(first, call)
+    first = await centre.caller("first").dials(STRAIGHT)
+    await chen.answers()
+    await talking(first, chen)
     waiting = []
     for _ in range(3):
-        caller = await centre.dials(STRAIGHT)
+        caller = await centre.caller().dials(STRAIGHT)
         await caller.waits_in("support")
         waiting.append(caller)
 
     cut = start(centre.ami.cut(3.0))
     await centre.feed.wait("pbx.down", 1.0)
-    await talking(first, call)
-    late = await centre.dials(STRAIGHT)
+    await talking(first, chen)
+    late = await centre.caller("late").dials(STRAIGHT)
     await late.waits_in("support")
-    await waiting[0].hears_music()
+    await hears(waiting[0], "music")
     await cut
     await centre.feed.wait("pbx.up", SOON)
 
-    call.hang_up()
+    chen.hangs_up()
     for caller in [*waiting, late]:
-        call = await chen.rings()
+        call = await chen.answers()
         assert call.caller == caller.number
-        await call.answer()
-        await talking(caller, call)
-        call.hang_up()
+        await talking(caller, chen)
+        chen.hangs_up()
         record = await caller.record()
         assert (record["outcome"], record["ended_by"]) == ("answered", "agent")
 
@@ -104,17 +101,17 @@ async def test_the_ami_link_is_cut_with_calls_waiting_and_talking(centre: CallCe
 async def test_the_agent_answers_while_the_ami_link_is_cut(centre: CallCentre) -> None:
     """reliability F06: the agent's leg comes home over FastAGI, hears music, and is joined when the link is back."""
     chen = await centre.agent("chen").works()
-    carl = await centre.dials(STRAIGHT)
-    call = await chen.rings()
+    carl = await centre.caller("carl").dials(STRAIGHT)
+    await chen.rings()
     await chen.is_("ringing")
     cut = start(centre.ami.cut(2.0))
     await centre.feed.wait("pbx.down", 1.0)
-    await call.answer()
-    await call.hears(440, SOON)
+    await chen.answers()
+    await hears(chen, "music", SOON)
     await cut
     await centre.feed.wait("talk.started", SOON, contact=await carl.contact())
-    await talking(carl, call)
-    call.hang_up()
+    await talking(carl, chen)
+    chen.hangs_up()
     assert segments(await carl.record())[-3:] == ["offer(chen, answered)", "talk", "closing"]
 
 
@@ -123,9 +120,9 @@ async def test_the_agent_answers_while_the_ami_link_is_cut(centre: CallCentre) -
 async def test_the_caller_leaves_while_the_ami_link_is_cut(centre: CallCentre) -> None:
     """reliability F07: waiting or being offered, the caller's end is noticed without AMI, and the agent's leg goes."""
     chen = await centre.agent("chen").works()
-    offered = await centre.dials(STRAIGHT)
-    call = await chen.rings()
-    waiting = await centre.dials(STRAIGHT)
+    offered = await centre.caller("offered").dials(STRAIGHT)
+    await chen.rings()
+    waiting = await centre.caller("waiting").dials(STRAIGHT)
     await waiting.waits_in("support")
     cut = start(centre.ami.cut(3.0))
     await centre.feed.wait("pbx.down", 1.0)
@@ -134,7 +131,7 @@ async def test_the_caller_leaves_while_the_ami_link_is_cut(centre: CallCentre) -
         record = await caller.record(2.5)
         assert record["outcome"] == "abandoned"
     await cut
-    await call.ended(SOON)
+    await chen.is_released()
     await chen.is_("ready")
 
 
@@ -143,14 +140,13 @@ async def test_the_caller_leaves_while_the_ami_link_is_cut(centre: CallCentre) -
 async def test_both_hang_up_while_the_ami_link_is_cut(centre: CallCentre) -> None:
     """reliability F08: the contact is closed when the link is back, and the agent wraps up."""
     chen = await centre.agent("chen").works()
-    carl = await centre.dials(STRAIGHT)
-    call = await chen.rings()
-    await call.answer()
-    await talking(carl, call)
+    carl = await centre.caller("carl").dials(STRAIGHT)
+    await chen.answers()
+    await talking(carl, chen)
     cut = start(centre.ami.cut(2.0))
     await centre.feed.wait("pbx.down", 1.0)
     carl.hangs_up()
-    call.hang_up()
+    chen.hangs_up()
     await cut
     record = await carl.record()
     assert record["outcome"] == "answered"

@@ -21,10 +21,10 @@ from easycall.asterisk.ami import Action
 from easycall.asterisk.fastagi import Session, SessionOver
 from easycall.asterisk.manager import AmiError
 from easycall.defer import start
+from easycall.lab.asterisk import AsteriskWorld
 from easycall.lab.lab import tied
 from easycall.lab.layout import Order, State, free_block
 from easycall.lab.legs import Caller, PhoneCall
-from easycall.lab.world import World
 
 from ..proxy import Proxy
 from ..wire.stage import SOON, Legs, Link, Pbx, until
@@ -41,7 +41,7 @@ class Recording:
         self.state = state
         self.reactor = reactor
         self.pbx = Pbx(state, reactor)
-        self.world = World(state, reactor)
+        self.world = AsteriskWorld(state, reactor)
         self.agi = Proxy(reactor, state.ports.nobody_sip)
         self.agi.port = state.ports.agi
         self.ami: Link

@@ -19,13 +19,13 @@ from twisted.web.client import ResponseFailed
 from easycall.client import Client, Refused
 from easycall.defer import Bell, start
 from easycall.lab import lab as labs
+from easycall.lab.asterisk import AsteriskWorld
 from easycall.lab.demo.daemon import DaemonProcess
 from easycall.lab.demo.narrator import Narrator
 from easycall.lab.demo.story import AGENT, Story
 from easycall.lab.demo.tour import House, tour
 from easycall.lab.layout import LabError, Order, State
 from easycall.lab.site import PHONES, Site
-from easycall.lab.world import World
 
 __all__ = ["Wish", "perform"]
 
@@ -172,7 +172,7 @@ class _Show:
 
     async def _tell(self) -> str:
         """The story, and the id of its contact.  At its end the phones play by themselves again."""
-        world = World(self._state, self._reactor)
+        world = AsteriskWorld(self._state, self._reactor)
         try:
             with self._narrator.step("lab", "lets us play its callers and phones"):
                 await world.start()

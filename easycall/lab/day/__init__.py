@@ -1,0 +1,12 @@
+"""Days of a call centre in virtual time: a simulated Asterisk, the daemon, and people with habits.
+
+=============  ====================================================================================
+plan           how much, how long, and what people are like; pure
+arrivals       when callers call, over the day; pure
+callers        who calls
+clerks         who answers
+site           the configuration of the daemon
+figures        what came of it: a fold over the events; pure
+centre         joins all and lets the days pass
+=============  ====================================================================================
+"""

@@ -1,0 +1,179 @@
+"""Who answers: agents who come and go by their shifts, take breaks, and mostly take their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from random import Random
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from easycall.acd.agent import NotNow
+from easycall.acd.distributor import Distributor
+from easycall.events import AgentChanged, Event
+from easycall.lab.day.callers import AGENT_VOICE, WAITS_VOICE
+from easycall.lab.day.plan import DAY_SECONDS, Habits, Shift
+from easycall.model import AgentState
+from easycall.simulator.line import FarEnd, Unreachable
+
+__all__ = ["Clerk", "Staff"]
+
+HOUR = 3600.0
+NETWORK_SECONDS = (0.02, 0.3)
+"""From the dialling to the ringing."""
+UNPLUGGED_SECONDS = (60.0, 300.0)
+LATE_SECONDS = 240.0
+"""So much before or after its hour a shift begins."""
+LUNCH_FROM_HOURS = 6.0
+BREAK = ("break", 600.0)
+LUNCH = ("lunch", 1800.0)
+
+
+class Clerk:
+    """One agent: what the person does at the desktop."""
+
+    def __init__(
+        self, agent: str, phone: str, shift: Shift, habits: Habits, random: Random, clock: IReactorTime, desk: Distributor
+    ) -> None:
+        self.agent = agent
+        self.phone = phone
+        self.unplugged_until = 0.0
+        self.habits = habits
+        self.random = random
+        self.clock = clock
+        self._shift = shift
+        self._desk = desk
+        self._works = False
+        self._pauses = ""
+        self._timer: IDelayedCall | None = None
+
+    def day_begins(self) -> None:
+        """Plan the day."""
+        for begin, end in self._shift.stretches:
+            first = max(0.0, begin * HOUR + self.random.uniform(-LATE_SECONDS, LATE_SECONDS))
+            last = min(DAY_SECONDS - 1, end * HOUR + self.random.uniform(0, LATE_SECONDS))
+            self.clock.callLater(first, self._come)
+            self.clock.callLater(last, self._go)
+            self._plan_breaks(first, last)
+
+    def _plan_breaks(self, first: float, last: float) -> None:
+        pauses = [BREAK] * self.habits.breaks
+        if last - first >= LUNCH_FROM_HOURS * HOUR:
+            pauses.insert(len(pauses) // 2, LUNCH)
+        part = (last - first) / (len(pauses) + 1)
+        for number, (reason, seconds) in enumerate(pauses, 1):
+            begins = first + part * (number + self.random.uniform(-0.25, 0.25))
+            self.clock.callLater(begins, self._pause, reason)
+            self.clock.callLater(begins + seconds * self.random.uniform(0.8, 1.2), self._resume)
+
+    def _come(self) -> None:
+        self._works = True
+        self._desk.log_in(self.agent, self.phone)
+        self._ready()
+
+    def _go(self) -> None:
+        self._works = False
+        self._stop()
+        self._desk.log_out(self.agent)
+
+    def _pause(self, reason: str) -> None:
+        if self._works:
+            self._pauses = reason
+            self._stop()
+            self._desk.set_state(self.agent, AgentState.NOT_READY, reason)
+
+    def _resume(self) -> None:
+        self._pauses = ""
+        self._ready()
+
+    def _ready(self) -> None:
+        if self._works and not self._pauses:
+            with suppress(NotNow):
+                self._desk.set_state(self.agent, AgentState.READY)
+
+    def sees(self, change: AgentChanged) -> None:
+        """The desktop shows a new state of ours."""
+        if change.state is AgentState.NOT_READY and change.reason in ("missed", "unreachable"):
+            self._later(self.habits.returns * self.random.uniform(0.5, 2.0))
+        elif change.state is AgentState.WRAP_UP and self.random.random() < self.habits.ready_early:
+            self._later((change.until - change.at) * self.random.random())
+
+    def _later(self, seconds: float) -> None:
+        """Be ready after so many seconds, if nothing else comes before."""
+        self._stop()
+        self._timer = self.clock.callLater(seconds, self._ready)
+
+    def _stop(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+class DeskPhone(FarEnd):
+    """One call at an agent's phone."""
+
+    def __init__(self, clerk: Clerk) -> None:
+        self._clerk = clerk
+        self._timers: list[IDelayedCall] = []
+
+    def rung(self, caller: str, caller_name: str) -> None:
+        """It will ring in a moment, and be answered, refused, or left alone."""
+        clerk = self._clerk
+        rings = clerk.random.uniform(*NETWORK_SECONDS)
+        decides = rings + clerk.habits.answer * clerk.random.lognormvariate(0.0, 0.5)
+        chance = clerk.random.random()
+        self._later(rings, self.line.ring)
+        if chance < clerk.habits.declines:
+            self._later(decides, self.line.decline)
+        elif chance >= clerk.habits.declines + clerk.habits.misses:
+            self._later(decides, self._answer)
+
+    def _answer(self) -> None:
+        self.line.say(AGENT_VOICE)
+        self.line.answer()
+
+    def heard(self, sound: str) -> None:
+        """A caller who leaves the end of the talk to us."""
+        if sound == WAITS_VOICE:
+            clerk = self._clerk
+            self._later(clerk.habits.talk * clerk.random.lognormvariate(0.0, clerk.habits.talk_spread), self.line.hang_up)
+
+    def ended(self, cause: int) -> None:
+        """The line is down."""
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
+
+    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+        self._timers.append(self._clerk.clock.callLater(seconds, do))
+
+
+class Staff:
+    """All agents: their phones, and the desktops that show them their states."""
+
+    def __init__(self, clerks: Mapping[str, Clerk], clock: IReactorTime, random: Random) -> None:
+        """``clerks``: agent -> clerk."""
+        self._clerks = clerks
+        self._by_phone = {clerk.phone: clerk for clerk in clerks.values()}
+        self._clock = clock
+        self._random = random
+
+    def day_begins(self) -> None:
+        """Let everybody plan the day."""
+        for clerk in self._clerks.values():
+            clerk.day_begins()
+
+    def phone(self, dialled: str) -> FarEnd | Unreachable | None:
+        """Who is at the far end of ``PJSIP/2001``; see :data:`easycall.simulator.line.Outside`."""
+        clerk = self._by_phone.get(dialled.partition("/")[2])
+        if clerk is None:
+            return None
+        now = self._clock.seconds()
+        if self._random.random() < clerk.habits.unplugged:
+            clerk.unplugged_until = now + self._random.uniform(*UNPLUGGED_SECONDS)
+        return Unreachable() if now < clerk.unplugged_until else DeskPhone(clerk)
+
+    def hear(self, sequence: int, event: Event) -> None:
+        """The live feed."""
+        if isinstance(event, AgentChanged) and (clerk := self._clerks.get(event.agent)) is not None:
+            clerk.sees(event)

@@ -1,0 +1,96 @@
+"""How much is to happen, and what people are like.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
+__all__ = ["DAY_SECONDS", "SHIFTS", "Habits", "Plan", "Shift", "shift_of"]
+
+DAY_SECONDS = 86_400.0
+
+
+@frozen
+class Habits:
+    """What people do.  Chances are shares from 0 to 1; times are seconds, medians of log-normal ones where nothing is said."""
+
+    # Callers
+    think: float = 4.0
+    """From the answer to the first key: many know the menu and do not hear it out."""
+    wrong_key: float = 0.03
+    """Presses a key that is none of the menu, then the right one."""
+    again: float = 0.02
+    """Wants to hear the menu again."""
+    silent: float = 0.01
+    """Presses nothing, until the flow says goodbye."""
+    leaves_in_menu: float = 0.03
+    support: float = 0.35
+    """Wants support; the others sales."""
+    patience: float = 150.0
+    """The mean of the exponential time after which a waiting caller hangs up."""
+    talk: float = 65.0
+    talk_spread: float = 0.6
+    """Sigma of the log-normal talk."""
+    agent_ends: float = 0.25
+    """The talk is ended by the agent."""
+    withheld: float = 0.05
+    """Calls without a number."""
+
+    # Agents
+    answer: float = 3.0
+    """From the ringing to the answer."""
+    declines: float = 0.02
+    misses: float = 0.01
+    unplugged: float = 0.003
+    """The phone cannot be reached for some minutes."""
+    ready_early: float = 0.3
+    """Ends the wrap-up before its time."""
+    returns: float = 45.0
+    """From a missed call to being ready again."""
+    breaks: int = 2
+    """Breaks in a shift, of about ten minutes; a shift of six hours or more has a lunch, too."""
+
+
+@frozen
+class Shift:
+    """When some of the agents work."""
+
+    stretches: tuple[tuple[float, float], ...]
+    """From when to when, in hours of the day."""
+    share: float
+
+
+SHIFTS: Sequence[Shift] = (
+    Shift(((8.0, 16.5),), 0.26),
+    Shift(((13.5, 22.0),), 0.33),
+    Shift(((6.0, 14.5),), 0.18),
+    Shift(((9.0, 17.5),), 0.18),
+    Shift(((0.0, 6.0), (22.0, 24.0)), 0.05),
+)
+
+
+@frozen
+class Plan:
+    """What is to be simulated."""
+
+    days: float = 1.0
+    calls: int = 1_000
+    """A day."""
+    agents: int = 10
+    seed: int = 1
+    check_every: int = 1_000
+    """Calls between two looks at the invariants."""
+    latency: float = 0.002
+    """The longest time a piece of a TCP stream is on its way, in seconds; 0: none."""
+    habits: Habits = field(factory=Habits)
+
+
+def shift_of(number: int, agents: int) -> Shift:
+    """The shift of agent ``number`` of so many, from 0: shares are kept as well as whole people allow."""
+    place = (number + 0.5) / agents
+    for shift in SHIFTS:
+        place -= shift.share
+        if place < 0:
+            return shift
+    return SHIFTS[0]

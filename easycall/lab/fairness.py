@@ -1,0 +1,124 @@
+"""I9 as a fold over the events: has an agent who is chosen been given whoever waited longest?  Pure.
+
+An independent second opinion on the distributor: it knows nothing but the events, and keeps each line by itself.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Mapping
+
+from attrs import define
+
+from easycall.events import AgentChanged, ContactArrived, ContactEnded, Event, OfferEnded, PbxDown, PbxUp, Queued
+from easycall.model import AgentState, OfferOutcome
+
+__all__ = ["Fairness"]
+
+TIE_SECONDS = 0.05
+"""A refusal is said a moment before it counts: at its very end nothing is judged."""
+
+
+@define
+class _Waiting:
+    """A contact in line."""
+
+    since: float
+    contact: str
+    queue: str
+    pbx: str
+    refused: dict[str, float]
+    """Agent -> until when it is not offered to them."""
+
+
+class Fairness:
+    """Takes every event, in order."""
+
+    def __init__(self, refused_seconds: Mapping[OfferOutcome, float], usual_seconds: float = 30.0) -> None:
+        """``refused_seconds``: how long a contact is not offered again to an agent after such an outcome; after any other
+        ``usual_seconds``."""
+        self._refused_seconds = refused_seconds
+        self._usual_seconds = usual_seconds
+        self._pbx_of: dict[str, str] = {}
+        self._down: set[str] = set()
+        self._waiting: dict[str, _Waiting] = {}
+        self._lines: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+        self._reserved: dict[str, str] = {}
+        self.choices = 0
+        """How many choices were judged."""
+
+    def take(self, event: Event) -> str:
+        """One more event; what is unfair in it, in words, or nothing."""
+        match event:
+            case AgentChanged():
+                return self._changed(event)
+            case ContactArrived():
+                self._pbx_of[event.contact] = event.pbx
+            case Queued():
+                pbx = self._pbx_of.get(event.contact, "")
+                self._waiting[event.contact] = _Waiting(event.at, event.contact, event.queue, pbx, {})
+                self._stand(event.contact)
+            case OfferEnded():
+                self._offer_ended(event)
+            case ContactEnded():
+                self._leave(event.contact)
+                self._waiting.pop(event.contact, None)
+                self._pbx_of.pop(event.contact, None)
+            case PbxDown():
+                self._down.add(event.pbx)
+            case PbxUp():
+                self._down.discard(event.pbx)
+        return ""
+
+    def _offer_ended(self, event: OfferEnded) -> None:
+        one = self._waiting.get(event.contact)
+        if one is None or event.outcome in (OfferOutcome.ANSWERED, OfferOutcome.CALLER_LEFT):
+            return
+        one.refused[event.agent] = event.at + self._refused_seconds.get(event.outcome, self._usual_seconds)
+        self._stand(event.contact)
+
+    def _changed(self, event: AgentChanged) -> str:
+        """An agent who is reserved already and asks for something is told of again: that is no choice."""
+        before = self._reserved.pop(event.agent, None)
+        if event.state is not AgentState.RESERVED:
+            return ""
+        self._reserved[event.agent] = event.contact
+        return "" if before == event.contact else self._chosen(event)
+
+    def _chosen(self, event: AgentChanged) -> str:
+        """An agent is reserved for a contact: nobody whom the agent could have had may have waited longer."""
+        self.choices += 1
+        chosen = self._waiting.get(event.contact)
+        if chosen is None:
+            return f"agent {event.agent} is reserved for {event.contact}, which does not wait"
+        self._leave(event.contact)
+        for queue in event.queues:
+            first = self._first(queue, event.agent, event.at)
+            if first is not None and first < (chosen.since, chosen.contact):
+                return f"{event.contact} gets agent {event.agent} before {first[1]}, who waits since {first[0]:.3f}"
+        return ""
+
+    def _first(self, queue: str, agent: str, now: float) -> tuple[float, str] | None:
+        """The first in line whom the agent can have."""
+        for place in self._lines[queue]:
+            one = self._waiting[place[1]]
+            until = one.refused.get(agent)
+            if one.pbx not in self._down and (until is None or until <= now - TIE_SECONDS):
+                return place
+        return None
+
+    def _stand(self, contact: str) -> None:
+        """Stand in line; a contact that was offered has its old place."""
+        one = self._waiting[contact]
+        self._leave(contact)
+        insort(self._lines[one.queue], (one.since, contact))
+
+    def _leave(self, contact: str) -> None:
+        one = self._waiting.get(contact)
+        if one is None:
+            return
+        line, place = self._lines[one.queue], (one.since, contact)
+        index = bisect_left(line, place)
+        if index < len(line) and line[index] == place:
+            del line[index]

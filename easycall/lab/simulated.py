@@ -1,0 +1,164 @@
+"""A lab without Asterisk: a simulated PBX in this process, on real loopback sockets, and the world around it.
+
+::
+
+    lab = SimulatedLab(folder, reactor)
+    await lab.start()
+    world = lab.world()
+    await world.start()
+    …
+    await world.stop()
+    await lab.stop()
+
+For the daemon nothing is different from a lab of real Asterisks: the ports, the accounts and the shipped dialplan are the
+same.  It needs no root, no espeak-ng and no sox; what is on a line is known by name and not listened to.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import wave
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from easycall.lab.far_ends import Nobody, SimulatedHandset, SimulatedPhoneHandset, UnattendedPhone
+from easycall.lab.layout import LabError, State, free_block, shipped
+from easycall.lab.legs import Caller, PhoneCall
+from easycall.lab.world import Tell, World, unheard
+from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
+from easycall.simulator.line import FarEnd, Outside, Unreachable
+
+__all__ = ["SimulatedLab", "SimulatedWorld"]
+
+EVERY_RIGHT = frozenset(
+    {
+        *("system", "call", "log", "verbose", "command", "agent", "user", "config", "dtmf", "reporting", "cdr", "dialplan"),
+        *("originate", "agi", "cc", "aoc", "test", "security", "message"),
+    }
+)
+"""What ``all`` is in manager.conf."""
+MUSIC = {"default": "440", "tone-700": "700", "tone-1000": "1000"}
+PHONE = re.compile("2[0-3][0-9]{2}")
+"""The numbers that are phones."""
+
+
+def sound_seconds(name: str) -> float | None:
+    """How long a sound is: a prompt of ours by its file, one of Asterisk's own a second.  None: there is no such file."""
+    if not name.startswith("/"):
+        return 1.0
+    try:
+        with wave.open(f"{name}.wav", "rb") as file:
+            return file.getnframes() / file.getframerate()
+    except FileNotFoundError:
+        return None
+
+
+class SimulatedWorld(World):
+    """The world of a simulated lab."""
+
+    def __init__(self, lab: SimulatedLab, clock: IReactorTime, *, phones: bool = True, tell: Tell = unheard) -> None:
+        """``phones``, ``tell``: as for a real one."""
+        super().__init__(clock, tell)
+        self._lab = lab
+        self._plays_phones = phones
+
+    async def start(self) -> None:
+        """Play the lab's phones.  Raises LabError."""
+        if not self._lab.up:
+            raise LabError("the simulated lab is not up")
+        if self._plays_phones:
+            if self._lab.player is not None:
+                raise LabError("another program plays the phones of this lab")
+            self._lab.player = self
+
+    async def _leave(self) -> None:
+        if self._lab.player is self:
+            self._lab.player = None
+
+    async def dial(self, number: str, caller: str = "+4930123456", *, name: str = "", tone: int | None = None) -> Caller:
+        """A call comes in at the PBX."""
+        handset = SimulatedHandset(self.clock, tone)
+        leg = Caller(self, handset, f"caller {caller}")
+        self._legs[leg] = None
+        self._lab.asterisk.call_in(number, caller, name, handset)
+        return leg
+
+    def at(self, number: str) -> FarEnd | None:
+        """The phone of that number, for one call; None: not ours to play."""
+        return SimulatedPhoneHandset(self, number) if number in self._phones else None
+
+    def on_call(self, call: PhoneCall) -> None:
+        """A call arrived at a phone of ours."""
+        self._legs[call] = None
+        self._phones[call.number].on_call(call)
+
+
+class SimulatedLab:
+    """A simulated PBX ``a`` and its outside, in this process."""
+
+    def __init__(
+        self,
+        folder: Path,
+        reactor: Any,
+        *,
+        outside: Outside | None = None,
+        patience: int = 30,
+        dialplan: str = "",
+    ) -> None:
+        """``folder``: of the lab, for prompts; ``reactor``: time and TCP.
+
+        ``outside``: who is at the far end of what is dialled, where that is not a phone of a :class:`SimulatedWorld`.
+        ``patience``: seconds a caller waits for a daemon that is away.
+        ``dialplan``: contexts besides the shipped ones, as text of an extensions.conf.  Raises LabError.
+        """
+        names = ("easycall", "lab")
+        base = free_block()
+        self.state = State("simulated", folder.absolute(), None, base, {name: secrets.token_hex(16) for name in names}, {})
+        self.player: SimulatedWorld | None = None
+        """Who plays the phones now."""
+        self.up = False
+        self._reactor = reactor
+        self.asterisk = SimulatedAsterisk(reactor, self._settings(patience, dialplan), outside or self._outside)
+
+    def _settings(self, patience: int, dialplan: str) -> Settings:
+        ports, words = self.state.ports, self.state.secrets
+        read, write = frozenset(("call", "system", "reporting")), frozenset(("call", "originate", "reporting"))
+        return Settings(
+            ami=ports.a_ami,
+            accounts={
+                "easycall": Account(words["easycall"], read, write),
+                "lab": Account(words["lab"], EVERY_RIGHT, EVERY_RIGHT),
+            },
+            dialplan=(shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8") + dialplan,
+            variables={"EASYCALL_AGI": f"agi://127.0.0.1:{ports.agi}/leg", "EASYCALL_PATIENCE": str(patience)},
+            music=MUSIC,
+            sounds=sound_seconds,
+        )
+
+    async def start(self) -> None:
+        """Boot the PBX."""
+        await self.asterisk.start()
+        self.up = True
+
+    async def stop(self) -> None:
+        """End it; nothing of it is left but its folder."""
+        self.up = False
+        await self.asterisk.stop()
+
+    def world(self, *, phones: bool = True, tell: Tell = unheard) -> SimulatedWorld:
+        """The world around it, for :meth:`~easycall.lab.world.World.start`."""
+        return SimulatedWorld(self, self._reactor, phones=phones, tell=tell)
+
+    def _outside(self, dialled: str) -> FarEnd | Unreachable | None:
+        number, _, endpoint = dialled.removeprefix("PJSIP/").rpartition("@")
+        if endpoint == "unplugged":
+            return Unreachable()
+        if endpoint != "world":
+            return None
+        if not PHONE.fullmatch(number):
+            return Nobody()
+        played = self.player.at(number) if self.player is not None else None
+        return played or UnattendedPhone(number, self._reactor)

@@ -1,0 +1,76 @@
+"""More than two: conference, listening, recording, fax."""
+
+from __future__ import annotations
+
+import pytest
+
+from easycall.lab.legs import NotSeen
+
+from ..wire.stage import SOON
+from .stage import Stage
+from .test_bridge import at_home
+from .test_redirect import HOME
+
+CONFERENCE = {"Context": "conformance", "Exten": "conference", "Priority": "1"}
+
+
+@pytest.mark.fact("§2 conference of 3")
+async def test_a_conference_is_left_by_a_redirect_and_not_by_a_bridge(stage: Stage) -> None:
+    caller, phone, one, other = await stage.bridged()
+    third, three = await stage.agent("third", "2002", tone=None)
+    both = {**CONFERENCE, **{f"Extra{name}": value for name, value in CONFERENCE.items()}}
+    stage.notes.answer("Redirect", await stage.daemon.ask("Redirect", Channel=one.id, ExtraChannel=other.id, **both))
+    stage.notes.answer("Redirect", await stage.daemon.ask("Redirect", Channel=three.id, **CONFERENCE))
+    assert await three.line() == "HANGUP"
+    three.leave()
+    for leg in (one.id, other.id, three.id):
+        await stage.daemon.event("ConfbridgeJoin", Uniqueid=leg)
+    await caller.hears(1000, SOON)
+    await third.hears(1000, SOON)
+    answer = await stage.daemon.ask("Bridge", Channel1=one.id, Channel2=other.id, Tone="no")
+    stage.notes.answer("Bridge", answer)
+    assert answer.get("Message").startswith("Unable to add Channel1 to bridge: ")
+    for leg in (one.id, other.id):
+        stage.notes.answer("Redirect", await stage.daemon.ask("Redirect", Channel=leg, **HOME))
+        await at_home(stage, leg)
+    await stage.bridge(one.id, other.id)
+    await stage.talk(caller, phone)
+    await stage.daemon.quiet()
+    stage.life(three.id)
+
+
+@pytest.mark.fact("§2 listen")
+async def test_a_supervisor_listens_and_is_not_heard_and_goes_with_the_call(stage: Stage) -> None:
+    caller, one = await stage.calls(tone=None)
+    phone, other = await stage.agent(tone=1000)
+    await stage.bridge(one.id, other.id)
+    spied = (await stage.channels())[other.id]["channel"]
+    leg = stage.new_leg("supervisor")
+    where = {"Context": [], "Exten": [], "Priority": [], "Application": "ChanSpy", "Data": f"{spied},qE"}
+    stage.notes.answer("Originate", await stage.daemon.answer(stage.originate(leg, "PJSIP/2002@world", **where)))
+    supervisor = await stage.world.phone("2002").rings(SOON)
+    await supervisor.answer(tone=None)
+    await stage.runs(leg, "ChanSpy")
+    await supervisor.hears(1000, SOON)
+    await supervisor.press("3")
+    with pytest.raises(NotSeen):
+        await caller.hears_key("3", 0.5)
+    phone.hang_up()
+    await supervisor.ended(SOON)
+    await stage.ends(leg)
+
+
+@pytest.mark.fact("§2 record", "M23")
+async def test_a_recording_is_muted_and_stopped_by_the_daemon_but_not_begun(stage: Stage) -> None:
+    _, _, one, _ = await stage.bridged()
+    stage.notes.answer("daemon, MixMonitor", await stage.daemon.ask("MixMonitor", Channel=one.id, File="conformance.wav"))
+    stage.notes.answer("MixMonitor", await stage.lab.ask("MixMonitor", Channel=one.id, File="conformance.wav"))
+    for state in ("1", "0"):
+        how = {"State": state, "Direction": "both"}
+        stage.notes.answer("daemon, MixMonitorMute", await stage.daemon.ask("MixMonitorMute", Channel=one.id, **how))
+    for _ in range(2):
+        stage.notes.answer("daemon, StopMixMonitor", await stage.daemon.ask("StopMixMonitor", Channel=one.id))
+    await stage.daemon.quiet()
+    told = [event.name for event in stage.daemon.events if event.name.startswith("MixMonitor")]
+    stage.notes.add("told", *told)
+    assert told == ["MixMonitorStart", "MixMonitorMute", "MixMonitorMute", "MixMonitorStop"]
