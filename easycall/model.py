@@ -167,6 +167,8 @@ class Contact:
     stage: Stage = Stage.IVR
     queue: str = ""
     agent: str = ""
+    consulted: str = ""
+    """The agent who is asked by :attr:`agent`; empty when nobody is."""
     ended_by: EndedBy | None = None
     """Who ended it first; None while nobody has."""
     attempts: int = 0

@@ -23,7 +23,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeAlias
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from easycall.acd.distributor import Assignment
@@ -115,6 +115,8 @@ class Talk:
         self._queue = queue
         self._since = since
         self._walking: Deferred[None] | None = None
+        self._walked = Bell()
+        self._lent_to = ""
         self._next: GoOn = None
         self._left_by = EndedBy.CALLER
 
@@ -131,6 +133,7 @@ class Talk:
         finally:
             live.mailbox.close("the customer talks with nobody")
             self._free_all()
+            await self._end_walk()
         return self._next
 
     def _free_all(self) -> None:
@@ -230,19 +233,14 @@ class Talk:
 
     async def _lent(self) -> StageOfTalk | None:
         self._at(Stage.LENT)
-        walking = self._walking
-        if walking is None:
-            raise RuntimeError("no flow is being walked")
-        walked = Bell()
-        walking.addBoth(_rung, walked)
         async with self._music(self._side.leg):
-            news = await self._news(walked.wait(), self._side.leg.when_gone())
+            news = await self._news(self._walked.wait(), self._side.leg.when_gone())
         if isinstance(news, Letter):
             return await self._answer(news, self._lent, {Cancel: self._take_back, Retrieve: self._take_back})
         if news == 1:
-            await walking
+            await self._walked.wait()
             return self._left_alone
-        return await self._loan_over("done")
+        return await self._come_back("done")
 
     async def _left_alone(self) -> StageOfTalk | None:
         """The agent's leg is gone while the customer was on hold: the customer waits first in line, never hung up."""
@@ -316,6 +314,7 @@ class Talk:
         try:
             await self._put_on_hold()
             self._other = ring(self._live, assignment, self._queue, since=self._since, by=self._side.agent)
+            self._live.contact.consulted = assignment.agent
         except BaseException as failure:
             assignment.ended(OfferOutcome.LOST)
             if isinstance(failure, ValueError):
@@ -347,8 +346,10 @@ class Talk:
         """Customer and second agent are joined; in one action, so that the customer is never alone."""
         other = self._second
         try:
+            if self._side.leg.gone:
+                await other.leg.home()  # whom the first one left is on the way there
             conversation = await self._live.switch.bridge(self._live.customer, other.leg)
-        except BridgeFailed:
+        except (BridgeFailed, HungUp):
             if not other.leg.gone and not self._side.leg.gone:
                 raise
             self._end_consult(OfferOutcome.LOST)
@@ -358,7 +359,7 @@ class Talk:
         self._part_from_first(ended_by)
         live.tell(Transferred, first.agent, target="agent", to=other.agent)
         live.tell(ConsultEnded, first.agent, to=other.agent, attempt=other.assignment.attempt, outcome=OfferOutcome.ANSWERED)
-        self._side, self._other = other, None
+        self._side, self._other, live.contact.consulted = other, None, ""
         if not other.talks:
             other.joined()
         live.contact.agent = other.agent
@@ -432,15 +433,27 @@ class Talk:
         if live.contact.stage is Stage.TALKING:
             self._side.assignment.holds()
         live.tell(Lent, self._side.agent, flow=verb.flow)
-        self._walking = start(self._walk(verb.flow))
+        self._lent_to, self._walked = verb.flow, Bell()
+        self._walking = start(self._walk(self._walked))
         return self._lent
 
-    async def _walk(self, flow: str) -> None:
+    async def _walk(self, walked: Bell) -> None:
+        """The customer walks the flow; that it failed is no reason to lose the customer."""
         live = self._live
-        await run(live.script.named(flow), live.customer, live.record, live.now, live.contact, live.script.sounds)
+        try:
+            flow = live.script.named(self._lent_to)
+            await run(flow, live.customer, live.record, live.now, live.contact, live.script.sounds)
+        except CancelledError:
+            raise
+        except HungUp:
+            return  # the customer's end is told to everybody
+        except Exception:
+            log.failure("a flow that contact {contact} was lent to failed", contact=live.contact.id)
+        finally:
+            walked.ring()
 
     async def _take_back(self, letter: Letter) -> StageOfTalk:
-        return await self._loan_over("cancelled")
+        return await self._come_back("cancelled")
 
     # Inside
 
@@ -470,6 +483,7 @@ class Talk:
     def _end_consult(self, outcome: OfferOutcome) -> None:
         """The second agent has nothing more to do with the contact."""
         other, self._other = self._second, None
+        self._live.contact.consulted = ""
         ended = {"to": other.agent, "attempt": other.assignment.attempt, "outcome": outcome}
         self._live.tell(ConsultEnded, self._side.agent, **ended)
         other.leave(outcome, self._queue.wrap_up_seconds)
@@ -494,29 +508,18 @@ class Talk:
         if not self._live.script.knows(flow):
             raise NotNow(f"there is no flow {flow!r}")
 
-    async def _loan_over(self, how: str) -> StageOfTalk:
-        """The customer comes back to the agent."""
-        live, walking = self._live, self._walking
-        if walking is not None:
-            self._walking = None
-            if how == "cancelled":
-                await cancelled(walking)
-            else:
-                try:
-                    await walking
-                except HungUp:
-                    raise
-                except Exception:
-                    log.failure("a flow that contact {contact} was lent to failed", contact=live.contact.id)
-                    how = "failed"
+    async def _come_back(self, how: str) -> StageOfTalk:
+        """The customer comes back to the agent from the flow."""
+        live = self._live
+        await self._end_walk()
         await live.switch.fetch(live.customer, self._side.leg)
         self._conversation = await live.switch.bridge(live.customer, self._side.leg)
-        live.tell(LoanEnded, self._side.agent, flow="", how=how, answers=dict(live.contact.answers))
+        live.tell(LoanEnded, self._side.agent, flow=self._lent_to, how=how, answers=dict(live.contact.answers))
         self._side.assignment.retrieves()
         return self._talking
 
-
-def _rung(result: object, bell: Bell) -> object:
-    """Let it be known that there is a result, and pass it on."""
-    bell.ring()
-    return result
+    async def _end_walk(self) -> None:
+        """The flow is not walked any further."""
+        walking, self._walking = self._walking, None
+        if walking is not None:
+            await cancelled(walking)

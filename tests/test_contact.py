@@ -404,13 +404,12 @@ class TestComingAndGoing:
 
     def steps(self) -> Iterator[int]:
         world = World({"ana": ("sales",)}, busy_prompt="sound:busy")
-        world.caller("95588", keys=["1"])
+        caller = world.caller("95588", keys=["1"])
         steps = 0
         while not world.has(Answered)():
             next_turn(world.clock)
             steps += 1
-        for caller in world.callers:
-            caller.dies()
+        caller.dies()
         world.run()
         yield from range(steps)
 

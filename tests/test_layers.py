@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "easycall"
 
-NOUNS = {"model", "events", "config", "ports"}
+NOUNS = {"model", "events", "verbs", "config", "ports"}
 DECISIONS = {
     "acd.routing",
     "acd.agent",

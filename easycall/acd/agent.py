@@ -22,12 +22,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from easycall.model import AgentState
+from easycall.verbs import NotNow
 
 __all__ = ["BUSY", "NotNow", "Step", "after"]
-
-
-class NotNow(Exception):
-    """The agent cannot do that in the present state; the text says why."""
 
 
 class Step(StrEnum):

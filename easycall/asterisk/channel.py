@@ -76,6 +76,7 @@ class AsteriskChannel:
         self._moved = Bell()
         self._back = Bell()
         self._gone = Bell()
+        self._joined = Bell()
         self._ringing = Bell()
         self._answered = False
         self._decided = Bell()
@@ -124,6 +125,8 @@ class AsteriskChannel:
         self.bridge = bridge
         if self.place is Place.BETWEEN:
             self._move(Place.AWAY)
+        joined, self._joined = self._joined, Bell()
+        joined.ring()
 
     def parted(self, bridge: str) -> None:
         """It left a bridge; where it goes shows next."""
@@ -175,6 +178,10 @@ class AsteriskChannel:
     def when_back(self) -> Deferred[None]:
         """Fires when the leg comes home the next time, or has ended."""
         return self._back.wait()
+
+    def when_joined(self) -> Deferred[None]:
+        """Fires when the leg enters a bridge the next time."""
+        return self._joined.wait()
 
     def when_ringing(self) -> Deferred[None]:
         """Fires when the phone rings, or is answered without ringing."""

@@ -24,7 +24,7 @@ from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
 from easycall.asterisk.roster import Roster
-from easycall.defer import Bell, dropped, first, limited, shielded, unattended
+from easycall.defer import Bell, dropped, first, limited, shielded, start, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
 from easycall.model import PHONE, OfferOutcome, Role
 from easycall.ports import Arrival, BridgeFailed, Channel, HungUp, Journal
@@ -177,10 +177,11 @@ class AsteriskSwitch:
             conversation = AsteriskConversation(one, other)
             if one.place is other.place is Place.AWAY and one.bridge and one.bridge == other.bridge:
                 return conversation  # the answer that was lost said yes
+            from_home = one.place is other.place is Place.HOME
             one.taking = other.taking = True
             try:
                 await self._link.send(Action.of("Bridge", Channel1=one.id, Channel2=other.id, Tone="no"))
-                return conversation
+                return conversation if from_home else await self._meet(one, other)
             except LinkDown:
                 await deferLater(self._clock, NEWS_SECONDS)  # we hear of its loss after those who send
             except LinkLost:
@@ -190,6 +191,23 @@ class AsteriskSwitch:
                 await shielded(self.reconcile())
             except AmiError as refusal:
                 raise BridgeFailed(str(refusal)) from None
+
+    async def _meet(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
+        """Wait until both are shown in one bridge.
+
+        One that was in another bridge may have been on its way home from there: its coming home is no end of this one.
+        """
+        while not (one.bridge and one.bridge == other.bridge):
+            if one.gone or other.gone:
+                raise BridgeFailed("a leg is gone")
+            try:
+                news = first(one.when_joined(), other.when_joined(), one.when_gone(), other.when_gone())
+                await limited(start(news), ARRIVAL_SECONDS, self._clock)
+            except TimeoutError:
+                await shielded(self.reconcile())
+                if not (one.bridge and one.bridge == other.bridge):
+                    raise BridgeFailed("they are not together") from None
+        return AsteriskConversation(one, other)
 
     async def fetch(self, *channels: Channel) -> None:
         """Redirect legs home; one whose Redirect was lost (its application was just ending) is told once more."""

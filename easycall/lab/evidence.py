@@ -65,6 +65,8 @@ class HeldContact:
     stage: Stage
     queue: str = ""
     agent: str = ""
+    consulted: str = ""
+    """A second agent, who is asked by the first."""
 
 
 @frozen
@@ -134,7 +136,8 @@ def held(joined: Joined) -> Held:
     distributor = joined.distributor
     return Held(
         contacts=tuple(
-            HeldContact(one.id, one.pbx, one.leg, one.stage, one.queue, one.agent) for one in joined.contacts.live.values()
+            HeldContact(one.id, one.pbx, one.leg, one.stage, one.queue, one.agent, one.consulted)
+            for one in joined.contacts.live.values()
         ),
         legs=tuple(
             HeldLeg(pbx.box.name, leg.id, leg.place.name.lower(), leg.bridge)

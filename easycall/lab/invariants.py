@@ -32,7 +32,7 @@ LAG_WORST = 0.25
 LAG_USUAL = 0.05
 """Seconds that 99.9 % of the reactor's lags stay below."""
 
-HOLDING = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING})
+HOLDING = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING, AgentState.HELD})
 """States in which an agent has a contact that has the agent."""
 HOME = "agi"
 CALLBACK = "callback"
@@ -70,14 +70,15 @@ def _i2(evidence: Evidence) -> Iterator[str]:
         elif len({channel.contact for channel in together if channel.contact}) > 1:
             yield f"{_names(together)} of different contacts are in bridge {bridge}"
     agents = [channel for channel in evidence.channels if channel.role == Role.AGENT]
+    consulting = {contact.id for contact in evidence.held.contacts if contact.consulted}
     for agent, legs in _by(agents, lambda channel: channel.agent if channel.bridge else "").items():
         if len(legs) > 1:
             yield f"agent {agent} talks on {_names(legs)}"
     for contact, legs in _by(agents, lambda channel: channel.contact if channel.up else "").items():
-        if len(legs) > 1:
+        if len(legs) > 1 + (contact in consulting):
             yield f"contact {contact} has the agent legs {_names(legs)}"
     for contact, number in Counter(one.contact for one in evidence.held.agents if one.state in HOLDING).items():
-        if number > 1:
+        if number > 1 + (contact in consulting):
             yield f"{number} agents have contact {contact}"
 
 
@@ -124,10 +125,13 @@ def _agents_are_where_they_are(evidence: Evidence) -> Iterator[str]:
     for agent in evidence.held.agents:
         if agent.state in HOLDING:
             contact = contacts.get(agent.contact)
-            if contact is None or contact.agent != agent.id:
+            if contact is None or agent.id not in (contact.agent, contact.consulted):
                 yield f"agent {agent.id} is {agent.state} with contact {agent.contact}, which is not there or not with them"
-        if agent.id in talking and agent.state is not AgentState.TALKING:
+        if agent.id in talking and agent.state not in (AgentState.TALKING, AgentState.HELD):
             yield f"agent {agent.id} is {agent.state}, and talks"
+        consulted = contacts.get(agent.contact)
+        if consulted is not None and consulted.consulted == agent.id:
+            continue  # a second agent may wait with music
         if agent.id not in talking and agent.state is AgentState.TALKING:
             yield f"agent {agent.id} is talking, and no leg of theirs is in a bridge"
 

@@ -1,0 +1,525 @@
+"""What an agent may do with a call: hold, consult, transfer, lend; in virtual time on the simulated Asterisk.
+
+Who is in which bridge and who hears what is looked up on the Asterisk, what happened in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from easycall.config import AgentSettings
+from easycall.events import Event
+from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
+from easycall.lab.day.site import AMI_PORT, NUMBER, PBX, SECRET, Spoken, configuration
+from easycall.lab.evidence import Evidence, PbxChannel, held
+from easycall.lab.invariants import assert_invariants
+from easycall.lab.layout import shipped
+from easycall.model import AgentState, Contact, Queue
+from easycall.service import Part, nothing
+from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
+from easycall.simulator.line import FarEnd, Unreachable
+from easycall.simulator.virtual import VirtualReactor
+from easycall.store.contacts import ContactArchive
+from easycall.store.memory import MemoryDatabase
+from easycall.tap import join_conduct, make_conduct
+from easycall.verbs import (
+    Alternate,
+    AttachData,
+    Cancel,
+    Complete,
+    Consult,
+    Hold,
+    Lend,
+    NotNow,
+    Retrieve,
+    ToAgent,
+    ToFlow,
+    ToQueue,
+    Verb,
+)
+
+RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
+DIALPLAN = (shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8")
+MUSIC = "440"
+PHONES = {"ana": "2001", "bo": "2002", "chen": "2003"}
+SAYS = {"ana": "1001", "bo": "1002", "chen": "1003"}
+CUSTOMER_SAYS = "700"
+FLOWS = {
+    "straight": Flow("straight", "queue", {"queue": QueueNode("sales")}),
+    "notice": Flow("notice", "say", {"say": SayNode((Prompt(sound="notice"),), "end"), "end": HangUpNode()}),
+}
+
+
+class Person(FarEnd):
+    """A caller, or an agent's phone that is answered after a second unless told otherwise."""
+
+    def __init__(self, stage: Stage, says: str) -> None:
+        self.stage = stage
+        self.says = says
+        self.when_rung = "answer"
+        self.rings = 0
+
+    def rung(self, caller: str, caller_name: str) -> None:
+        self.rings += 1
+        self.line.ring()
+        if self.when_rung:
+            self.stage.reactor.callLater(1.0, getattr(self.line, self.when_rung))
+
+    def answered(self) -> None:
+        self.line.say(self.says)
+
+    @property
+    def hears(self) -> str:
+        return self.line.hears
+
+
+class Stage:
+    """Ana, Bo and Chen serve sales; Chen serves support too."""
+
+    def __init__(self) -> None:
+        self.reactor = VirtualReactor(1_800_000_000.0)
+        self.people = {name: Person(self, SAYS[name]) for name in PHONES}
+        self.database = MemoryDatabase()
+        self.told: list[Event] = []
+        self.fatal: list[str] = []
+        self.customers: list[Person] = []
+        settings = Settings(AMI_PORT, {"easycall": RIGHTS}, DIALPLAN, boot_seconds=0.0, sounds=lambda name: 2.0)
+        self.asterisk = SimulatedAsterisk(self.reactor, settings, self.outside)
+        queues = {name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")}
+        served = {"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")}
+        config = evolve(
+            configuration(0),
+            queues=queues,
+            agents={name: AgentSettings(name, name, served[name], phone) for name, phone in PHONES.items()},
+            default_flow="straight",
+        )
+        ids = map("c{}".format, range(1000))
+        self.now(self.database.open())
+        conduct = make_conduct(
+            config, FLOWS, self.reactor, self.reactor, self.database, Spoken().sounds, ids.__next__
+        )
+        self.joined = join_conduct(conduct, self.reactor, self.fatal.append, [Part("store", nothing, nothing)])
+        self.joined.journal.subscribe(lambda sequence, event: self.told.append(event))
+        self.now(self.asterisk.start())
+        self.joined.daemon.startService()
+        self.reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
+
+    def outside(self, dialled: str) -> FarEnd | Unreachable | None:
+        number = dialled.partition("/")[2].partition("@")[0]
+        return next((self.people[name] for name, phone in PHONES.items() if phone == number), None)
+
+    def now(self, work: Any) -> Any:
+        results: list[Any] = []
+        Deferred.fromCoroutine(work).addBoth(results.append)
+        self.reactor.run_until(lambda: results, within=60)
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
+
+    def pass_(self, seconds: float = 0.5) -> None:
+        self.reactor.advance(seconds)
+
+    def ready(self, *agents: str) -> None:
+        for agent in agents:
+            self.joined.distributor.log_in(agent)
+            self.joined.distributor.set_state(agent, AgentState.READY)
+
+    def calls(self) -> Person:
+        customer = Person(self, CUSTOMER_SAYS)
+        self.customers.append(customer)
+        self.asterisk.call_in(NUMBER, "+4930123456", "Carl", customer)
+        self.pass_(0.1)
+        return customer
+
+    def talk(self, *others: str) -> tuple[Person, Person]:
+        """A customer who talks with Ana; the others are ready."""
+        self.ready("ana")
+        customer = self.calls()
+        self.pass_(2)
+        assert self.contact.agent == "ana"
+        self.ready(*others)
+        return customer, self.people["ana"]
+
+    @property
+    def contact(self) -> Contact:
+        [contact] = self.joined.contacts.live.values()
+        return contact
+
+    def ask(self, verb: Verb, seconds: float = 0.2) -> Any:
+        """What came of it: the facts, or the reason of a refusal; None while it is under way."""
+        answers: list[Any] = []
+        self.joined.contacts.ask(self.contact.id, verb).addBoth(answers.append)
+        self.pass_(seconds)
+        if not answers:
+            return None
+        if isinstance(answers[0], Failure):
+            answers[0].trap(NotNow)
+            return str(answers[0].value)
+        return answers[0]
+
+    def state(self, agent: str) -> str:
+        return self.joined.distributor.agents[agent].state.value
+
+    def talking(self, one: Person, other: Person) -> bool:
+        """Two hear each other and nobody else."""
+        return (one.hears, other.hears) == (other.says, one.says)
+
+    def kinds(self, *prefixes: str) -> list[str]:
+        return [event.kind for event in self.told if event.kind.startswith(prefixes)]
+
+    def check(self) -> None:
+        """What the daemon holds is what Asterisk shows."""
+        channels = tuple(
+            PbxChannel(
+                pbx=PBX,
+                id=channel.id,
+                up=channel.up,
+                bridge=channel.bridge.id if channel.bridge is not None else "",
+                application=channel.application,
+                contact=channel.variables.get("EC_CONTACT", ""),
+                role=channel.variables.get("EC_ROLE", ""),
+                agent=channel.variables.get("EC_AG", ""),
+            )
+            for channel in self.asterisk.core.channels.values()
+        )
+        callers = frozenset(customer.line.id for customer in self.customers if not customer.line.over)
+        assert_invariants(Evidence(channels=channels, held=held(self.joined), callers=callers))
+
+    def record(self, contact: str = "c0") -> Any:
+        self.now(self.joined.journal.flush())
+        return self.now(ContactArchive(self.database).record(contact))
+
+    def close(self) -> None:
+        for customer in self.customers:
+            customer.line.hang_up()
+        self.pass_(60)
+        assert not self.fatal
+        assert not self.joined.contacts.live
+        assert not self.asterisk.core.channels
+        assert not [agent.id for agent in self.joined.distributor.agents.values() if agent.contact]
+        self.now(self.joined.journal.flush())
+        ended = [event.contact for event in self.told if event.kind == "contact.ended"]
+        records = tuple(self.now(ContactArchive(self.database).record(contact)) for contact in ended)
+        assert_invariants(Evidence(ended=tuple(ended), records=records))
+        self.now(self.joined.daemon.stopService())
+        self.now(self.asterisk.stop())
+        self.pass_(1)
+        assert not [call for call in self.reactor.getDelayedCalls() if call.active()]
+        self.now(self.database.close())
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+class TestHold:
+    def test_hold_and_retrieve(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        assert stage.talking(customer, ana)
+        assert stage.ask(Hold()) == {}
+        assert (customer.hears, stage.state("ana"), stage.contact.stage.value) == (MUSIC, "held", "held")
+        stage.check()
+        assert stage.ask(Retrieve()) == {}
+        assert stage.talking(customer, ana)
+        assert stage.state("ana") == "talking"
+        stage.check()
+        assert stage.kinds("talk") == ["talk.started", "talk.held", "talk.retrieved"]
+
+    def test_what_makes_no_sense_is_refused_and_nothing_changes(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        assert stage.ask(Retrieve()) == "Retrieve is not possible while the contact is talking"
+        assert stage.ask(Complete()) == "Complete is not possible while the contact is talking"
+        stage.ask(Hold())
+        assert stage.ask(Hold()) == "Hold is not possible while the contact is held"
+        assert stage.ask(Retrieve()) == {}
+        assert stage.talking(customer, ana)
+
+    def test_before_and_after_the_talk_nothing_can_be_asked(self, stage: Stage) -> None:
+        customer = stage.calls()
+        assert stage.ask(Hold()) == "the customer talks with nobody"
+        customer.line.hang_up()
+
+    def test_the_customer_hangs_up_on_hold(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        stage.ask(Hold())
+        customer.line.hang_up()
+        stage.pass_()
+        assert ana.line.over
+        assert stage.state("ana") == "wrap_up"
+        assert (stage.record().outcome, stage.record().ended_by) == ("answered", "caller")
+
+    def test_the_agent_hangs_up_and_the_customer_on_hold_is_first_in_line(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        later = stage.calls()
+        stage.joined.contacts.ask("c0", Hold())
+        stage.pass_()
+        ana.line.hang_up()
+        stage.pass_()
+        assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0", "c1"]
+        stage.ready("bo")
+        stage.pass_(2)
+        assert stage.talking(customer, stage.people["bo"])
+        assert later.hears == MUSIC
+
+    def test_long_on_hold_the_music_goes_on(self, stage: Stage) -> None:
+        customer, _ = stage.talk()
+        stage.ask(Hold())
+        stage.pass_(600)
+        assert customer.hears == MUSIC
+        assert stage.ask(Retrieve()) == {}
+
+    def test_two_verbs_at_once_come_one_after_the_other(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        answers: list[Any] = []
+        for verb in (Hold(), Retrieve(), Hold(), Retrieve()):
+            stage.joined.contacts.ask("c0", verb).addBoth(answers.append)
+        stage.pass_(1)
+        assert answers == [{}, {}, {}, {}]
+        assert stage.talking(customer, ana)
+
+
+class TestConsult:
+    def test_ask_then_complete(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        bo = stage.people["bo"]
+        assert stage.ask(Consult("bo")) == {}
+        pop = [event for event in stage.told if event.kind == "screen.pop"][-1]
+        assert (pop.agent, pop.by, pop.caller) == ("bo", "ana", "+4930123456")
+        assert (customer.hears, stage.state("bo"), stage.state("ana")) == (MUSIC, "ringing", "held")
+        stage.check()
+        stage.pass_(1.5)
+        assert stage.talking(ana, bo)
+        assert customer.hears == MUSIC
+        assert stage.ask(Complete()) == {}
+        assert stage.talking(customer, bo)
+        assert ana.line.over
+        assert (stage.state("ana"), stage.state("bo"), stage.contact.agent) == ("wrap_up", "talking", "bo")
+        stage.check()
+        bo.line.hang_up()
+        stage.pass_()
+        assert stage.record().ended_by == "agent"
+
+    def test_ask_then_take_back(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        assert stage.ask(Cancel()) == {}
+        assert stage.talking(customer, ana)
+        assert (stage.people["bo"].line.over, stage.state("bo"), stage.state("ana")) == (True, "wrap_up", "talking")
+        stage.check()
+
+    def test_alternate(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        bo = stage.people["bo"]
+        stage.ask(Consult("bo"), 2)
+        assert stage.ask(Alternate()) == {}
+        assert stage.talking(customer, ana)
+        assert bo.hears == MUSIC
+        stage.check()
+        assert stage.ask(Alternate()) == {}
+        assert stage.talking(ana, bo)
+        assert customer.hears == MUSIC
+        assert stage.ask(Alternate()) == {}
+        assert stage.ask(Complete()) == {}
+        assert stage.talking(customer, bo)
+        assert ana.line.over
+
+    def test_take_back_while_it_rings(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        bo = stage.people["bo"]
+        bo.when_rung = ""
+        stage.ask(Consult("bo"))
+        assert stage.ask(Retrieve()) == {}
+        assert stage.talking(customer, ana)
+        assert (bo.line.over, stage.state("bo")) == (True, "ready")
+        assert stage.kinds("screen")[-1] == "screen.revoked"
+
+    @pytest.mark.parametrize(
+        ("state", "why"), [("offline", "bo is offline"), ("break", "bo is not ready (lunch)"), ("busy", "bo is talking")]
+    )
+    def test_who_cannot_be_asked_is_told_at_once(self, stage: Stage, state: str, why: str) -> None:
+        customer, ana = stage.talk()
+        if state != "offline":
+            stage.ready("bo")
+        if state == "break":
+            stage.joined.distributor.set_state("bo", AgentState.NOT_READY, "lunch")
+        elif state == "busy":
+            stage.calls()
+            stage.pass_(2)
+        answers: list[Any] = []
+        stage.joined.contacts.ask("c0", Consult("bo")).addErrback(lambda failure: answers.append(str(failure.value)))
+        stage.pass_()
+        assert answers == [why]
+        assert stage.talking(customer, ana)
+
+    @pytest.mark.parametrize(("answer", "outcome"), [("", "no_answer"), ("decline", "declined")])
+    def test_no_answer_leaves_the_customer_on_hold(self, stage: Stage, answer: str, outcome: str) -> None:
+        customer, ana = stage.talk("bo")
+        stage.people["bo"].when_rung = answer
+        stage.ask(Consult("bo"), 12)
+        ended = next(event for event in stage.told if event.kind == "consult.ended")
+        assert (ended.to, ended.outcome) == ("bo", outcome)
+        assert (stage.contact.stage.value, customer.hears) == ("held", MUSIC)
+        assert stage.ask(Retrieve()) == {}
+        assert stage.talking(customer, ana)
+
+    def test_the_one_asked_hangs_up(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        stage.people["bo"].line.hang_up()
+        stage.pass_()
+        assert (stage.contact.stage.value, customer.hears, stage.state("bo")) == ("held", MUSIC, "wrap_up")
+        assert stage.ask(Retrieve()) == {}
+        assert stage.talking(customer, ana)
+
+    def test_the_one_who_asks_hangs_up_and_the_customer_has_the_other(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        ana.line.hang_up()
+        stage.pass_()
+        assert stage.talking(customer, stage.people["bo"])
+        stage.check()
+
+    def test_the_one_who_asks_hangs_up_while_it_rings(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"))
+        ana.line.hang_up()
+        stage.pass_(0.2)
+        assert customer.hears == MUSIC
+        stage.pass_(1)
+        assert stage.talking(customer, stage.people["bo"])
+
+    def test_and_nobody_answers_it(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.people["bo"].when_rung = "decline"
+        stage.ask(Consult("bo"))
+        ana.line.hang_up()
+        stage.pass_(2)
+        assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
+        assert customer.hears == MUSIC
+
+    @pytest.mark.parametrize("moment", ["rings", "consults", "alternates"])
+    def test_the_customer_hangs_up(self, stage: Stage, moment: str) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 0.2 if moment == "rings" else 2)
+        if moment == "alternates":
+            stage.ask(Alternate())
+        customer.line.hang_up()
+        stage.pass_()
+        assert (ana.line.over, stage.people["bo"].line.over) == (True, True)
+        assert stage.state("ana") == "wrap_up"
+        assert stage.state("bo") == ("ready" if moment == "rings" else "wrap_up")
+
+
+class TestTransfer:
+    def test_to_an_agent(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        assert stage.ask(ToAgent("bo")) == {}
+        assert (ana.line.over, stage.state("ana"), customer.hears) == (True, "wrap_up", MUSIC)
+        stage.pass_(2)
+        assert stage.talking(customer, stage.people["bo"])
+        stage.check()
+
+    def test_to_an_agent_who_does_not_answer(self, stage: Stage) -> None:
+        customer, _ = stage.talk("bo")
+        stage.people["bo"].when_rung = "decline"
+        stage.ask(ToAgent("bo"), 3)
+        assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
+        assert customer.hears == MUSIC
+
+    def test_to_a_queue(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        assert stage.ask(ToQueue("support")) == {}
+        assert (stage.state("ana"), stage.contact.queue, customer.hears) == ("wrap_up", "support", MUSIC)
+        stage.ready("chen")
+        stage.pass_(2)
+        assert stage.talking(customer, stage.people["chen"])
+        assert ana.line.over
+        stage.check()
+
+    def test_to_a_queue_without_waiting(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        assert stage.ask(ToQueue("support", wait=False)) == "nobody is free in support"
+        assert stage.ask(ToQueue("nowhere")) == "there is no queue 'nowhere'"
+        assert stage.talking(customer, ana)
+        stage.ready("chen")
+        assert stage.ask(ToQueue("support", wait=False)) == {}
+
+    def test_to_a_flow_for_good(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        assert stage.ask(ToFlow("nosuch")) == "there is no flow 'nosuch'"
+        assert stage.ask(ToFlow("notice")) == {}
+        assert (ana.line.over, stage.state("ana"), customer.hears) == (True, "wrap_up", "speech")
+        stage.pass_(3)
+        assert customer.line.over
+        assert (stage.record().outcome, stage.record().ended_by) == ("answered", "flow")
+
+    def test_from_hold(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Hold())
+        assert stage.ask(ToAgent("bo"), 2) == {}
+        assert stage.talking(customer, stage.people["bo"])
+        assert ana.line.over
+
+
+class TestLoan:
+    def test_there_and_back(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        assert stage.ask(Lend("notice")) == {}
+        assert (customer.hears, ana.hears, stage.contact.stage.value) == ("speech", MUSIC, "lent")
+        assert stage.state("ana") == "held"
+        stage.pass_(3)
+        assert stage.talking(customer, ana)
+        assert stage.state("ana") == "talking"
+        assert stage.kinds("loan") == ["loan.started", "loan.ended"]
+        stage.check()
+
+    def test_taken_back(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        stage.ask(Lend("notice"))
+        assert stage.ask(Cancel()) == {}
+        assert stage.talking(customer, ana)
+
+    def test_from_hold(self, stage: Stage) -> None:
+        """A long wait under the music must not delay the flow."""
+        customer, ana = stage.talk()
+        stage.ask(Hold())
+        assert stage.ask(Lend("notice")) == {}
+        assert customer.hears == "speech"
+        stage.pass_(3)
+        assert stage.talking(customer, ana)
+
+    def test_the_agent_hangs_up_meanwhile(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        stage.ask(Lend("notice"))
+        ana.line.hang_up()
+        stage.pass_(0.2)
+        assert customer.hears == "speech"
+        stage.pass_(3)
+        assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
+
+    def test_the_customer_hangs_up_meanwhile(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        stage.ask(Lend("notice"))
+        customer.line.hang_up()
+        stage.pass_()
+        assert ana.line.over
+        assert stage.state("ana") == "wrap_up"
+
+
+class TestData:
+    def test_data_travels_with_the_contact(self, stage: Stage) -> None:
+        _, ana = stage.talk("bo")
+        assert stage.ask(AttachData({"order": "4711", "note": "urgent"})) == {}
+        assert stage.ask(AttachData({"note": ""})) == {}
+        stage.ask(Consult("bo"))
+        pop = [event for event in stage.told if event.kind == "screen.pop"][-1]
+        assert pop.data == {"order": "4711"}
