@@ -13,7 +13,6 @@ from twisted.python.failure import Failure
 from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
-from easycall.acd.agent import NotNow
 from easycall.api.auth import Tokens
 from easycall.api.conduct import Contacts, Distributor, Journal, Link
 from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
@@ -32,14 +31,19 @@ from easycall.api.schemas import (
     record_with_journey,
 )
 from easycall.api.site import BoundedRequest, bounded_site
+from easycall.api.verbs import WISHES
+from easycall.defer import limited
 from easycall.model import AgentState, EndedBy
 from easycall.ports import StoreUnavailable
+from easycall.verbs import NotNow
 
 __all__ = ["Api"]
 
 log = Logger()
 
 PAGE = 50
+VERB_SECONDS = 10.0
+"""How long an answer to a verb is waited for; the verb itself goes on."""
 LONGEST_PAGE = 200
 """Contacts in one answer."""
 
@@ -180,6 +184,22 @@ class Api:
         self._contacts.hang_up(contact_id, EndedBy.API)
         request.setResponseCode(HTTPStatus.ACCEPTED)
         return answer_json(request, {"id": contact_id})
+
+    @app.route(f"/api/v1/contacts/<contact_id>/<any({', '.join(WISHES)}):name>", methods=["POST"])
+    async def ask(self, request: BoundedRequest, contact_id: str, name: str) -> bytes:
+        """Ask a verb of a live contact; the answer comes when it was carried out, or was refused with the reason."""
+        verb = read_body(request, WISHES[name]).verb()
+        if contact_id not in self._contacts.live:
+            raise _unknown("live contact", contact_id)
+        contact = self._contacts.live[contact_id]
+        try:
+            await limited(self._contacts.ask(contact_id, verb), VERB_SECONDS, self._clock)
+        except NotNow as why:
+            raise Problem(HTTPStatus.CONFLICT, str(why)) from None
+        except TimeoutError:
+            text = f"not carried out within {VERB_SECONDS:g} s; the live feed tells what becomes of it"
+            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text) from None
+        return answer_json(request, contact_view(contact))
 
     # Live feed
 

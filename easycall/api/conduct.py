@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
+
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
+from easycall.verbs import Verb
 
 __all__ = ["Contacts", "Distributor", "Journal", "Link"]
 
@@ -43,6 +46,9 @@ class Contacts(Protocol):
     @property
     def live(self) -> Mapping[str, Contact]:
         """The contacts of now, by id."""
+
+    def ask(self, contact_id: str, verb: Verb) -> Deferred[Mapping[str, str]]:
+        """Ask a verb; what came of it, or a failure with NotNow.  Raises KeyError when the contact is not live."""
 
     def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
         """End a contact.  Raises KeyError when it is not live."""

@@ -143,6 +143,7 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "dialled": contact.dialled,
         "queue": contact.queue or None,
         "agent": contact.agent or None,
+        "consulted": contact.consulted or None,
         "answers": contact.answers,
         "data": contact.data,
     }

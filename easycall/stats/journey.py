@@ -17,6 +17,7 @@ _OFFER_ENDS = {
     OfferOutcome.DECLINED: "declines",
     OfferOutcome.UNREACHABLE: "cannot be reached",
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
+    OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
 }
 
@@ -64,6 +65,24 @@ def _text(event: facts.Event) -> str:
             return f"{event.agent} {_OFFER_ENDS[event.outcome]}"
         case facts.Answered():
             return f"talks with {event.agent} after {event.waited:.1f} s of waiting"
+        case facts.Held():
+            return f"{event.agent} puts the customer on hold"
+        case facts.Retrieved():
+            return f"{event.agent} has the customer back"
+        case facts.ConsultStarted():
+            return f"{event.agent} asks {event.to}"
+        case facts.ConsultAnswered():
+            return f"{event.agent} and {event.to} talk, the customer hears music"
+        case facts.ConsultEnded():
+            return f"the question of {event.agent} to {event.to} is over ({event.outcome.value.replace('_', ' ')})"
+        case facts.Transferred():
+            return f"{event.agent} gives the contact to the {event.target} {event.to}"
+        case facts.Lent():
+            return f"{event.agent} sends the customer to the flow {event.flow}"
+        case facts.LoanEnded():
+            return f"the customer is back from the flow {event.flow} ({event.how})"
+        case facts.DataAttached():
+            return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
         case facts.TalkEnded():
             return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
         case facts.ContactEnded():

@@ -15,14 +15,20 @@ from attrs import evolve, field, frozen
 
 from easycall.events import (
     Answered,
+    ConsultEnded,
+    ConsultStarted,
     ContactArrived,
     ContactEnded,
     Event,
     FlowStep,
+    Held,
+    Lent,
+    LoanEnded,
     MenuAnswered,
     Offered,
     OfferEnded,
     Queued,
+    Retrieved,
     ScreenPop,
     TalkEnded,
 )
@@ -39,8 +45,18 @@ class SegmentKind(StrEnum):
     OFFER = "offer"
     """An agent was reserved and the phone was rung; the caller went on waiting."""
     TALK = "talk"
+    HOLD = "hold"
+    """The customer heard music; the agent kept the contact."""
+    CONSULT = "consult"
+    """The same, while the agent asked another."""
+    LOAN = "loan"
+    """The customer walked a flow that the agent sent it to."""
     CLOSING = "closing"
     """Between the end of a talk and the end of the contact."""
+
+
+WITH_AGENT = frozenset({SegmentKind.TALK, SegmentKind.HOLD, SegmentKind.CONSULT, SegmentKind.LOAN})
+"""Kinds in which an agent has the contact."""
 
 
 @frozen
@@ -172,14 +188,14 @@ class _Line:
     @take.register
     def _(self, event: Queued) -> None:
         again = self._open.kind is SegmentKind.WAITING and event.queue == self._open.queue
-        if not again and self._open.kind not in (SegmentKind.OFFER, SegmentKind.TALK):
+        if not again and self._open.kind not in (SegmentKind.OFFER, *WITH_AGENT):
             self.queue = event.queue
             self._begin(event.at, SegmentKind.WAITING, queue=event.queue)
 
     @take.register
     def _(self, event: Offered) -> None:
         open_ = self._open
-        if open_.kind is SegmentKind.TALK or any(self._is(part, event) for part in (open_, *self._closed)):
+        if open_.kind in WITH_AGENT or any(self._is(part, event) for part in (open_, *self._closed)):
             return
         self.queue = event.queue
         self._begin(event.at, SegmentKind.OFFER, event.agent, event.queue, event.attempt)
@@ -207,8 +223,39 @@ class _Line:
         self._begin(event.at, SegmentKind.TALK, event.agent, event.queue)
 
     @take.register
+    def _(self, event: Held) -> None:
+        self._with_agent(event, SegmentKind.HOLD)
+
+    @take.register
+    def _(self, event: Retrieved) -> None:
+        self._with_agent(event, SegmentKind.TALK)
+
+    @take.register
+    def _(self, event: ConsultStarted) -> None:
+        self._with_agent(event, SegmentKind.CONSULT)
+
+    @take.register
+    def _(self, event: ConsultEnded) -> None:
+        if self._open.kind is SegmentKind.CONSULT:
+            self._with_agent(event, SegmentKind.HOLD)
+
+    @take.register
+    def _(self, event: Lent) -> None:
+        self._with_agent(event, SegmentKind.LOAN)
+
+    @take.register
+    def _(self, event: LoanEnded) -> None:
+        self._with_agent(event, SegmentKind.TALK)
+
+    def _with_agent(self, event: Event, kind: SegmentKind) -> None:
+        """What an agent who has the contact does with it."""
+        open_ = self._open
+        if open_.kind in WITH_AGENT and open_.agent == event.agent and open_.kind is not kind:
+            self._begin(event.at, kind, event.agent, open_.queue)
+
+    @take.register
     def _(self, event: TalkEnded) -> None:
-        if self._open.kind is SegmentKind.TALK:
+        if self._open.kind in WITH_AGENT:
             self._begin(event.at, SegmentKind.CLOSING)
 
     @take.register
