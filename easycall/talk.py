@@ -118,6 +118,7 @@ class Talk:
         self._walked = Bell()
         self._lent_to = ""
         self._next: GoOn = None
+        self._carried_out: Letter | None = None
         self._left_by = EndedBy.CALLER
 
     async def carry(self) -> GoOn:
@@ -268,7 +269,7 @@ class Talk:
                 now = self._live.contact.stage.value
                 raise NotNow(f"{type(verb).__name__} is not possible while the contact is {now}")
             following = await verbs[type(verb)](letter)
-            letter.done()
+            self._carried_out = letter
             return following
         except NotNow as why:
             letter.refused(str(why))
@@ -277,7 +278,8 @@ class Talk:
             letter.refused("one of the legs is gone")
             return self._after_loss(stage)
         finally:
-            letter.refused(_LOST_WITH_THE_CALL)
+            if self._carried_out is not letter:
+                letter.refused(_LOST_WITH_THE_CALL)
 
     def _after_loss(self, stage: StageOfTalk) -> StageOfTalk:
         """A verb failed because a leg is gone; of the customer's we hear at once, by being cancelled."""
@@ -356,14 +358,15 @@ class Talk:
             return self._left_alone if self._side.leg.gone else self._held
         self._conversation = conversation
         live, first = self._live, self._side
-        self._part_from_first(ended_by)
-        live.tell(Transferred, first.agent, target="agent", to=other.agent)
-        live.tell(ConsultEnded, first.agent, to=other.agent, attempt=other.assignment.attempt, outcome=OfferOutcome.ANSWERED)
-        self._side, self._other, live.contact.consulted = other, None, ""
         if not other.talks:
             other.joined()
-        live.contact.agent = other.agent
+        # The second agent's talk is told before the end of the first one's: there is no moment without an agent.
         live.tell(Answered, other.agent, queue=self._queue.id, waited=live.now() - self._since)
+        live.tell(Transferred, first.agent, target="agent", to=other.agent)
+        live.tell(ConsultEnded, first.agent, to=other.agent, attempt=other.assignment.attempt, outcome=OfferOutcome.ANSWERED)
+        self._part_from_first(ended_by)
+        self._side, self._other = other, None
+        live.contact.agent, live.contact.consulted = other.agent, ""
         return self._talking
 
     async def _reconnect(self, letter: Letter) -> StageOfTalk:
@@ -422,6 +425,7 @@ class Talk:
         return self._parted
 
     async def _parted(self) -> StageOfTalk | None:
+        self._tell_done()
         return None
 
     async def _lend(self, letter: Letter) -> StageOfTalk:
@@ -464,7 +468,14 @@ class Talk:
         return self._other
 
     def _at(self, stage: Stage) -> None:
+        """The contact is at this stage: who asked for it hears so now."""
         self._live.contact.stage = stage
+        self._tell_done()
+
+    def _tell_done(self) -> None:
+        done, self._carried_out = self._carried_out, None
+        if done is not None:
+            done.done()
 
     def _over(self) -> Deferred[Channel]:
         return start(self._conversation.over())

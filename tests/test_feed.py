@@ -117,6 +117,7 @@ async def test_snapshot_then_events_in_order(site: Running) -> None:
     assert pop == {
         "seq": 9,
         "kind": "screen.pop",
+        "by": "",
         "at": 128.6,
         "contact": C,
         "agent": "bo",

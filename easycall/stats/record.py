@@ -255,7 +255,7 @@ class _Line:
 
     @take.register
     def _(self, event: TalkEnded) -> None:
-        if self._open.kind in WITH_AGENT:
+        if self._open.kind in WITH_AGENT and event.agent in ("", self._open.agent):
             self._begin(event.at, SegmentKind.CLOSING)
 
     @take.register
