@@ -90,6 +90,8 @@ class Queued(Event):
     kind = "queue.entered"
     queue: str
     position: int
+    since: float = 0.0
+    """When it counts as having joined: earlier than now for one who comes back to an old place or to the front."""
 
 
 @frozen(kw_only=True)

@@ -130,7 +130,10 @@ class Talk:
         stage: StageOfTalk | None = self._talking
         try:
             while stage is not None:
-                stage = await stage()
+                try:
+                    stage = await stage()
+                except (HungUp, BridgeFailed):
+                    stage = self._rescue
         finally:
             live.mailbox.close("the customer talks with nobody")
             self._free_all()
@@ -245,9 +248,28 @@ class Talk:
 
     async def _left_alone(self) -> StageOfTalk | None:
         """The agent's leg is gone while the customer was on hold: the customer waits first in line, never hung up."""
+        if self._other is not None:
+            self._end_consult(OfferOutcome.LOST)
         self._part_from_first(EndedBy.AGENT)
         self._back_to_queue()
         return None
+
+    async def _rescue(self) -> StageOfTalk | None:
+        """Two could not be joined: whoever is there keeps the customer, who is never hung up for it."""
+        if self._live.customer.gone:
+            return None
+        first, other = self._side, self._other
+        if not first.over and not first.leg.gone:
+            if other is not None:
+                self._end_consult(OfferOutcome.LOST)
+            if self._live.contact.stage is Stage.TALKING:
+                first.assignment.holds()
+                self._live.tell(Held, first.agent)
+            await self._live.switch.fetch(self._live.customer, first.leg)
+            return self._held
+        if other is not None and not other.leg.gone and other.talks:
+            return await self._hand_over(EndedBy.AGENT)
+        return self._left_alone
 
     # Verbs
 
@@ -276,19 +298,10 @@ class Talk:
             return stage
         except (HungUp, BridgeFailed):
             letter.refused("one of the legs is gone")
-            return self._after_loss(stage)
+            return self._rescue
         finally:
             if self._carried_out is not letter:
                 letter.refused(_LOST_WITH_THE_CALL)
-
-    def _after_loss(self, stage: StageOfTalk) -> StageOfTalk:
-        """A verb failed because a leg is gone; of the customer's we hear at once, by being cancelled."""
-        if self._side.leg.gone and not self._side.over:
-            return self._left_alone if self._other is None else self._without_first
-        return stage
-
-    async def _without_first(self) -> StageOfTalk | None:
-        return await self._hand_over(EndedBy.AGENT)
 
     async def _hold(self, letter: Letter) -> StageOfTalk:
         await self._put_on_hold()

@@ -15,11 +15,10 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from easycall.acd.agent import NotNow
 from easycall.acd.distributor import REFUSED_SECONDS, Distributor
 from easycall.config import AgentSettings
 from easycall.events import AgentChanged, ContactArrived, ContactEnded, Event, OfferEnded
-from easycall.ivr.flow import Flow, QueueNode
+from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
 from easycall.lab.day.site import AMI_PORT, NUMBER, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import Evidence, PbxChannel, held
 from easycall.lab.fairness import Fairness
@@ -34,14 +33,30 @@ from easycall.simulator.virtual import VirtualReactor
 from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
 from easycall.tap import join_conduct, make_conduct
+from easycall.verbs import (
+    Alternate,
+    AttachData,
+    Cancel,
+    Complete,
+    Consult,
+    Hold,
+    Lend,
+    NotNow,
+    Retrieve,
+    ToAgent,
+    ToFlow,
+    ToQueue,
+)
 
 RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
 DIALPLAN = (shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8")
 GRID = 0.004
 """What people do falls on multiples of this, so that much of it happens at one moment."""
-AGENTS = ("a1", "a2")
+AGENTS = ("a1", "a2", "a3")
 STRAIGHT = Flow("straight", "queue", {"queue": QueueNode("sales")})
 """A flow that leads straight into the queue."""
+NOTICE = Flow("notice", "say", {"say": SayNode((Prompt(sound="notice"),), "end"), "end": HangUpNode()})
+"""A flow that says something, and ends."""
 RING_SECONDS = 2.0
 
 
@@ -59,7 +74,8 @@ class Someone(FarEnd):
                 race.soon(what)
 
     def answered(self) -> None:
-        self.race.soon(self.line.hang_up, 3.0)
+        if self.race.random.random() < 0.5:
+            self.race.soon(self.line.hang_up, 3.0)
 
 
 class Caller(Someone):
@@ -77,7 +93,7 @@ class Caller(Someone):
 
 
 class Race:
-    """One seed's call centre: two agents, up to four callers, five seconds."""
+    """One seed's call centre: three agents, up to four callers, some seconds."""
 
     def __init__(self, seed: int, database: MemoryDatabase) -> None:
         self.random = rnd = Random(seed)  # noqa: S311 - races, not secrets
@@ -89,6 +105,7 @@ class Race:
         self.ended: list[str] = []
         self.arrived: list[str] = []
         self.told: list[Event] = []
+        self.asked = self.carried_out = self.refusals = 0
         faults = Chaos(seed, late=rnd.choice((0.0, 0.3)), doubled=0.1, slow_originate=0.3, seconds=0.1)
         settings = Settings(AMI_PORT, {"easycall": RIGHTS}, DIALPLAN, boot_seconds=0.0, sounds=lambda name: 0.05)
         self.asterisk = SimulatedAsterisk(self.reactor, settings, self.outside, faults=faults)
@@ -105,7 +122,7 @@ class Race:
         ids = map("c{:04}".format, range(1000))
         clock = network = self.reactor
         conduct = make_conduct(
-            config, {STRAIGHT.name: STRAIGHT}, clock, network, self.database, Spoken().sounds, ids.__next__
+            config, {STRAIGHT.name: STRAIGHT, NOTICE.name: NOTICE}, clock, network, self.database, Spoken().sounds, ids.__next__
         )
         self.joined = join_conduct(conduct, self.reactor, self.wrong.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self.hear)
@@ -131,6 +148,8 @@ class Race:
             self.arrived.append(event.contact)
         elif isinstance(event, (AgentChanged, OfferEnded)) and self.random.random() < 0.3:
             self.soon(self.someone_changes, 0.02)  # in the middle of it
+        elif event.kind.startswith(("talk.", "consult.", "loan.")) and self.random.random() < 0.6:
+            self.soon(self.someone_asks, self.random.choice((0.02, 0.5)))
 
     def now(self, work: Any) -> Any:
         results: list[Any] = []
@@ -164,6 +183,27 @@ class Race:
         except NotNow:
             return
 
+    def someone_asks(self) -> None:
+        """A verb of call control about somebody's call, sensible or not; each must be answered in the end."""
+        live = list(self.joined.contacts.live)
+        if not live:
+            return
+        agent = self.random.choice(AGENTS)
+        verb = self.random.choice(
+            (Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent))
+            + (ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name), AttachData({"a": "b"}))
+        )
+        self.asked += 1
+        self.joined.contacts.ask(self.random.choice(live), verb).addCallbacks(self.done, self.refused)
+
+    def done(self, facts: Any) -> None:
+        self.carried_out += 1
+        self.soon(self.someone_asks, 0.3)
+
+    def refused(self, failure: Failure) -> None:
+        failure.trap(NotNow)
+        self.refusals += 1
+
     def live(self) -> list[str]:
         """The whole race; everything that does not hold."""
         for agent in AGENTS:
@@ -175,6 +215,8 @@ class Race:
             self.soon(self.someone_changes, 4.0)
         if self.random.random() < 0.2:
             self.soon(self.asterisk.cut_ami, 4.0)
+        for _ in range(self.random.choice((0, 2, 6))):
+            self.soon(self.someone_asks, 4.0)
         for _ in range(3):
             self.reactor.advance(self.random.random() * 2.0)
             self.look()
@@ -210,6 +252,7 @@ class Race:
             "sessions": len(pbx.fastagi.sessions) + len(self.asterisk.sessions),
             "contacts": len(self.joined.contacts.live),
             "contacts without an end": len(set(self.arrived) - set(self.ended)),
+            "verbs without an answer": self.asked - self.carried_out - self.refusals,
             "busy agents": sum(bool(agent.contact) for agent in self.joined.distributor.agents.values()),
         }
         self.now(self.joined.journal.flush())

@@ -164,7 +164,13 @@ class Distributor:
         place = self._places[item.contact] = Place(self, item)
         self._waiting[item.contact] = item
         self._journal.record(
-            Queued(at=self._clock.seconds(), contact=item.contact, queue=item.queue, position=self.position(item.contact))
+            Queued(
+                at=self._clock.seconds(),
+                contact=item.contact,
+                queue=item.queue,
+                position=self.position(item.contact),
+                since=item.enqueued,
+            )
         )
         self._match()
         return place

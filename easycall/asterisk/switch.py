@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -222,7 +222,7 @@ class AsteriskSwitch:
             backs = [leg.when_back() for leg in away]
             try:
                 await self._link.send(_redirect_home([leg.id for leg in away], self._context))
-                await limited(gatherResults(backs), ARRIVAL_SECONDS, self._clock)
+                await limited(start(_every(backs)), ARRIVAL_SECONDS, self._clock)
             except (AmiError, TimeoutError) as failure:
                 log.warn("{pbx}: legs did not come home: {failure}", pbx=self._name, failure=failure)
                 for back in backs:
@@ -384,6 +384,12 @@ class AsteriskSwitch:
         if self.up:
             unattended(self.reconcile(NEWS_SECONDS))
             self._schedule_audit()
+
+
+async def _every(news: Sequence[Deferred[None]]) -> None:
+    """Wait for all of them."""
+    for each in news:
+        await each
 
 
 def _redirect_home(legs: Sequence[str], context: str) -> Action:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from attrs import define
 
-from easycall.events import AgentChanged, ContactArrived, ContactEnded, Event, OfferEnded, PbxDown, PbxUp, Queued
+from easycall.events import AgentChanged, Answered, ContactArrived, ContactEnded, Event, OfferEnded, PbxDown, PbxUp, Queued
 from easycall.model import AgentState, OfferOutcome
 
 __all__ = ["Fairness"]
@@ -56,14 +56,16 @@ class Fairness:
             case ContactArrived():
                 self._pbx_of[event.contact] = event.pbx
             case Queued():
+                self._forget(event.contact)
                 pbx = self._pbx_of.get(event.contact, "")
-                self._waiting[event.contact] = _Waiting(event.at, event.contact, event.queue, pbx, {})
+                self._waiting[event.contact] = _Waiting(event.since or event.at, event.contact, event.queue, pbx, {})
                 self._stand(event.contact)
             case OfferEnded():
                 self._offer_ended(event)
+            case Answered():
+                self._forget(event.contact)
             case ContactEnded():
-                self._leave(event.contact)
-                self._waiting.pop(event.contact, None)
+                self._forget(event.contact)
                 self._pbx_of.pop(event.contact, None)
             case PbxDown():
                 self._down.add(event.pbx)
@@ -90,8 +92,8 @@ class Fairness:
         """An agent is reserved for a contact: nobody whom the agent could have had may have waited longer."""
         self.choices += 1
         chosen = self._waiting.get(event.contact)
-        if chosen is None:
-            return f"agent {event.agent} is reserved for {event.contact}, which does not wait"
+        if chosen is None or (chosen.since, event.contact) not in self._lines[chosen.queue]:
+            return ""  # asked for by name: a consultation, a transfer
         self._leave(event.contact)
         for queue in event.queues:
             first = self._first(queue, event.agent, event.at)
@@ -113,6 +115,11 @@ class Fairness:
         one = self._waiting[contact]
         self._leave(contact)
         insort(self._lines[one.queue], (one.since, contact))
+
+    def _forget(self, contact: str) -> None:
+        """It does not wait any more."""
+        self._leave(contact)
+        self._waiting.pop(contact, None)
 
     def _leave(self, contact: str) -> None:
         one = self._waiting.get(contact)
