@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -25,8 +24,7 @@ from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
 from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Taken
-from easycall.ringing import Side, ring
-from easycall.talk import GoOn, Reach, RunFlow, Talk, Wait
+from easycall.talk import Course, Reach, RunFlow, Side, Talk, Wait, ring
 from easycall.verbs import Verb
 
 __all__ = ["Contacts"]
@@ -174,7 +172,7 @@ class Visit:
         values = {"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value}
         await live.at_home(lambda: live.customer.remember(values))
         await live.at_home(live.customer.answer)
-        following: GoOn = RunFlow(live.script.name_of(contact.dialled))
+        following: Course = RunFlow(live.script.name_of(contact.dialled))
         while following is not None:
             match following:
                 case RunFlow():
@@ -186,7 +184,7 @@ class Visit:
 
     # In a flow
 
-    async def _flow(self, name: str) -> GoOn:
+    async def _flow(self, name: str) -> Course:
         live, contact = self.live, self.contact
         contact.stage, contact.agent = Stage.IVR, ""
         left = await run(live.script.named(name), live.customer, live.record, live.now, contact, live.script.sounds)
@@ -198,7 +196,7 @@ class Visit:
 
     # In a queue
 
-    async def _wait(self, queue: Queue, enqueued: float | None) -> GoOn:
+    async def _wait(self, queue: Queue, enqueued: float | None) -> Course:
         live, contact = self.live, self.contact
         contact.stage, contact.queue, contact.agent = Stage.WAITING, queue.id, ""
         joined = live.now() if enqueued is None else enqueued
@@ -270,12 +268,12 @@ class Visit:
 
     # With an agent
 
-    async def _talk(self, talk: Talk) -> GoOn:
+    async def _talk(self, talk: Talk) -> Course:
         """Caller and agent talk until one leaves."""
         self._outcome = Outcome.ANSWERED
         return await talk.carry()
 
-    async def _reach(self, reach: Reach) -> GoOn:
+    async def _reach(self, reach: Reach) -> Course:
         """The agent who was asked for is rung; if that comes to nothing, the contact is first in line."""
         live, contact = self.live, self.contact
         queue = live.distributor.queues[reach.queue]

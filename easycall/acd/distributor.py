@@ -224,7 +224,8 @@ class Distributor:
         if agent is None:
             raise NotNow(f"there is no agent {agent_id!r}")
         if agent.state is not AgentState.READY:
-            raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}" + (f" ({agent.reason})" if agent.reason else ""))
+            why = f" ({agent.reason})" if agent.reason else ""
+            raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}{why}")
         self.step(agent_id, Step.RESERVED, contact=contact)
         return Assignment(self, agent, attempt)
 

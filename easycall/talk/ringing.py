@@ -46,7 +46,10 @@ class Side:
         self.assignment.talks()
 
     def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
-        """The agent has nothing more to do with the contact: hung up, and free or in wrap-up.  A second time does nothing."""
+        """The agent has nothing more to do with the contact: hung up, and free or in wrap-up.
+
+        A second time does nothing.
+        """
         if self.over:
             return
         self.over = True

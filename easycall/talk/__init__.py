@@ -1,0 +1,22 @@
+"""A customer and an agent together, from the first word until they part, and everything the agent may ask for between.
+
+=============  ====================  ==================================================================
+stage          where                 who is where
+=============  ====================  ==================================================================
+talking        talk.py               customer and agent in a bridge
+held           talk.py               the customer hears music, the agent waits
+calling        consultation.py       the phone of a second agent rings; customer and agent hear music
+consulting     consultation.py       the two agents in a bridge; the customer hears music
+alternating    consultation.py       customer and agent in a bridge; the second agent hears music
+following      consultation.py       the first agent has left; the second one's phone still rings
+lent           loan.py               the customer walks a flow; the agent hears music
+=============  ====================  ==================================================================
+
+Each stage is a method that waits for news (a verb from the mailbox, a leg that left) and gives the next stage.
+"""
+
+from easycall.talk.course import Course, Reach, RunFlow, Wait
+from easycall.talk.ringing import Side, ring
+from easycall.talk.talk import Talk
+
+__all__ = ["Course", "Reach", "RunFlow", "Side", "Talk", "Wait", "ring"]

@@ -1,0 +1,196 @@
+"""The agent asks a second one: the customer hears music until the customer is with one of them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from easycall.acd.distributor import Assignment
+from easycall.defer import start
+from easycall.events import Answered, ConsultAnswered, ConsultEnded, ConsultStarted, Held, Transferred
+from easycall.mailbox import Letter
+from easycall.model import EndedBy, OfferOutcome, Stage
+from easycall.ports import BridgeFailed, HungUp
+from easycall.talk.ringing import ring
+from easycall.verbs import Alternate, Cancel, Complete, Retrieve, Verb
+
+if TYPE_CHECKING:
+    from easycall.talk.talk import Do, StageOfTalk, Talk
+
+__all__ = ["Consultation"]
+
+
+class Consultation:
+    """One question to one agent.  Making it rings the phone: raises ValueError when it must not be dialled."""
+
+    def __init__(self, talk: Talk, assignment: Assignment) -> None:
+        self._talk = talk
+        self._live = talk.live
+        self._second = ring(talk.live, assignment, talk.queue, since=talk.since, by=talk.side.agent)
+        self._live.contact.consulted = assignment.agent
+        self._live.tell(ConsultStarted, talk.side.agent, to=assignment.agent, attempt=assignment.attempt)
+
+    @property
+    def talks(self) -> bool:
+        """The second agent is there to talk with."""
+        return self._second.talks and not self._second.leg.gone
+
+    def end(self, outcome: OfferOutcome) -> None:
+        """The second agent has nothing more to do with the contact."""
+        self._talk.consultation = None
+        self._live.contact.consulted = ""
+        self._tell_end(outcome)
+        self._second.leave(outcome, self._talk.queue.wrap_up_seconds)
+
+    def _tell_end(self, outcome: OfferOutcome) -> None:
+        second = self._second
+        ended = {"to": second.agent, "attempt": second.assignment.attempt, "outcome": outcome}
+        self._live.tell(ConsultEnded, self._talk.side.agent, **ended)
+
+    # Stages
+
+    async def calling(self) -> StageOfTalk | None:
+        """The phone of the second agent rings."""
+        talk, second = self._talk, self._second
+        talk.at(Stage.CONSULTING)
+        async with talk.music(self._live.customer, talk.side.leg):
+            news = await self._live.news(start(second.answered()), talk.side.leg.when_gone())
+        if isinstance(news, Letter):
+            verbs: Mapping[type[Verb], Do] = {
+                Cancel: self._call_off,
+                Retrieve: self._call_off,
+                Complete: self._leave_ringing,
+            }
+            return await talk.answer(news, self.calling, verbs)
+        if news == 1:
+            talk.part(EndedBy.AGENT)
+            return self.following
+        outcome = await second.answered()
+        if outcome is OfferOutcome.ANSWERED and not await self._join_agents():
+            outcome = OfferOutcome.LOST
+        if outcome is not OfferOutcome.ANSWERED:
+            self.end(outcome)
+            return talk.held
+        second.joined()
+        self._live.tell(ConsultAnswered, talk.side.agent, to=second.agent, attempt=second.assignment.attempt)
+        return self.consulting
+
+    async def _join_agents(self) -> bool:
+        try:
+            self._talk.conversation = await self._live.switch.bridge(self._talk.side.leg, self._second.leg)
+        except BridgeFailed:
+            return False
+        return True
+
+    async def consulting(self) -> StageOfTalk | None:
+        """The two agents talk."""
+        talk = self._talk
+        talk.at(Stage.CONSULTING)
+        async with talk.music(self._live.customer):
+            news = await self._live.news(talk.over())
+        if isinstance(news, Letter):
+            verbs: Mapping[type[Verb], Do] = {
+                Cancel: self._reconnect,
+                Retrieve: self._reconnect,
+                Complete: self._complete,
+                Alternate: self._to_customer,
+            }
+            return await talk.answer(news, self.consulting, verbs)
+        if await talk.conversation.over() is talk.side.leg:
+            return self.hand_over
+        self.end(OfferOutcome.ANSWERED)
+        return talk.held
+
+    async def alternating(self) -> StageOfTalk | None:
+        """The first agent is with the customer, the second one waits."""
+        talk = self._talk
+        talk.at(Stage.TALKING)
+        async with talk.music(self._second.leg):
+            news = await self._live.news(talk.over(), self._second.leg.when_gone())
+        if isinstance(news, Letter):
+            verbs: Mapping[type[Verb], Do] = {
+                Cancel: self._drop,
+                Retrieve: self._drop,
+                Complete: self._complete,
+                Alternate: self._to_second,
+            }
+            return await talk.answer(news, self.alternating, verbs)
+        if news == 1:
+            self.end(OfferOutcome.ANSWERED)
+            return talk.talking
+        return self.hand_over if await talk.conversation.over() is talk.side.leg else None
+
+    async def following(self) -> StageOfTalk | None:
+        """The first agent is gone; who is rung gets the customer, or the customer waits first in line."""
+        talk = self._talk
+        talk.at(Stage.OFFERED)
+        async with talk.music(self._live.customer):
+            news = await self._live.news(start(self._second.answered()))
+        if isinstance(news, Letter):
+            return await talk.answer(news, self.following, {})
+        outcome = await self._second.answered()
+        if outcome is OfferOutcome.ANSWERED:
+            return self.hand_over
+        self.end(outcome)
+        talk.back_to_queue()
+        return None
+
+    async def hand_over(self) -> StageOfTalk | None:
+        """Customer and second agent are joined, in one action: the customer is never alone."""
+        talk, live, second = self._talk, self._live, self._second
+        try:
+            if talk.side.leg.gone:
+                await second.leg.home()  # whom the first one left is on the way there
+            talk.conversation = await live.switch.bridge(live.customer, second.leg)
+        except (BridgeFailed, HungUp):
+            if not second.leg.gone and not talk.side.leg.gone:
+                raise
+            self.end(OfferOutcome.LOST)
+            return talk.left_alone if talk.side.leg.gone else talk.held
+        first = talk.side
+        if not second.talks:
+            second.joined()
+        # The second agent's talk is told before the end of the first one's: there is no moment without an agent.
+        live.tell(Answered, second.agent, queue=talk.queue.id, waited=live.now() - talk.since)
+        live.tell(Transferred, first.agent, target="agent", to=second.agent)
+        self._tell_end(OfferOutcome.ANSWERED)
+        talk.part(EndedBy.AGENT)
+        talk.side, talk.consultation = second, None
+        live.contact.agent, live.contact.consulted = second.agent, ""
+        return talk.talking
+
+    # Verbs
+
+    async def _call_off(self, verb: Verb) -> StageOfTalk:
+        """While the second phone rings: no need any more."""
+        self.end(OfferOutcome.CANCELLED)
+        return await self._talk.retrieve(verb)
+
+    async def _leave_ringing(self, verb: Verb) -> StageOfTalk:
+        """While the second phone rings: the first agent leaves it to the customer."""
+        self._talk.part(EndedBy.AGENT)
+        return self.following
+
+    async def _complete(self, verb: Verb) -> StageOfTalk:
+        return await self.hand_over() or self._talk.left_alone
+
+    async def _reconnect(self, verb: Verb) -> StageOfTalk:
+        """The first agent takes the customer back; the second is free."""
+        await self._talk.rejoin()
+        self.end(OfferOutcome.ANSWERED)
+        return self._talk.talking
+
+    async def _to_customer(self, verb: Verb) -> StageOfTalk:
+        await self._talk.rejoin()
+        return self.alternating
+
+    async def _to_second(self, verb: Verb) -> StageOfTalk:
+        talk = self._talk
+        talk.conversation = await self._live.switch.bridge(talk.side.leg, self._second.leg)
+        talk.side.assignment.holds()
+        self._live.tell(Held, talk.side.agent)
+        return self.consulting
+
+    async def _drop(self, verb: Verb) -> StageOfTalk:
+        self.end(OfferOutcome.ANSWERED)
+        return self._talk.talking

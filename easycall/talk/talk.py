@@ -1,0 +1,287 @@
+"""The talk itself: customer and agent together or on hold, and the ways to give the customer away.
+
+The customer hanging up cancels the whole; the ``finally`` of :meth:`Talk.carry` frees every agent who is still held.
+Whatever fails with an agent's leg never costs the customer the call: another agent has the customer, or the queue, first in
+line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred
+
+from easycall.acd.distributor import Assignment
+from easycall.defer import background, start
+from easycall.events import Answered, DataAttached, Held, Retrieved, TalkEnded, Transferred
+from easycall.live import LiveContact, attach, keep_music
+from easycall.mailbox import Letter
+from easycall.model import EndedBy, OfferOutcome, Queue, Stage
+from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
+from easycall.talk.consultation import Consultation
+from easycall.talk.course import Course, Reach, RunFlow, Wait
+from easycall.talk.loan import Loan
+from easycall.talk.ringing import Side
+from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToQueue, Verb
+
+__all__ = ["Talk"]
+
+StageOfTalk: TypeAlias = Callable[[], Awaitable["StageOfTalk | None"]]
+Do: TypeAlias = Callable[[Any], Awaitable[StageOfTalk]]
+"""Carries out one verb, and gives the stage that follows."""
+
+NOBODY = "the customer talks with nobody"
+"""Why a verb is refused before and after a talk."""
+
+
+class Talk:
+    """See the module.  What the stages of a consultation and of a loan share is public here."""
+
+    def __init__(self, live: LiveContact, side: Side, conversation: Conversation, queue: Queue, since: float) -> None:
+        """``conversation``: the bridge in which the two are; ``since``: when the contact began to wait for this agent."""
+        self.live = live
+        self.side = side
+        """The agent who has the contact."""
+        self.conversation = conversation
+        """The bridge that counts at this stage."""
+        self.queue = queue
+        """Where the contact came from: its rules hold."""
+        self.since = since
+        self.consultation: Consultation | None = None
+        self._loan: Loan | None = None
+        self._course: Course = None
+        self._carried_out: Letter | None = None
+        self._left_by = EndedBy.CALLER
+
+    async def carry(self) -> Course:
+        """From the first word to the parting; what becomes of the contact then."""
+        self.side.joined()
+        self.live.tell(Answered, self.side.agent, queue=self.queue.id, waited=self.live.now() - self.since)
+        self.live.mailbox.open()
+        stage: StageOfTalk | None = self.talking
+        try:
+            while stage is not None:
+                try:
+                    stage = await stage()
+                except (HungUp, BridgeFailed):
+                    stage = self.rescue
+        finally:
+            self.live.mailbox.close(NOBODY)
+            self._free_all()
+            if self._loan is not None:
+                await self._loan.stop()
+        return self._course
+
+    def _free_all(self) -> None:
+        if self.consultation is not None:
+            self.consultation.end(OfferOutcome.CALLER_LEFT)
+        contact = self.live.contact
+        if self._course is None:
+            contact.ended_by = contact.ended_by or self._left_by
+        self.part(contact.ended_by or self._left_by)
+
+    # Stages
+
+    async def talking(self) -> StageOfTalk | None:
+        """Customer and agent are in a bridge."""
+        self.at(Stage.TALKING)
+        news = await self.live.news(self.over())
+        if isinstance(news, Letter):
+            return await self.answer(news, self.talking, self._giving_away | {Hold: self._hold, Consult: self._consult})
+        self._left_by = EndedBy.AGENT if await self.conversation.over() is self.side.leg else EndedBy.CALLER
+        return None
+
+    async def held(self) -> StageOfTalk | None:
+        """The customer hears music."""
+        self.at(Stage.HELD)
+        async with self.music(self.live.customer, self.side.leg):
+            news = await self.live.news(self.side.leg.when_gone())
+        if isinstance(news, Letter):
+            verbs = self._giving_away | {Retrieve: self.retrieve, Consult: self._consult}
+            return await self.answer(news, self.held, verbs)
+        return self.left_alone
+
+    async def left_alone(self) -> StageOfTalk | None:
+        """The agent's leg is gone and the customer is there: first in line, never hung up."""
+        if self.consultation is not None:
+            self.consultation.end(OfferOutcome.LOST)
+        self.part(EndedBy.AGENT)
+        self.back_to_queue()
+        return None
+
+    async def rescue(self) -> StageOfTalk | None:
+        """Two could not be joined: whoever is there keeps the customer."""
+        if self.live.customer.gone:
+            return None
+        consultation = self.consultation
+        if self.side.over or self.side.leg.gone:
+            return self.left_alone if consultation is None or not consultation.talks else consultation.hand_over
+        if consultation is not None:
+            consultation.end(OfferOutcome.LOST)
+        if self.live.contact.stage is Stage.TALKING:
+            self._holds()
+        await self.live.switch.fetch(self.live.customer, self.side.leg)
+        return self.held
+
+    async def _parted(self) -> StageOfTalk | None:
+        self._tell_done()
+        return None
+
+    # Verbs
+
+    async def answer(self, letter: Letter, stage: StageOfTalk, verbs: Mapping[type[Verb], Do]) -> StageOfTalk:
+        """Carry a verb out; one that is not among ``verbs`` makes no sense at ``stage`` and is refused, nothing changes."""
+        verb = letter.verb
+        try:
+            if isinstance(verb, AttachData):
+                return self._attach(letter, verb, stage)
+            if type(verb) not in verbs:
+                now = self.live.contact.stage.value
+                raise NotNow(f"{type(verb).__name__} is not possible while the contact is {now}")
+            following = await verbs[type(verb)](verb)
+            self._carried_out = letter
+            return following
+        except NotNow as why:
+            letter.refused(str(why))
+            return stage
+        except (HungUp, BridgeFailed):
+            letter.refused("one of the legs is gone")
+            return self.rescue
+        finally:
+            if self._carried_out is not letter:
+                letter.refused("the call ended meanwhile")
+
+    def _attach(self, letter: Letter, verb: AttachData, stage: StageOfTalk) -> StageOfTalk:
+        attach(self.live.contact.data, verb.data)
+        self.live.tell(DataAttached, self.side.agent, data=dict(verb.data))
+        letter.done()
+        return stage
+
+    @property
+    def _giving_away(self) -> dict[type[Verb], Do]:
+        """What can be done with a customer who talks or is on hold."""
+        return {ToAgent: self._to_agent, ToQueue: self._to_queue, ToFlow: self._to_flow, Lend: self._lend}
+
+    async def _hold(self, verb: Hold) -> StageOfTalk:
+        await self.put_on_hold()
+        return self.held
+
+    async def put_on_hold(self) -> None:
+        """The customer hears music from now, if not already."""
+        if self.live.contact.stage is Stage.TALKING:
+            await self.live.switch.fetch(self.live.customer, self.side.leg)
+            self._holds()
+
+    def _holds(self) -> None:
+        self.side.assignment.holds()
+        self.live.tell(Held, self.side.agent)
+
+    async def retrieve(self, verb: Verb) -> StageOfTalk:
+        """The customer comes back to the agent."""
+        await self.rejoin()
+        return self.talking
+
+    async def rejoin(self) -> None:
+        """Customer and agent are joined again."""
+        self.conversation = await self.live.switch.bridge(self.live.customer, self.side.leg)
+        self.side.assignment.retrieves()
+        self.live.tell(Retrieved, self.side.agent)
+
+    async def _consult(self, verb: Consult) -> StageOfTalk:
+        assignment = self._reserve(verb.agent)
+        try:
+            await self.put_on_hold()
+            self.consultation = Consultation(self, assignment)
+        except BaseException as failure:
+            assignment.ended(OfferOutcome.LOST)
+            if isinstance(failure, ValueError):
+                raise NotNow(str(failure)) from None
+            raise
+        return self.consultation.calling
+
+    async def _lend(self, verb: Lend) -> StageOfTalk:
+        self._known_flow(verb.flow)
+        await self.live.switch.fetch(self.live.customer, self.side.leg)
+        if self.live.contact.stage is Stage.TALKING:
+            self.side.assignment.holds()
+        self._loan = Loan(self, verb.flow)
+        return self._loan.lent
+
+    async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
+        assignment = self._reserve(verb.agent)
+        first = self.side.agent
+        try:
+            await self._give_away("agent", verb.agent)
+        except BaseException:
+            assignment.ended(OfferOutcome.LOST)
+            raise
+        self._course = Reach(assignment, self.queue.id, first)
+        return self._parted
+
+    async def _to_queue(self, verb: ToQueue) -> StageOfTalk:
+        distributor = self.live.distributor
+        if verb.queue not in distributor.queues:
+            raise NotNow(f"there is no queue {verb.queue!r}")
+        if not verb.wait and not distributor.someone_free(verb.queue):
+            raise NotNow(f"nobody is free in {verb.queue}")
+        await self._give_away("queue", verb.queue)
+        self._course = Wait(verb.queue)
+        return self._parted
+
+    async def _to_flow(self, verb: ToFlow) -> StageOfTalk:
+        self._known_flow(verb.flow)
+        await self._give_away("flow", verb.flow)
+        self._course = RunFlow(verb.flow)
+        return self._parted
+
+    async def _give_away(self, target: str, to: str) -> None:
+        """The customer leaves the agent, who is free at once."""
+        await self.live.switch.fetch(self.live.customer)
+        self.live.tell(Transferred, self.side.agent, target=target, to=to)
+        self.part(EndedBy.AGENT)
+
+    def _known_flow(self, flow: str) -> None:
+        if not self.live.script.knows(flow):
+            raise NotNow(f"there is no flow {flow!r}")
+
+    def _reserve(self, agent: str) -> Assignment:
+        contact = self.live.contact
+        assignment = self.live.distributor.reserve(agent, contact.id, contact.attempts + 1)
+        contact.attempts += 1
+        return assignment
+
+    # What every stage needs
+
+    def at(self, stage: Stage) -> None:
+        """The contact is at this stage: who asked for it hears so now."""
+        self.live.contact.stage = stage
+        self._tell_done()
+
+    def _tell_done(self) -> None:
+        done, self._carried_out = self._carried_out, None
+        if done is not None:
+            done.done()
+
+    def over(self) -> Deferred[Channel]:
+        """Fires when the conversation that counts is over."""
+        return start(self.conversation.over())
+
+    @asynccontextmanager
+    async def music(self, *legs: Channel) -> AsyncIterator[None]:
+        """Music under legs that are at home, for as long as the ``async with``."""
+        async with AsyncExitStack() as stack:
+            for leg in legs:
+                await stack.enter_async_context(background(keep_music(leg, self.queue.music)))
+            yield
+
+    def part(self, ended_by: EndedBy) -> None:
+        """The agent who had the contact is free.  A second time does nothing."""
+        if not self.side.over:
+            self.live.tell(TalkEnded, self.side.agent, ended_by=ended_by)
+            self.side.leave(OfferOutcome.CALLER_LEFT, self.queue.wrap_up_seconds)
+
+    def back_to_queue(self) -> None:
+        """The contact goes on first in line."""
+        self._course = Wait(self.queue.id, self.live.distributor.front(self.queue.id))
