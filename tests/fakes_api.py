@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import treq
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 
-from easycall.acd.agent import NotNow
 from easycall.api.app import Api
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, WorkItem
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
 from easycall.stats.record import Record, fold
+from easycall.verbs import NotNow, Verb
 
 TOKEN = "ec_0123456789"
 OTHER = "ec_of_another"
@@ -64,6 +65,8 @@ class Live:
     def __init__(self) -> None:
         self.live: dict[str, Contact] = {}
         self.hung_up: list[tuple[str, EndedBy]] = []
+        self.asked: list[tuple[str, Verb]] = []
+        self.answer: Mapping[str, str] | Exception | None = {}
 
     def add(self, contact_id: str, agent: str = "") -> None:
         self.live[contact_id] = Contact(
@@ -77,6 +80,13 @@ class Live:
             stage=Stage.TALKING if agent else Stage.IVR,
             agent=agent,
         )
+
+    def ask(self, contact_id: str, verb: Verb) -> Deferred[Mapping[str, str]]:
+        self.live[contact_id]
+        self.asked.append((contact_id, verb))
+        if self.answer is None:
+            return Deferred()
+        return fail(self.answer) if isinstance(self.answer, Exception) else succeed(self.answer)
 
     def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
         self.live[contact_id]

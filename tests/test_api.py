@@ -16,6 +16,21 @@ from twisted.python.failure import Failure
 
 from easycall.api import site as bounds
 from easycall.model import AgentState, EndedBy, WorkItem
+from easycall.verbs import (
+    Alternate,
+    AttachData,
+    Cancel,
+    Complete,
+    Consult,
+    Hold,
+    Lend,
+    NotNow,
+    Retrieve,
+    ToAgent,
+    ToFlow,
+    ToQueue,
+    Verb,
+)
 from tests.fakes_api import TOKEN, Running, pause, running
 from tests.test_record import STORY, C
 
@@ -488,3 +503,70 @@ async def test_a_client_that_goes_away_cancels_its_question(site: Running, monke
     await client.over
     await pause(0.05)
     assert cancelled == [asked]
+
+
+# Verbs of call control
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "verb"),
+    [
+        ("hold", {}, Hold()),
+        ("retrieve", {}, Retrieve()),
+        ("alternate", {}, Alternate()),
+        ("complete", {}, Complete()),
+        ("cancel", {}, Cancel()),
+        ("consult", {"agent": "bo"}, Consult("bo")),
+        ("transfer", {"agent": "bo"}, ToAgent("bo")),
+        ("transfer", {"queue": "loans"}, ToQueue("loans")),
+        ("transfer", {"queue": "loans", "wait": False}, ToQueue("loans", wait=False)),
+        ("transfer", {"flow": "welcome"}, ToFlow("welcome")),
+        ("lend", {"flow": "pin"}, Lend("pin")),
+        ("data", {"data": {"order": "4711"}}, AttachData({"order": "4711"})),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_verb_reaches_the_contact(site: Running, name: str, body: dict[str, Any], verb: Verb) -> None:
+    site.contacts.add("c1", agent="ana")
+    code, answer, _ = await site.ask("POST", f"/api/v1/contacts/c1/{name}", json=body)
+    assert (code, answer["id"], answer["agent"]) == (200, "c1", "ana")
+    assert site.contacts.asked == [("c1", verb)]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "field"),
+    [
+        ("hold", {"agent": "bo"}, "agent"),
+        ("consult", {}, "agent"),
+        ("consult", {"agent": ""}, "agent"),
+        ("consult", {"agent": "a\nb"}, "agent"),
+        ("transfer", {}, "agent"),
+        ("transfer", {"agent": "bo", "queue": "loans"}, "agent"),
+        ("transfer", {"queue": "loans", "wait": "no"}, "wait"),
+        ("data", {"data": {"a": 1}}, "data"),
+        ("data", {"data": {"a": "x" * 300}}, "data"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_verb_with_a_wrong_body(site: Running, name: str, body: dict[str, Any], field: str) -> None:
+    site.contacts.add("c1", agent="ana")
+    answer = await site.ask("POST", f"/api/v1/contacts/c1/{name}", json=body)
+    assert answer[0] == 422
+    assert field in answer[1].get("field", "")
+    assert not site.contacts.asked
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_verb_that_is_refused(site: Running) -> None:
+    site.contacts.add("c1", agent="ana")
+    site.contacts.answer = NotNow("bo is talking")
+    assert check_problem(await site.ask("POST", "/api/v1/contacts/c1/consult", json={"agent": "bo"}), 409) == "bo is talking"
+    check_problem(await site.ask("POST", "/api/v1/contacts/c2/hold"), 404)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_verb_that_takes_too_long(site: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("easycall.api.app.VERB_SECONDS", 0.05)
+    site.contacts.add("c1", agent="ana")
+    site.contacts.answer = None
+    assert "live feed" in check_problem(await site.ask("POST", "/api/v1/contacts/c1/hold"), 504)

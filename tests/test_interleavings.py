@@ -7,32 +7,24 @@ everything in it follows from its seed.  What people do falls on a grid of few m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import pytest
-from attrs import evolve
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from easycall.acd.distributor import REFUSED_SECONDS, Distributor
-from easycall.config import AgentSettings
-from easycall.events import AgentChanged, ContactArrived, ContactEnded, Event, OfferEnded
-from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
-from easycall.lab.day.site import AMI_PORT, NUMBER, PBX, SECRET, Spoken, configuration
-from easycall.lab.evidence import Evidence, PbxChannel, held
+from easycall.events import AgentChanged, Event, OfferEnded
+from easycall.lab.day.site import NUMBER
+from easycall.lab.evidence import Evidence, held
 from easycall.lab.fairness import Fairness
 from easycall.lab.invariants import lasting, violations
-from easycall.lab.layout import shipped
 from easycall.model import AgentState, Queue
-from easycall.service import Part, nothing
-from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.faults import Chaos
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
-from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
-from easycall.tap import join_conduct, make_conduct
 from easycall.verbs import (
     Alternate,
     AttachData,
@@ -48,15 +40,11 @@ from easycall.verbs import (
     ToQueue,
 )
 
-RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
-DIALPLAN = (shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8")
+from .virtual import NOTICE, VirtualDaemon, opened
+
 GRID = 0.004
 """What people do falls on multiples of this, so that much of it happens at one moment."""
 AGENTS = ("a1", "a2", "a3")
-STRAIGHT = Flow("straight", "queue", {"queue": QueueNode("sales")})
-"""A flow that leads straight into the queue."""
-NOTICE = Flow("notice", "say", {"say": SayNode((Prompt(sound="notice"),), "end"), "end": HangUpNode()})
-"""A flow that says something, and ends."""
 RING_SECONDS = 2.0
 
 
@@ -99,36 +87,22 @@ class Race:
         self.random = rnd = Random(seed)  # noqa: S311 - races, not secrets
         self.reactor = VirtualReactor(1_800_000_000.0, lambda: rnd.choice((0.0, 0.0, 0.001, GRID)))
         self.callers: set[Caller] = set()
-        self.database = database
         self.fairness = Fairness(REFUSED_SECONDS)
         self.wrong: list[str] = []
-        self.ended: list[str] = []
-        self.arrived: list[str] = []
-        self.told: list[Event] = []
         self.asked = self.carried_out = self.refusals = 0
-        faults = Chaos(seed, late=rnd.choice((0.0, 0.3)), doubled=0.1, slow_originate=0.3, seconds=0.1)
-        settings = Settings(AMI_PORT, {"easycall": RIGHTS}, DIALPLAN, boot_seconds=0.0, sounds=lambda name: 0.05)
-        self.asterisk = SimulatedAsterisk(self.reactor, settings, self.outside, faults=faults)
-        self._begin()
-
-    def _begin(self) -> None:
-        queue = Queue("sales", "Sales", ring_seconds=RING_SECONDS, wrap_up_seconds=self.random.choice((0.0, 0.5)))
-        config = evolve(
-            configuration(0),
+        queue = Queue("sales", "Sales", ring_seconds=RING_SECONDS, wrap_up_seconds=rnd.choice((0.0, 0.5)))
+        self.daemon = VirtualDaemon(
+            self.reactor,
+            database,
+            self.outside,
             queues={"sales": queue},
-            agents={name: AgentSettings(name, name, ("sales",), f"200{name[-1]}") for name in AGENTS},
-            default_flow=STRAIGHT.name,
+            agents=dict.fromkeys(AGENTS, ("sales",)),
+            sound_seconds=0.05,
+            hear=self.hear,
+            faults=Chaos(seed, late=rnd.choice((0.0, 0.3)), doubled=0.1, slow_originate=0.3, seconds=0.1),
         )
-        ids = map("c{:04}".format, range(1000))
-        clock = network = self.reactor
-        conduct = make_conduct(
-            config, {STRAIGHT.name: STRAIGHT, NOTICE.name: NOTICE}, clock, network, self.database, Spoken().sounds, ids.__next__
-        )
-        self.joined = join_conduct(conduct, self.reactor, self.wrong.append, [Part("store", nothing, nothing)])
-        self.joined.journal.subscribe(self.hear)
-        self.now(self.asterisk.start())
-        self.joined.daemon.startService()
-        self.reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
+        self.told = self.daemon.told
+        self.asterisk, self.joined = self.daemon.asterisk, self.daemon.joined
 
     def outside(self, dialled: str) -> FarEnd | Unreachable | None:
         return self.random.choice((Unreachable(), None)) if self.random.random() < 0.05 else Someone(self)
@@ -138,26 +112,14 @@ class Race:
         moment = self.reactor.seconds() + self.random.random() ** 3 * longest
         self.reactor.callLater(max(0.0, round(moment / GRID) * GRID - self.reactor.seconds()), do)
 
-    def hear(self, sequence: int, event: Event) -> None:
-        self.told.append(event)
+    def hear(self, event: Event) -> None:
+        """In the middle of it somebody does something else."""
         if unfair := self.fairness.take(event):
             self.wrong.append(f"I9: {unfair}")
-        if isinstance(event, ContactEnded):
-            self.ended.append(event.contact)
-        elif isinstance(event, ContactArrived):
-            self.arrived.append(event.contact)
-        elif isinstance(event, (AgentChanged, OfferEnded)) and self.random.random() < 0.3:
-            self.soon(self.someone_changes, 0.02)  # in the middle of it
+        if isinstance(event, (AgentChanged, OfferEnded)) and self.random.random() < 0.3:
+            self.soon(self.someone_changes, 0.02)
         elif event.kind.startswith(("talk.", "consult.", "loan.")) and self.random.random() < 0.6:
             self.soon(self.someone_asks, self.random.choice((0.02, 0.5)))
-
-    def now(self, work: Any) -> Any:
-        results: list[Any] = []
-        Deferred.fromCoroutine(work).addBoth(results.append)
-        self.reactor.run_until(lambda: results, within=60)
-        if isinstance(results[0], Failure):
-            results[0].raiseException()
-        return results[0]
 
     # What people do
 
@@ -190,8 +152,11 @@ class Race:
             return
         agent = self.random.choice(AGENTS)
         verb = self.random.choice(
-            (Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent))
-            + (ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name), AttachData({"a": "b"}))
+            (
+                *(Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent)),
+                *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
+                AttachData({"a": "b"}),
+            )
         )
         self.asked += 1
         self.joined.contacts.ask(self.random.choice(live), verb).addCallbacks(self.done, self.refused)
@@ -230,12 +195,8 @@ class Race:
             self.wrong += lasting(found, violations(self.seen()))
 
     def seen(self) -> Evidence:
-        core = self.asterisk.core
-        return Evidence(
-            channels=tuple(shown(channel) for channel in core.channels.values()),
-            held=held(self.joined),
-            callers=frozenset(caller.line.id for caller in self.callers),
-        )
+        callers = frozenset(caller.line.id for caller in self.callers)
+        return Evidence(channels=self.daemon.channels(), held=held(self.joined), callers=callers)
 
     def end(self) -> None:
         """Everybody hangs up; then nothing is left, and each contact has its record."""
@@ -245,40 +206,12 @@ class Race:
             channel.hang_up()
         self.reactor.advance(40.0)
         self.look()
-        pbx = self.joined.pbxs[0]
-        left = {
-            "channels": len(self.asterisk.core.channels),
-            "legs": len(pbx.switch.legs),
-            "sessions": len(pbx.fastagi.sessions) + len(self.asterisk.sessions),
-            "contacts": len(self.joined.contacts.live),
-            "contacts without an end": len(set(self.arrived) - set(self.ended)),
-            "verbs without an answer": self.asked - self.carried_out - self.refusals,
-            "busy agents": sum(bool(agent.contact) for agent in self.joined.distributor.agents.values()),
-        }
-        self.now(self.joined.journal.flush())
-        archive = ContactArchive(self.database)
-        records = [self.now(archive.record(contact)) for contact in dict.fromkeys(self.ended)]
-        told = Evidence(ended=tuple(self.ended), records=tuple(filter(None, records)), left=left)
-        self.wrong += violations(told)
-        self.now(self.joined.daemon.stopService())
-        self.now(self.asterisk.stop())
-        self.reactor.advance(1.0)
-        self.wrong += violations(Evidence(left={"timers": len([c for c in self.reactor.getDelayedCalls() if c.active()])}))
-        self.now(self.database.clear())
-
-
-def shown(channel: Any) -> PbxChannel:
-    """A channel as AMI would show it."""
-    return PbxChannel(
-        pbx=PBX,
-        id=channel.id,
-        up=channel.up,
-        bridge=channel.bridge.id if channel.bridge is not None else "",
-        application=channel.application,
-        contact=channel.variables.get("EC_CONTACT", ""),
-        role=channel.variables.get("EC_ROLE", ""),
-        agent=channel.variables.get("EC_AG", ""),
-    )
+        ended = tuple(event.contact for event in self.daemon.of("contact.ended"))
+        records = tuple(filter(None, map(self.daemon.record, dict.fromkeys(ended))))
+        left = {**self.daemon.left(), "verbs without an answer": self.asked - self.carried_out - self.refusals}
+        self.wrong += violations(Evidence(ended=ended, records=records, left=left, failures=tuple(self.daemon.fatal)))
+        self.wrong += violations(Evidence(left=self.daemon.stop()))
+        self.daemon.now(self.daemon.database.clear())
 
 
 def race(seed: int, database: MemoryDatabase) -> Race:
@@ -289,11 +222,9 @@ def race(seed: int, database: MemoryDatabase) -> Race:
 
 
 @pytest.fixture
-def database() -> Any:
-    database = MemoryDatabase()
-    Deferred.fromCoroutine(database.open())
-    yield database
-    Deferred.fromCoroutine(database.close())
+def database() -> Iterator[MemoryDatabase]:
+    with opened() as database:
+        yield database
 
 
 def test_nothing_is_ever_violated(pytestconfig: pytest.Config, database: MemoryDatabase) -> None:

@@ -9,25 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from attrs import evolve
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from easycall.config import AgentSettings
-from easycall.events import Event
-from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
-from easycall.lab.day.site import AMI_PORT, NUMBER, PBX, SECRET, Spoken, configuration
-from easycall.lab.evidence import Evidence, PbxChannel, held
+from easycall.lab.day.site import NUMBER
+from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import assert_invariants
-from easycall.lab.layout import shipped
 from easycall.model import AgentState, Contact, Queue
-from easycall.service import Part, nothing
-from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
-from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
-from easycall.tap import join_conduct, make_conduct
 from easycall.verbs import (
     Alternate,
     AttachData,
@@ -44,16 +34,11 @@ from easycall.verbs import (
     Verb,
 )
 
-RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
-DIALPLAN = (shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8")
+from .virtual import VirtualDaemon, opened
+
 MUSIC = "440"
-PHONES = {"ana": "2001", "bo": "2002", "chen": "2003"}
 SAYS = {"ana": "1001", "bo": "1002", "chen": "1003"}
 CUSTOMER_SAYS = "700"
-FLOWS = {
-    "straight": Flow("straight", "queue", {"queue": QueueNode("sales")}),
-    "notice": Flow("notice", "say", {"say": SayNode((Prompt(sound="notice"),), "end"), "end": HangUpNode()}),
-}
 
 
 class Person(FarEnd):
@@ -82,45 +67,23 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: MemoryDatabase) -> None:
         self.reactor = VirtualReactor(1_800_000_000.0)
-        self.people = {name: Person(self, SAYS[name]) for name in PHONES}
-        self.database = MemoryDatabase()
-        self.told: list[Event] = []
-        self.fatal: list[str] = []
+        self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
-        settings = Settings(AMI_PORT, {"easycall": RIGHTS}, DIALPLAN, boot_seconds=0.0, sounds=lambda name: 2.0)
-        self.asterisk = SimulatedAsterisk(self.reactor, settings, self.outside)
-        queues = {name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")}
-        served = {"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")}
-        config = evolve(
-            configuration(0),
-            queues=queues,
-            agents={name: AgentSettings(name, name, served[name], phone) for name, phone in PHONES.items()},
-            default_flow="straight",
+        self.daemon = VirtualDaemon(
+            self.reactor,
+            database,
+            self.outside,
+            queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")},
+            agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
+            sound_seconds=2.0,
         )
-        ids = map("c{}".format, range(1000))
-        self.now(self.database.open())
-        conduct = make_conduct(
-            config, FLOWS, self.reactor, self.reactor, self.database, Spoken().sounds, ids.__next__
-        )
-        self.joined = join_conduct(conduct, self.reactor, self.fatal.append, [Part("store", nothing, nothing)])
-        self.joined.journal.subscribe(lambda sequence, event: self.told.append(event))
-        self.now(self.asterisk.start())
-        self.joined.daemon.startService()
-        self.reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
+        self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 
     def outside(self, dialled: str) -> FarEnd | Unreachable | None:
-        number = dialled.partition("/")[2].partition("@")[0]
-        return next((self.people[name] for name, phone in PHONES.items() if phone == number), None)
-
-    def now(self, work: Any) -> Any:
-        results: list[Any] = []
-        Deferred.fromCoroutine(work).addBoth(results.append)
-        self.reactor.run_until(lambda: results, within=60)
-        if isinstance(results[0], Failure):
-            results[0].raiseException()
-        return results[0]
+        number = int(dialled.partition("/")[2].partition("@")[0])
+        return list(self.people.values())[number - 2001]
 
     def pass_(self, seconds: float = 0.5) -> None:
         self.reactor.advance(seconds)
@@ -175,50 +138,29 @@ class Stage:
 
     def check(self) -> None:
         """What the daemon holds is what Asterisk shows."""
-        channels = tuple(
-            PbxChannel(
-                pbx=PBX,
-                id=channel.id,
-                up=channel.up,
-                bridge=channel.bridge.id if channel.bridge is not None else "",
-                application=channel.application,
-                contact=channel.variables.get("EC_CONTACT", ""),
-                role=channel.variables.get("EC_ROLE", ""),
-                agent=channel.variables.get("EC_AG", ""),
-            )
-            for channel in self.asterisk.core.channels.values()
-        )
         callers = frozenset(customer.line.id for customer in self.customers if not customer.line.over)
-        assert_invariants(Evidence(channels=channels, held=held(self.joined), callers=callers))
+        assert_invariants(Evidence(channels=self.daemon.channels(), held=held(self.joined), callers=callers))
 
-    def record(self, contact: str = "c0") -> Any:
-        self.now(self.joined.journal.flush())
-        return self.now(ContactArchive(self.database).record(contact))
+    def record(self) -> Any:
+        return self.daemon.record("c0")
 
     def close(self) -> None:
         for customer in self.customers:
             customer.line.hang_up()
         self.pass_(60)
-        assert not self.fatal
-        assert not self.joined.contacts.live
-        assert not self.asterisk.core.channels
-        assert not [agent.id for agent in self.joined.distributor.agents.values() if agent.contact]
-        self.now(self.joined.journal.flush())
-        ended = [event.contact for event in self.told if event.kind == "contact.ended"]
-        records = tuple(self.now(ContactArchive(self.database).record(contact)) for contact in ended)
-        assert_invariants(Evidence(ended=tuple(ended), records=records))
-        self.now(self.joined.daemon.stopService())
-        self.now(self.asterisk.stop())
-        self.pass_(1)
-        assert not [call for call in self.reactor.getDelayedCalls() if call.active()]
-        self.now(self.database.close())
+        ended = tuple(event.contact for event in self.daemon.of("contact.ended"))
+        records = tuple(filter(None, map(self.daemon.record, ended)))
+        left, failures = self.daemon.left(), tuple(self.daemon.fatal)
+        assert_invariants(Evidence(ended=ended, records=records, left=left, failures=failures))
+        assert_invariants(Evidence(left=self.daemon.stop()))
 
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    stage = Stage()
-    yield stage
-    stage.close()
+    with opened() as database:
+        stage = Stage(database)
+        yield stage
+        stage.close()
 
 
 class TestHold:
@@ -517,7 +459,7 @@ class TestLoan:
 
 class TestData:
     def test_data_travels_with_the_contact(self, stage: Stage) -> None:
-        _, ana = stage.talk("bo")
+        stage.talk("bo")
         assert stage.ask(AttachData({"order": "4711", "note": "urgent"})) == {}
         assert stage.ask(AttachData({"note": ""})) == {}
         stage.ask(Consult("bo"))

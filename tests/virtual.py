@@ -1,0 +1,139 @@
+"""The daemon's conduct on the simulated Asterisk, in virtual time: what tests of call control stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from easycall.config import AgentSettings
+from easycall.events import Event
+from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
+from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
+from easycall.lab.evidence import PbxChannel
+from easycall.lab.layout import shipped
+from easycall.model import Queue
+from easycall.service import Part, nothing
+from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
+from easycall.simulator.faults import Faults
+from easycall.simulator.line import Outside
+from easycall.simulator.virtual import VirtualReactor
+from easycall.stats.record import Record
+from easycall.store.contacts import ContactArchive
+from easycall.store.memory import MemoryDatabase
+from easycall.tap import join_conduct, make_conduct
+
+RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
+DIALPLAN = (shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8")
+STRAIGHT = Flow("straight", "queue", {"queue": QueueNode("sales")})
+"""A flow that leads straight into the queue: that of every number."""
+NOTICE = Flow("notice", "say", {"say": SayNode((Prompt(sound="notice"),), "end"), "end": HangUpNode()})
+"""A flow that says something, and ends."""
+
+
+@contextmanager
+def opened() -> Iterator[MemoryDatabase]:
+    """A database in memory."""
+    database = MemoryDatabase()
+    Deferred.fromCoroutine(database.open())
+    yield database
+    Deferred.fromCoroutine(database.close())
+
+
+class VirtualDaemon:
+    """A daemon that is up; ``agents``: id -> queues, their phones are 2001, 2002 and so on."""
+
+    def __init__(
+        self,
+        reactor: VirtualReactor,
+        database: MemoryDatabase,
+        outside: Outside,
+        *,
+        queues: Mapping[str, Queue],
+        agents: Mapping[str, tuple[str, ...]],
+        sound_seconds: float,
+        hear: Callable[[Event], None] = lambda event: None,
+        faults: Faults | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.database = database
+        self.told: list[Event] = []
+        self.fatal: list[str] = []
+        self._hear = hear
+        settings = Settings(AMI_PORT, {"easycall": RIGHTS}, DIALPLAN, boot_seconds=0.0, sounds=lambda name: sound_seconds)
+        self.asterisk = SimulatedAsterisk(reactor, settings, outside, faults=faults)
+        people = {
+            name: AgentSettings(name, name, served, f"200{number}")
+            for number, (name, served) in enumerate(agents.items(), 1)
+        }
+        config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
+        flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
+        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__)
+        self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
+        self.joined.journal.subscribe(self._take)
+        self.now(self.asterisk.start())
+        self.joined.daemon.startService()
+        reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
+
+    def _take(self, sequence: int, event: Event) -> None:
+        self.told.append(event)
+        self._hear(event)
+
+    def now(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Let time pass until it is done."""
+        results: list[Any] = []
+        Deferred.fromCoroutine(work).addBoth(results.append)
+        self.reactor.run_until(lambda: results, within=60)
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
+
+    def channels(self) -> tuple[PbxChannel, ...]:
+        """The channels of the Asterisk, as AMI would show them."""
+        return tuple(
+            PbxChannel(
+                pbx=PBX,
+                id=channel.id,
+                up=channel.up,
+                bridge=channel.bridge.id if channel.bridge is not None else "",
+                application=channel.application,
+                contact=channel.variables.get("EC_CONTACT", ""),
+                role=channel.variables.get("EC_ROLE", ""),
+                agent=channel.variables.get("EC_AG", ""),
+            )
+            for channel in self.asterisk.core.channels.values()
+        )
+
+    def of(self, kind: str) -> list[Any]:
+        """What was told of that kind."""
+        return [event for event in self.told if event.kind == kind]
+
+    def record(self, contact: str) -> Record | None:
+        """The record of a contact that ended."""
+        self.now(self.joined.journal.flush())
+        found: Record | None = self.now(ContactArchive(self.database).record(contact))
+        return found
+
+    def left(self) -> dict[str, int]:
+        """What there is though everybody has hung up."""
+        pbx = self.joined.pbxs[0]
+        ended = {event.contact for event in self.of("contact.ended")}
+        return {
+            "channels": len(self.asterisk.core.channels),
+            "legs": len(pbx.switch.legs),
+            "sessions": len(pbx.fastagi.sessions) + len(self.asterisk.sessions),
+            "contacts": len(self.joined.contacts.live),
+            "contacts without an end": len({event.contact for event in self.of("contact.arrived")} - ended),
+            "busy agents": sum(bool(agent.contact) for agent in self.joined.distributor.agents.values()),
+        }
+
+    def stop(self) -> dict[str, int]:
+        """End it; the timers that are left."""
+        self.now(self.joined.daemon.stopService())
+        self.now(self.asterisk.stop())
+        self.reactor.advance(1.0)
+        return {"timers": len([call for call in self.reactor.getDelayedCalls() if call.active()])}
