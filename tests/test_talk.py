@@ -348,6 +348,15 @@ class TestConsult:
         assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
         assert customer.hears == MUSIC
 
+    def test_the_other_is_gone_in_the_moment_of_the_hand_over(self, stage: Stage) -> None:
+        customer, _ = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        stage.ask(Complete(), 0.001)
+        stage.people["bo"].line.hang_up()
+        stage.pass_()
+        assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
+        assert customer.hears == MUSIC
+
     @pytest.mark.parametrize("moment", ["rings", "consults", "alternates"])
     def test_the_customer_hangs_up(self, stage: Stage, moment: str) -> None:
         customer, ana = stage.talk("bo")

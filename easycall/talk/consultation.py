@@ -155,7 +155,7 @@ class Consultation:
         live.tell(Transferred, first.agent, target="agent", to=second.agent)
         self._tell_end(OfferOutcome.ANSWERED)
         talk.part(EndedBy.AGENT)
-        talk.side, talk.consultation = second, None
+        talk.side, talk.consultation, talk.handed_over = second, None, live.now()
         live.contact.agent, live.contact.consulted = second.agent, ""
         return talk.talking
 

@@ -7,6 +7,7 @@ line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeAlias
@@ -32,6 +33,10 @@ StageOfTalk: TypeAlias = Callable[[], Awaitable["StageOfTalk | None"]]
 Do: TypeAlias = Callable[[Any], Awaitable[StageOfTalk]]
 """Carries out one verb, and gives the stage that follows."""
 
+HAND_OVER_SECONDS = 2.0
+"""A second agent whose leg ends so soon after the customer was handed over was lost in the hand-over, and did not hang up on
+the customer."""
+
 NOBODY = "the customer talks with nobody"
 """Why a verb is refused before and after a talk."""
 
@@ -50,6 +55,8 @@ class Talk:
         """Where the contact came from: its rules hold."""
         self.since = since
         self.consultation: Consultation | None = None
+        self.handed_over = -math.inf
+        """When the agent got the customer from another one."""
         self._loan: Loan | None = None
         self._course: Course = None
         self._carried_out: Letter | None = None
@@ -90,7 +97,10 @@ class Talk:
         news = await self.live.news(self.over())
         if isinstance(news, Letter):
             return await self.answer(news, self.talking, self._giving_away | {Hold: self._hold, Consult: self._consult})
-        self._left_by = EndedBy.AGENT if await self.conversation.over() is self.side.leg else EndedBy.CALLER
+        if await self.conversation.over() is self.side.leg:
+            if self.live.now() < self.handed_over + HAND_OVER_SECONDS:
+                return self.left_alone
+            self._left_by = EndedBy.AGENT
         return None
 
     async def held(self) -> StageOfTalk | None:
