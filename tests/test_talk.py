@@ -246,6 +246,7 @@ class TestConsult:
         assert ana.line.over
         assert (stage.state("ana"), stage.state("bo"), stage.contact.agent) == ("wrap_up", "talking", "bo")
         stage.check()
+        stage.pass_(3)
         bo.line.hang_up()
         stage.pass_()
         assert stage.record().ended_by == "agent"

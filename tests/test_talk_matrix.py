@@ -1,7 +1,7 @@
 """Every flow of call control × every step × whoever leaves or whatever fails then, generated; in virtual time.
 
-What must hold in every cell: the customer is there until the customer hangs up (or the agent who has the customer does), each
-verb is answered, nobody is in two talks, and in the end nothing is left and the record adds up.
+What must hold in every cell: the customer is there until the customer hangs up (or the agent who has the customer does),
+each verb is answered, nobody is in two talks, and in the end nothing is left and the record adds up.
 ``pytest tests/test_talk_matrix.py -s`` prints the table.
 """
 
@@ -90,9 +90,8 @@ def database() -> Iterator[MemoryDatabase]:
 def cell(database: MemoryDatabase, verbs: tuple[Verb, ...], step: int, fault: Fault, moment: float) -> str:
     """One cell; what became of the customer.  AssertionError when something does not hold."""
     stage = Stage(database)
-    customer, ana = stage.talk("bo", "chen")
+    customer, _ = stage.talk("bo", "chen")
     answers: list[Any] = []
-    hung_up = False
     for number, verb in enumerate(verbs):
         if number == step and moment < 0:
             fault(stage)
@@ -109,16 +108,14 @@ def cell(database: MemoryDatabase, verbs: tuple[Verb, ...], step: int, fault: Fa
     found = violations(seen(stage))
     stage.pass_(1.5)
     assert not lasting(found, violations(seen(stage)))
-    hung_up = customer.line.over
-    told = [event.kind for event in stage.told]
-    if hung_up:
-        ended = stage.told[told.index("contact.ended")].ended_by
-        assert ended in ("customer", "caller", "agent", "flow"), ended
+    if customer.line.over:
+        [event] = stage.daemon.of("contact.ended")
+        ended = event.ended_by
+        assert ended in ("caller", "agent", "flow"), ended
         became = f"ended by the {ended}"
     else:
-        partner = next(
-            (name for name, one in stage.people.items() if hasattr(one, "line") and stage.talking(customer, one)), ""
-        )
+        rung = {name: one for name, one in stage.people.items() if hasattr(one, "line")}
+        partner = next((name for name, one in rung.items() if stage.talking(customer, one)), "")
         became = f"talks with {partner}" if partner else f"{stage.contact.stage}, hears {customer.hears}"
         assert partner or customer.hears in ("440", "speech"), became
     stage.close()
@@ -143,8 +140,8 @@ def test_whatever_happens_when(name: str, database: MemoryDatabase) -> None:
             became = cell(database, verbs, step, fault, moment)
         except Exception as failure:
             raise AssertionError(f"{name}, step {step + 1} ({verbs[step]}), {who}, {when}: {failure}") from failure
-        print(f"{name:24} {step + 1} {type(verbs[step]).__name__:10} {who:16} {when:15} {became}")
-        if who == "customer" or who == "customer and bo":
+        print(f"{name:24} {step + 1} {type(verbs[step]).__name__:10} {who:16} {when:15} {became}")  # noqa: T201
+        if who in ("customer", "customer and bo"):
             assert became.startswith("ended"), (name, step, who, when, became)
-        elif who == "nothing" or who == "link cut":
+        elif who in ("nothing", "link cut"):
             assert not became.startswith("ended") or name == "F2 to a flow", (name, step, who, when, became)

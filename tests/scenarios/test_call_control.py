@@ -72,9 +72,9 @@ async def test_a_second_agent_is_asked_and_gets_the_customer(centre: CallCentre)
     await talking(carl, bo)
     await ana.is_released()
     await ana.is_("wrap_up")
-    bo.hangs_up()
+    carl.hangs_up()
     record = await carl.record()
-    assert (record["agent"], record["ended_by"]) == ("bo", "agent")
+    assert (record["agent"], record["ended_by"]) == ("bo", "caller")
     assert segments(record)[-5:] == ["talk", "hold", "consult", "talk", "closing"]
 
 
@@ -105,7 +105,7 @@ async def test_the_one_who_asks_hangs_up_and_the_customer_has_the_other(centre: 
     await talking(ana, bo)
     ana.hangs_up()
     await talking(carl, bo)
-    bo.hangs_up()
+    carl.hangs_up()
 
 
 @pytest.mark.requirement("F4")
