@@ -1,6 +1,7 @@
 # make demo   a whole contact centre on this machine: a real Asterisk, a caller, an agent (ONCE=1: end after the story)
 # make test   every test, on real Asterisks (ARGS="tests/test_flow.py -x": some of them)
 # make fuzz   look for input that breaks AMI's and AGI's codecs, a minute each (SECONDS=600: longer)
+# make bench  how fast AMI and FastAGI are, beside other libraries (ARGS="--json": one JSON object)
 # make lint   style and types
 # make docs   the documentation, in docs/_build
 # make clean  away with everything these made, but for the Asterisk in var/lab/root
@@ -8,7 +9,7 @@
 
 BIN := .venv/bin
 
-.PHONY: demo test fuzz lint setup docs clean
+.PHONY: demo test fuzz bench lint setup docs clean
 
 demo: setup
 	@$(BIN)/easycall demo $(if $(ONCE),--once)
@@ -20,6 +21,10 @@ fuzz: setup
 	$(BIN)/python -m pip install -q atheris==3.0.0
 	SECONDS=$(or $(SECONDS),60) $(BIN)/python -m tests.fuzz.ami
 	SECONDS=$(or $(SECONDS),60) $(BIN)/python -m tests.fuzz.agi
+
+bench: setup
+	@$(BIN)/python -m pip install -q panoramisk==1.4 pystrix==1.3.0
+	@$(BIN)/python bench/wire.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

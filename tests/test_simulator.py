@@ -248,7 +248,10 @@ class TestWires:
         assert (fine.get("ACTION"), fine.get("actionid"), fine.fault) == ("Ping", "7", "")
 
     def test_a_long_command_is_cut_in_two(self) -> None:
-        assert [len(line) for line in agi.Reader().receive(b"x" * 10_000 + b"\n")] == [8191, 1809]
+        reader = agi.Reader()
+        assert [len(line) for line in reader.receive(b"x" * 10_000 + b"\n")] == [8191, 1809]
+        assert reader.receive(b"NOOP\nNOOP\n") == ["NOOP"]
+        assert reader.receive(b"ANSWER\n") == ["NOOP", "ANSWER"]
 
 
 class TestLegs:
@@ -323,7 +326,7 @@ class TestLegs:
             stage.send("Redirect", Channel=one.line.id, Context="conference", Exten="s", Priority="1")
         assert people[2].line.hears == "500"
         answer = stage.send("Bridge", Channel1=person.line.id, Channel2="one")
-        assert answer == "Unable to add Channel1 to bridge"
+        assert answer == f"Unable to add Channel1 to bridge: {stage.pbx.core.channels[person.line.id].name}"
         stage.send("Redirect", Channel=person.line.id, Context="easycall", Exten="s", Priority="1")
         assert stage.sessions[-1].variables["agi_uniqueid"] == person.line.id
         assert people[2].line.hears == "600"
@@ -374,14 +377,14 @@ class TestOriginate:
     def test_declined(self, stage: Stage) -> None:
         stage.rings("x", Person(stage, "decline"))
         stage.pass_(2)
-        assert stage.told("x")[-3:] == ["DialEnd BUSY", "Hangup 17", "OriginateResponse Failure"]
+        assert stage.told("x")[-3:] == ["DialEnd BUSY", "OriginateResponse Failure", "Hangup 17"]
 
     def test_not_answered(self, stage: Stage) -> None:
         stage.rings("x", Person(stage), Timeout="3000")
         stage.pass_(2)
         assert stage.told("x")[-1] != "OriginateResponse Failure"
         stage.pass_(1)
-        assert stage.told("x")[-2:] == ["Hangup 19", "OriginateResponse Failure"]
+        assert stage.told("x")[-2:] == ["OriginateResponse Failure", "Hangup 19"]
         assert "DialEnd NOANSWER" not in stage.told("x"), "a real one tells of none"
 
     def test_cancelled(self, stage: Stage) -> None:
@@ -446,7 +449,7 @@ class TestRacesOnDemand:
         assert stage.sessions[-1] is not session
 
     @pytest.mark.parametrize("seed", range(20))
-    def test_events_of_a_channel_keep_their_order_whatever_else_does_not(self, seed: int) -> None:
+    def test_events_of_one_strand_of_a_channel_keep_their_order_whatever_else_does_not(self, seed: int) -> None:
         stage = Stage(faults=Chaos(seed, late=0.7, doubled=0.3))
         person, _ = stage.caller()
         stage.agent("agent")
@@ -457,7 +460,9 @@ class TestRacesOnDemand:
         assert told[0] == "Newchannel"
         assert told[-1] == "Hangup"
         once = list(dict.fromkeys(told))
-        assert once == ["Newchannel", "Newstate", "BridgeEnter", "HangupRequest", "BridgeLeave", "Hangup"]
+        assert [name for name in once if name.startswith("New")] == ["Newchannel", "Newstate"]
+        assert [name for name in once if name.startswith("Bridge")] == ["BridgeEnter", "BridgeLeave"]
+        assert len(once) == 6
         stage.close()
 
     def test_chaos_is_the_same_for_the_same_seed(self) -> None:

@@ -45,7 +45,7 @@ from easycall.asterisk.fastagi import FastAgiFactory, Session
 from easycall.asterisk.manager import Account, Manager
 from easycall.defer import start
 from easycall.simulator import virtual
-from easycall.simulator.virtual import NothingToCome, VirtualCall, VirtualReactor
+from easycall.simulator.virtual import NothingToCome, TimeStandsStill, VirtualCall, VirtualReactor
 
 from .fakes import NOON, Logged
 
@@ -266,6 +266,23 @@ def test_time_passes_until_something_is_so() -> None:
     again.stop()
     with pytest.raises(NothingToCome, match="nothing is left"):
         reactor.run_until(lambda: False)
+
+
+@pytest.mark.parametrize("how", ["advance", "run_until"])
+def test_who_never_lets_time_pass_is_stopped(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual, "ONE_MOMENT", 1000)
+    reactor = VirtualReactor()
+    rounds: list[None] = []
+
+    def again() -> None:
+        rounds.append(None)
+        reactor.callLater(0, again)
+
+    reactor.callLater(1, again)
+    goal: Any = 2 if how == "advance" else lambda: reactor.seconds() == 2
+    with pytest.raises(TimeStandsStill, match=r"at 1.*again"):
+        getattr(reactor, how)(goal)
+    assert len(rounds) == pytest.approx(1000, abs=5)
 
 
 def test_there_are_no_threads() -> None:

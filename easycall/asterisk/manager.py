@@ -44,6 +44,7 @@ __all__ = [
     "LoginRefused",
     "Manager",
     "TooManyActions",
+    "proof",
 ]
 
 log = Logger()
@@ -88,6 +89,19 @@ class Account:
     login: Literal["md5", "plain"] = "md5"
     """How the secret is proved: ``md5``, by the answer to a challenge, or ``plain``, by sending it.  Whoever reads the
     connection reads it too then."""
+
+
+async def proof(link: Link, account: Account) -> dict[str, str]:
+    """The headers of a log-in that prove the secret: itself, or the MD5 of Asterisk's challenge and the secret.
+
+    Raises AmiError.
+    """
+    if account.login == "plain":
+        return {"Secret": account.secret}
+    [challenge] = await link.request(Action.of("Challenge", AuthType="MD5"), LOGIN_SECONDS)
+    mixed = challenge.get("Challenge") + account.secret
+    key = hashlib.md5(mixed.encode(), usedforsecurity=False).hexdigest()  # the protocol knows no other digest
+    return {"AuthType": "MD5", "Key": key}
 
 
 class Manager:
@@ -223,25 +237,16 @@ class Manager:
     async def _log_in(self, link: Link) -> None:
         """Log in as the account wants it."""
         self._has_booted = Bell()
-        proof = await self._proof(link)
+        shown = await proof(link, self._account)
         try:
             await link.request(
-                Action.of("Login", Username=self._account.username, **proof, Events=EVENT_CLASSES), LOGIN_SECONDS
+                Action.of("Login", Username=self._account.username, **shown, Events=EVENT_CLASSES), LOGIN_SECONDS
             )
         except ActionRefused as refusal:
             if "shutting down" in refusal.message.lower():
                 raise  # nothing wrong with the account
             user = self._account.username
             raise LoginRefused(f"{self.name}: Asterisk refused the AMI user {user!r}: {refusal.message}") from None
-
-    async def _proof(self, link: Link) -> dict[str, str]:
-        """The headers that prove the secret: itself, or the MD5 of Asterisk's challenge and the secret."""
-        if self._account.login == "plain":
-            return {"Secret": self._account.secret}
-        [challenge] = await link.request(Action.of("Challenge", AuthType="MD5"), LOGIN_SECONDS)
-        mixed = challenge.get("Challenge") + self._account.secret
-        key = hashlib.md5(mixed.encode(), usedforsecurity=False).hexdigest()  # the protocol knows no other digest
-        return {"AuthType": "MD5", "Key": key}
 
     async def _hold(self, link: Link) -> None:
         """From the log-in to the loss."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from easycall.cli.demo import demo
+from easycall.cli.doctor import doctor
 from easycall.cli.lab import lab
 from easycall.cli.sim import sim
 
@@ -18,5 +19,6 @@ def cli() -> None:
 
 
 cli.add_command(demo)
+cli.add_command(doctor)
 cli.add_command(lab)
 cli.add_command(sim)

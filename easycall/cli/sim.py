@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 if TYPE_CHECKING:
-    from easycall.lab.day.centre import Progress, Result
+    from easycall.lab.day.result import Progress, Result
 
 __all__ = ["sim"]
 
@@ -51,7 +52,7 @@ def run(days: float, calls: int, agents: int, seed: int, check_every: int, as_js
     centre = VirtualCentre(Plan(days=days, calls=calls, agents=agents, seed=seed, check_every=check_every))
     if as_json:
         result = centre.run()
-        click.echo(json.dumps(_object(result)))
+        click.echo(json.dumps(attrs.asdict(result)))
     else:
         with _progress_bar(days) as tell:
             result = centre.run(tell)
@@ -60,20 +61,15 @@ def run(days: float, calls: int, agents: int, seed: int, check_every: int, as_js
         sys.exit(1)
 
 
-def _object(result: Result) -> dict[str, object]:
-    import attrs
-
-    return attrs.asdict(result)
-
-
 @contextmanager
 def _progress_bar(days: float) -> Iterator[Callable[[Progress], None]]:
     """A bar of virtual time, on standard error."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bar:
+    columns = (BarColumn(20), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=Console(stderr=True), refresh_per_second=4) as bar:
         task = bar.add_task("begins", total=days * DAY_SECONDS)
 
         def tell(at: Progress) -> None:

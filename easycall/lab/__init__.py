@@ -19,5 +19,7 @@ voice          prompts without espeak-ng
 site           the configuration of a daemon that serves the lab's PBX
 dial           one caller dials in and tells what he meets
 demo           a whole contact centre tells its story: what ``make demo`` shows
+day            days of a call centre in virtual time
+invariants     what must hold, judged by plain data (evidence) and by the events (fairness)
 =============  ====================================================================================
 """

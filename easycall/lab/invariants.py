@@ -57,9 +57,13 @@ def assert_invariants(evidence: Evidence) -> None:
 
 
 def _i1(evidence: Evidence) -> Iterator[str]:
-    there = {channel.id for channel in evidence.channels}
-    for caller in sorted(evidence.callers - there):
-        yield f"the caller at {caller} has not hung up and has no channel"
+    there = {channel.id: channel for channel in evidence.channels}
+    for caller in sorted(evidence.callers):
+        channel = there.get(caller)
+        if channel is None:
+            yield f"the caller at {caller} has not hung up and has no channel"
+        elif channel.up and not channel.bridge and not channel.application:
+            yield f"the caller at {caller} is in no bridge and no application"
 
 
 def _i2(evidence: Evidence) -> Iterator[str]:

@@ -30,25 +30,27 @@ from easycall.lab.legs import Caller, PhoneCall
 from easycall.lab.world import Tell, World, unheard
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.line import FarEnd, Outside, Unreachable
+from easycall.simulator.manager import CLASSES
 
 __all__ = ["SimulatedLab", "SimulatedWorld"]
 
-EVERY_RIGHT = frozenset(
-    {
-        *("system", "call", "log", "verbose", "command", "agent", "user", "config", "dtmf", "reporting", "cdr", "dialplan"),
-        *("originate", "agi", "cc", "aoc", "test", "security", "message"),
-    }
-)
-"""What ``all`` is in manager.conf."""
 MUSIC = {"default": "440", "tone-700": "700", "tone-1000": "1000"}
 PHONE = re.compile("2[0-3][0-9]{2}")
 """The numbers that are phones."""
+FOLDERS = frozenset({"", "digits", "letters", "phonetic"})
+"""Where Asterisk's own sounds are, besides ``silence``."""
 
 
 def sound_seconds(name: str) -> float | None:
-    """How long a sound is: a prompt of ours by its file, one of Asterisk's own a second.  None: there is no such file."""
+    """How long a sound is: a prompt of ours by its file, ``silence/N`` N seconds, another of Asterisk's own one second.
+
+    None: there is no such file.
+    """
+    folder, _, sound = name.rpartition("/")
+    if folder == "silence" and sound.isdecimal():
+        return float(sound)
     if not name.startswith("/"):
-        return 1.0
+        return 1.0 if folder in FOLDERS else None
     try:
         with wave.open(f"{name}.wav", "rb") as file:
             return file.getnframes() / file.getframerate()
@@ -130,12 +132,13 @@ class SimulatedLab:
             ami=ports.a_ami,
             accounts={
                 "easycall": Account(words["easycall"], read, write),
-                "lab": Account(words["lab"], EVERY_RIGHT, EVERY_RIGHT),
+                "lab": Account(words["lab"], CLASSES, CLASSES),
             },
             dialplan=(shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8") + dialplan,
             variables={"EASYCALL_AGI": f"agi://127.0.0.1:{ports.agi}/leg", "EASYCALL_PATIENCE": str(patience)},
             music=MUSIC,
             sounds=sound_seconds,
+            endpoints={"world": "Not in use", "unplugged": "Unavailable"},
         )
 
     async def start(self) -> None:

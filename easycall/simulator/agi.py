@@ -11,7 +11,9 @@ __all__ = ["HANGUP", "MAX_LINE", "Reader", "answer", "environment", "words"]
 
 HANGUP = b"HANGUP\n"
 MAX_LINE = 8191
-"""Bytes of one command line; what is longer is cut, and the rest is a command of its own."""
+"""Bytes of one command with its line feed; what is longer is cut, and the rest is a command of its own."""
+BUFFER = 8192
+"""Bytes that are read ahead."""
 
 
 def environment(variables: Iterable[tuple[str, str]]) -> bytes:
@@ -32,13 +34,30 @@ class Reader:
         self._rest = b""
 
     def receive(self, data: bytes) -> list[str]:
-        """The lines that ``data`` completes, without their end; empty ones are left out."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        while len(self._rest) > MAX_LINE:
-            lines.append(self._rest[:MAX_LINE])
-            self._rest = self._rest[MAX_LINE:]
-        cut = [line[at : at + MAX_LINE] for line in lines for at in range(0, len(line), MAX_LINE)]
-        return [line.decode("utf-8", "surrogateescape") for line in cut if line.strip()]
+        """The lines that are read now that ``data`` has come, without their end.
+
+        Asterisk looks for a line when there is something to read, and reads only when its buffer holds none: a second line
+        that came with the first lies there until still more comes.
+        """
+        lines = []
+        while data:
+            line = self._line()
+            if line is None:
+                room = BUFFER - len(self._rest)
+                self._rest, data = self._rest + data[:room], data[room:]
+                line = self._line()
+            if line is not None:
+                lines.append(line)
+        return lines
+
+    def _line(self) -> str | None:
+        """The first line of what lies in the buffer, if all of it does."""
+        end = self._rest.find(b"\n", 0, MAX_LINE)
+        if end < 0 and len(self._rest) < MAX_LINE:
+            return None
+        length = end if end >= 0 else MAX_LINE
+        line, self._rest = self._rest[:length], self._rest[length + (end >= 0) :]
+        return line.decode("utf-8", "surrogateescape")
 
 
 def words(line: str) -> list[str]:

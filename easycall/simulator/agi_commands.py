@@ -79,7 +79,7 @@ async def _verbose(channel: Channel, words: Words) -> str:
 
 
 async def _get_variable(channel: Channel, words: Words) -> str:
-    return _found(channel.lookup(_word(words, 0)))
+    return _found(channel.core.find_variable(channel, _word(words, 0)))
 
 
 async def _get_full_variable(channel: Channel, words: Words) -> str:
@@ -87,8 +87,8 @@ async def _get_full_variable(channel: Channel, words: Words) -> str:
     return "0" if other is None else _found(compiled(_word(words, 0))(other.lookup))
 
 
-def _found(value: str) -> str:
-    return f"1 ({value})" if value else "0"
+def _found(value: str | None) -> str:
+    return "0" if value is None else f"1 ({value})"
 
 
 async def _set_variable(channel: Channel, words: Words) -> str:
@@ -256,7 +256,7 @@ async def _gosub(channel: Channel, words: Words) -> str:
 
 
 async def _database_get(channel: Channel, words: Words) -> str:
-    return _found(channel.core.database.get((_word(words, 0), _word(words, 1)), ""))
+    return _found(channel.core.database.get((_word(words, 0), _word(words, 1))))
 
 
 async def _database_put(channel: Channel, words: Words) -> str:

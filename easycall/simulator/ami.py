@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-__all__ = ["GREETING", "MAX_LINE", "MAX_LINES", "Reader", "Request", "message"]
+__all__ = ["GREETING", "MAX_LINE", "MAX_LINES", "VERSION", "Reader", "Request", "arguments", "message"]
 
-GREETING = b"Asterisk Call Manager/11.0.0\r\n"
+VERSION = "11.0.0"
+GREETING = f"Asterisk Call Manager/{VERSION}\r\n".encode()
 MAX_LINE = 1022
 """Bytes of a line of an action, without its end."""
 MAX_LINES = 128
@@ -47,9 +48,8 @@ class Reader:
 
     def receive(self, data: bytes) -> list[Request]:
         """The actions that ``data`` completes.  LF ends a line, a CR before it belongs to the end."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE:
-            self._fault, self._rest = "Failed to parse message: line too long", b""
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[: MAX_LINE + 2]  # enough to know that it is too long
         requests = []
         for line in lines:
             if line := line.removesuffix(b"\r").partition(b"\0")[0]:
@@ -60,14 +60,34 @@ class Reader:
         return requests
 
     def _take(self, line: bytes) -> None:
-        if len(line) > MAX_LINE:
+        if len(line) > MAX_LINE:  # what stands behind it is read all the same: an ActionID there is given back
             self._fault = self._fault or "Failed to parse message: line too long"
-        elif len(self._lines) >= MAX_LINES:
-            self._fault = self._fault or "Too many lines in message"
-        if self._fault:
+            return
+        if len(self._lines) >= MAX_LINES:
+            self._fault = self._fault or "Too many lines in message or allocation failure"
             return
         name, _, value = line.decode("utf-8", "surrogateescape").partition(":")
         self._lines.append((name, value.lstrip(" ")))
+
+
+def arguments(text: str) -> list[str]:
+    """A header's value cut at its commas; quotes and backslashes keep one, and are eaten, brackets keep one."""
+    found = [""]
+    depth, quoted, at = 0, False, 0
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and at + 1 < len(text):
+            at += 1
+            found[-1] += text[at]
+        elif char == '"':
+            quoted = not quoted
+        elif char == "," and not quoted and not depth:
+            found.append("")
+        else:
+            depth += (char in "([{") - (char in ")]}")
+            found[-1] += char
+        at += 1
+    return [part.lstrip(" ") for part in found]
 
 
 def message(headers: Headers, *, escaped: bool = True) -> bytes:

@@ -19,7 +19,7 @@ from easycall.simulator.variables import set_variable
 if TYPE_CHECKING:
     from easycall.simulator.asterisk import SimulatedAsterisk
 
-__all__ = ["APPLICATIONS", "jump"]
+__all__ = ["APPLICATIONS", "NAMES", "jump"]
 
 FOREVER = 10 * 365 * 86_400.0
 
@@ -182,29 +182,34 @@ async def _echo(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> Non
     await channel.sleep(FOREVER)
 
 
-APPLICATIONS: Mapping[str, Application] = {
-    "agi": fastagi.run,
-    "answer": _answer,
-    "busy": _busy,
-    "chanspy": _chan_spy,
-    "confbridge": _conf_bridge,
-    "congestion": _busy,
-    "echo": _echo,
-    "execif": _exec_if,
-    "goto": _goto,
-    "gotoif": _goto_if,
-    "hangup": _hangup,
-    "mixmonitor": _mix_monitor,
-    "musiconhold": _music_on_hold,
-    "noop": _noop,
-    "playback": _playback,
-    "progress": _ringing,
-    "receivefax": _receive_fax,
-    "ringing": _ringing,
-    "sendfax": _send_fax,
-    "set": _set,
-    "stopmixmonitor": _stop_mix_monitor,
-    "verbose": _noop,
-    "wait": _wait,
+_KNOWN: Mapping[str, Application] = {
+    "AGI": fastagi.run,
+    "Answer": _answer,
+    "Busy": _busy,
+    "ChanSpy": _chan_spy,
+    "ConfBridge": _conf_bridge,
+    "Congestion": _busy,
+    "Echo": _echo,
+    "ExecIf": _exec_if,
+    "Goto": _goto,
+    "GotoIf": _goto_if,
+    "Hangup": _hangup,
+    "MixMonitor": _mix_monitor,
+    "MusicOnHold": _music_on_hold,
+    "NoOp": _noop,
+    "Playback": _playback,
+    "Progress": _ringing,
+    "ReceiveFAX": _receive_fax,
+    "Ringing": _ringing,
+    "SendFAX": _send_fax,
+    "Set": _set,
+    "StopMixMonitor": _stop_mix_monitor,
+    "Verbose": _noop,
+    "Wait": _wait,
 }
+
+APPLICATIONS: Mapping[str, Application] = {name.lower(): application for name, application in _KNOWN.items()}
 """Name in lower case -> what it does."""
+
+NAMES: Mapping[str, str] = {name.lower(): name for name in _KNOWN}
+"""Name in lower case -> as Asterisk shows it."""

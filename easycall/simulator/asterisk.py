@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from easycall.simulator import causes
-from easycall.simulator.applications import APPLICATIONS
+from easycall.simulator.applications import APPLICATIONS, NAMES
 from easycall.simulator.channel import RING, Channel, Place
 from easycall.simulator.core import Core
 from easycall.simulator.dialplan import parse
@@ -103,6 +103,7 @@ class SimulatedAsterisk:
             applications=APPLICATIONS,
             faults=faults,
             run_application=self.run_application,
+            endpoints=self.settings.endpoints,
         )
         core.globals |= self.settings.variables
         core.on_dialled = self._on_dialled
@@ -137,8 +138,9 @@ class SimulatedAsterisk:
 
         ``restart``: say that it will be back, for whoever then calls :meth:`start`.
         """
+        talking = {channel.id for channel in self.core.channels.values() if channel.bridge is not None}
         for channel in list(self.core.channels.values()):
-            self.hang_up(channel, causes.UNKNOWN if channel.bridge is None else causes.NORMAL)
+            self.hang_up(channel, causes.NORMAL if channel.id in talking else causes.UNKNOWN)
         if self.core.channels:
             self._emptied = Deferred()
             await self._emptied
@@ -225,7 +227,7 @@ class SimulatedAsterisk:
             log.error("the simulated Asterisk has no application {name}", name=name)
             channel.hang_up_soft(0)
             return
-        channel.application, channel.data = name, data
+        channel.application, channel.data = NAMES[name], data
         await application(self, channel, data)
 
     def originate(self, order: Order) -> None:

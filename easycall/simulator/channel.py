@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -71,6 +72,8 @@ class Channel:
         self.hung_up = False
         self.over = False
         self.hears = SILENCE
+        self._left = False
+        """The far end hung up."""
         self._goto: Place | None = None
         self._taken = False
         self._waiters: list[Deferred[None]] = []
@@ -89,15 +92,17 @@ class Channel:
         ``application``: run this one instead, and walk only if the channel is redirected out of it.
         """
         self.go(place)
+        self.application = self.data = ""
         if application is not None:
             await self._run(*application)
             if not self.interrupted:
-                self.hang_up_soft(causes.NORMAL)
+                self.hang_up_soft(causes.UNKNOWN)
         while not self.hung_up:
             if self._goto is not None:
                 self.context, self.extension, self.priority = self._goto
                 self._goto = None
                 self._leave_bridge()
+                self.set_music("")
             if self._taken or self.bridge is not None:
                 await self._stay_in_bridge()
                 continue
@@ -110,6 +115,8 @@ class Channel:
                 self.core.tell("call", "SoftHangupRequest", self, [("Cause", str(self.cause))])
             elif self.place == place:
                 self.priority += 1
+        if not self.hung_up:
+            self.cause = causes.NORMAL
         self._leave_bridge()
         self.finish()
 
@@ -172,9 +179,13 @@ class Channel:
         if self.interrupted:
             raise Interrupted
 
-    async def wait(self, event: Deferred[None]) -> None:
-        """Wait for something, unless interrupted (then Interrupted is raised)."""
-        self.check()
+    async def wait(self, event: Deferred[None], *, anyway: bool = False) -> None:
+        """Wait for something, unless interrupted (then Interrupted is raised).
+
+        ``anyway``: what was noted up to now does not count.
+        """
+        if not anyway:
+            self.check()
         self._waiters.append(event)
         try:
             await event
@@ -222,7 +233,7 @@ class Channel:
     @property
     def up(self) -> bool:
         """Answered, and not over."""
-        return self.state == UP and not self.over
+        return self.state == UP and not self.over and not self._left
 
     def ring(self) -> None:
         """The phone rings."""
@@ -244,15 +255,19 @@ class Channel:
                 self.core.tell("call", "HangupRequest", self, [("Cause", str(cause))])
             self.hung_up, self.cause = True, cause
             self.interrupt_dialling()
+            self.interrupt()
 
     def hang_up(self, cause: int = causes.NORMAL) -> None:
-        """The far end hangs up."""
-        if self.over or self.hung_up:
+        """The far end hangs up: for itself it is over now, however long the channel is kept (facts M5)."""
+        if self.over or self._left:
             return
+        self._left = True
+        self.far_sound = SILENCE
         if self.core.wanted("call", "HangupRequest"):
             self.core.tell("call", "HangupRequest", self, [("Cause", str(cause))])
         self.hang_up_soft(cause)
         self.interrupt_dialling()
+        self.far.ended(cause)
 
     def press(self, key: str) -> None:
         """The far end presses a key."""
@@ -261,6 +276,8 @@ class Channel:
 
     def say(self, sound: str) -> None:
         """The far end says something else."""
+        if self._left:
+            return
         self.far_sound = sound
         if self.bridge is not None:
             self.bridge.sounds_changed()
@@ -304,16 +321,20 @@ class Channel:
         if self.bridge is None:
             self.priority += 1
             self._taken = True
+        self.set_music("")
+        self.hung_up = False
         bridge.add(self)
         self.interrupt()
 
     def send_key(self, key: str) -> None:
         """A key goes to its far end."""
         self.core.tell_key(self, key, "Sent")
-        self.far.heard_key(key)
+        if not self._left:
+            self.far.heard_key(key)
 
     def set_music(self, music: str) -> None:
         """Begin music of a class under it, or end it."""
+        music = music and self.core.music_class(music)
         if music != self.music:
             self.core.tell_music(self, bool(music), music or self.music)
             self.music = music
@@ -329,7 +350,7 @@ class Channel:
         sound = self._sound()
         if sound != self.hears:
             self.hears = sound
-            if not self.over:
+            if not self.over and not self._left:
                 self.far.heard(sound)
         for spy, _ in self.spies:
             spy.sound_changed()
@@ -357,13 +378,20 @@ class Channel:
             spy.interrupt()
         self.spies = []
         self.core.ended(self)
-        self.far.ended(self.cause)
+        if not self._left:
+            self.far.ended(self.cause)
 
     # Variables
 
     def lookup(self, name: str) -> str:
         """What ``${name}`` is on this channel."""
         return self.core.lookup(self, name)
+
+    def shell(self) -> Channel:
+        """What is left where it was when a Bridge took it: with its variables as they are now, and no more to command."""
+        shell = copy(self)
+        shell.variables = dict(self.variables)
+        return shell
 
     def seconds(self) -> int:
         """For how long there has been this channel."""

@@ -32,6 +32,18 @@ class EventListener(Protocol):
         """Send it."""
 
 
+def _strand(event: str) -> str:
+    """Which of a channel's events keep their order: its states, its being dialled, its bridges (tests/conformance).
+
+    DialState RINGING comes before Newstate Ringing or behind it, DialEnd before HangupRequest or behind it.  Newchannel is
+    the first of all, and Hangup the last.
+    """
+    for strand in ("Dial", "Bridge", "Confbridge", "HangupRequest"):
+        if event.startswith(strand):
+            return strand
+    return "state"
+
+
 class Core:
     """The PBX without its wires."""
 
@@ -45,6 +57,7 @@ class Core:
         applications: Collection[str],
         faults: Faults,
         run_application: Run,
+        endpoints: Mapping[str, str],
     ) -> None:
         self.clock = clock
         self.dialplan = dialplan
@@ -57,6 +70,8 @@ class Core:
         self.processed = 0
         """How many channels have ended."""
         self.run_application = run_application
+        self.endpoints = endpoints
+        """PJSIP endpoint -> its device state."""
         self.on_dialled: Callable[[Channel], None] = lambda channel: None
         self.on_dial_state: Callable[[Channel], None] = lambda channel: None
         self.on_ended: Callable[[Channel], None] = lambda channel: None
@@ -69,7 +84,8 @@ class Core:
         self._wanted: dict[tuple[str, str], list[EventListener]] = {}
         self._numbers = {"channel": 0, "unique": 0, "bridge": 0}
         self._ages: dict[str, int] = {}
-        self._due: dict[str, float] = {}
+        self._due: dict[str, dict[str, float]] = {}
+        """Channel -> strand -> when the last event of it that was delayed is told."""
 
     # Time and names
 
@@ -147,13 +163,21 @@ class Core:
         """The state of a channel changed."""
         self.on_dial_state(channel)
 
-    def lookup(self, channel: Channel, name: str) -> str:
-        """What ``${name}`` is on a channel."""
+    def lookup(self, channel: Channel | None, name: str) -> str:
+        """What ``${name}`` is on a channel, or on none."""
         return variables.value(self, channel, name)
 
+    def find_variable(self, channel: Channel, name: str) -> str | None:
+        """The same, but None when it is not set."""
+        return variables.find(self, channel, name)
+
     def music(self, name: str) -> str:
-        """The sound of a music class; an unknown one sounds like the default."""
-        return self._music.get(name) or self._music["default"]
+        """The sound of a music class."""
+        return self._music[name]
+
+    def music_class(self, name: str) -> str:
+        """The class that is played for this name: an unknown one is the default."""
+        return name if name in self._music else "default"
 
     # Events
 
@@ -209,10 +233,15 @@ class Core:
             self._send_later(event_class, name, ordered.id if ordered is not None else "", delay, data)
 
     def _send_later(self, event_class: str, name: str, channel: str, delay: float, data: bytes) -> None:
-        """Late, but in order with the other events of its channel, as Asterisk guarantees."""
-        due = max(self.now() + delay, self._due.get(channel, 0.0)) if channel else self.now() + delay
+        """Late, but in the order that Asterisk keeps."""
+        due = self.now() + delay
         if channel:
-            self._due[channel] = due
+            strands = self._due.setdefault(channel, {})
+            strand = _strand(name)
+            due = max(due, strands.get(strand, 0.0), strands.get("first", 0.0))
+            if name == "Hangup":
+                due = max(due, *strands.values(), 0.0)
+            strands["first" if name == "Newchannel" else strand] = due
         self.later(due - self.now(), self._send, event_class, name, data)
 
     def _send(self, event_class: str, name: str, data: bytes) -> None:

@@ -28,6 +28,8 @@ class Step:
     """In lower case."""
     data: Filled
     """Its arguments, to be filled in for a channel."""
+    written: tuple[str, str]
+    """Application and arguments as they are written."""
 
 
 @define
@@ -55,6 +57,14 @@ class Dialplan:
         """What is to be run there; None when there is nothing."""
         found = self._extension(context, extension)
         return found.steps.get(priority) if found else None
+
+    def written(self, context: str) -> list[tuple[str, int, Step]] | None:
+        """Every extension, priority and step of a context, without those it includes; None when there is no such context."""
+        found = self._contexts.get(context)
+        if found is None:
+            return None
+        extensions = sorted(found.extensions.items())
+        return [(name, priority, step) for name, one in extensions for priority, step in sorted(one.steps.items())]
 
     def priority(self, context: str, extension: str, name: str) -> int | None:
         """The priority of that number or label; None when there is none."""
@@ -139,7 +149,8 @@ def _add(extension: _Extension, rest: str, last: int, number: int) -> int:
     if given is None or application is None:
         raise DialplanMistake(f"line {number} of the dialplan: {rest}")
     priority = last + 1 if given[1] == "n" else int(given[1])
-    extension.steps[priority] = Step(application[1].lower(), compiled(application[2] or ""))
+    arguments = application[2] or ""
+    extension.steps[priority] = Step(application[1].lower(), compiled(arguments), (application[1], arguments))
     if given[2]:
         extension.labels[given[2]] = priority
     return priority

@@ -19,8 +19,9 @@ from easycall.simulator.channel import Channel, Interrupted
 if TYPE_CHECKING:
     from easycall.simulator.asterisk import SimulatedAsterisk
 
-__all__ = ["run"]
+__all__ = ["VERSION", "run"]
 
+VERSION = "22.0.0-simulated"
 CONNECT_SECONDS = 2.0
 """``MAX_AGI_CONNECT``."""
 DEAD = "511 Command Not Permitted on a dead channel or intercept routine"
@@ -33,8 +34,8 @@ async def run(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
     """The dialplan application ``AGI(agi://host:port/script,argument,…)``; sets AGISTATUS."""
     url, *arguments = data.split(",")
     found = _URL.fullmatch(url)
-    channel.variables["AGISTATUS"] = "FAILURE"
     if found is None:
+        channel.variables["AGISTATUS"] = "FAILURE"
         return
     session = Session(channel, _environment(channel, url, found[3] or "", arguments))
     asterisk.sessions.add(session)
@@ -43,6 +44,7 @@ async def run(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
         await channel.wait(_connected(asterisk, found[1], int(found[2] or 4573), session))
     except ConnectError:
         asterisk.sessions.discard(session)
+        channel.variables["AGISTATUS"] = "FAILURE"
         return
     except Interrupted:
         session.abandon()
@@ -66,7 +68,7 @@ def _environment(channel: Channel, url: str, script: str, arguments: list[str]) 
         "language": "en",
         "type": channel.name.partition("/")[0],
         "uniqueid": channel.id,
-        "version": "22.0.0-simulated",
+        "version": VERSION,
         "callerid": channel.caller or "unknown",
         "calleridname": channel.caller_name or "unknown",
         "callingpres": "0",
@@ -99,6 +101,8 @@ class Session(Protocol):
         self._reader = agi.Reader()
         self._lines: deque[str] = deque()
         self._changed: Deferred[None] | None = None
+        self._command = ""
+        """What is being carried out."""
         self._closed = False
         self._dead = False
 
@@ -111,27 +115,34 @@ class Session(Protocol):
         connection goes on without it, with nothing to command.
         """
         channel = self.channel
-        commanded = False
         try:
             while not self._closed:
                 if not self._lines:
                     await channel.wait(self._change())
                     continue
                 channel.check()
-                commanded = True
-                reply = await self._execute(self._lines.popleft())
-                commanded = False
+                self._command = self._lines.popleft()
+                reply = await self._execute(self._command)
+                self._command = ""
                 self._say(reply)
         except Interrupted:
-            if commanded:
+            if self._closed and not channel.interrupted:
+                return
+            if channel.taken:
+                self.channel = channel.shell()
+            if self._command:
                 self._say("200 result=-1")
             self._die()
         if not channel.taken:
             await self._until_closed()
 
     async def _until_closed(self) -> None:
-        while not self._closed:
-            await self._change()
+        """A Bridge takes even a leg that has hung up, and its hang-up is forgotten then."""
+        while not self._closed and not self.channel.taken:
+            with suppress(Interrupted):
+                await self.channel.wait(self._change(), anyway=True)
+        if self.channel.taken:
+            self.channel = self.channel.shell()
 
     def _change(self) -> Deferred[None]:
         """Fires at the next line, or when the connection is closed."""
@@ -204,8 +215,10 @@ class Session(Protocol):
         self._tell_changed()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The server closed, or died."""
+        """The server closed, or died: every command ends but EXEC, whose application does not look here (facts M3)."""
         self._closed = True
+        if self._command and not self._command.upper().startswith("EXEC"):
+            self.channel.interrupt()
         self._tell_changed()
         if not self.gone.called:
             self.gone.callback(None)

@@ -14,8 +14,9 @@ class Faults:
     def event(self, name: str) -> Sequence[float] | None:
         """After how many seconds an event is told, once for each number; none: lost.  None: now, as usual.
 
-        Events of one channel keep their order, as on a real Asterisk; those of different channels and OriginateResponse,
-        which belongs to none, overtake each other.
+        Events of one channel keep their order as far as a real Asterisk keeps it: its states, its being dialled and its
+        bridges each by themselves.  Those of different channels and OriginateResponse, which belongs to none, overtake each
+        other.
         """
         return None
 

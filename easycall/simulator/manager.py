@@ -11,17 +11,25 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from easycall.simulator import ami
-from easycall.simulator.actions import ACTIONS, Refused
+from easycall.simulator.actions import ACTIONS
 from easycall.simulator.ami import Request
+from easycall.simulator.rights import Refused
 
 if TYPE_CHECKING:
     from easycall.simulator.asterisk import Account, SimulatedAsterisk
 
-__all__ = ["ManagerFactory", "ManagerSession"]
+__all__ = ["CLASSES", "ManagerFactory", "ManagerSession"]
 
 REFUSAL_SECONDS = 1.0
 """How long Asterisk takes to refuse a log-in."""
 BEFORE_LOGIN = frozenset({"login", "challenge", "logoff"})
+CLASSES = frozenset(
+    {
+        *("system", "call", "log", "verbose", "command", "agent", "user", "config", "dtmf", "reporting", "cdr", "dialplan"),
+        *("originate", "agi", "cc", "aoc", "test", "security", "message"),
+    }
+)
+"""What ``all`` is in manager.conf."""
 _FILTER = re.compile(r"action\((include|exclude)\),name\((\w+)\)")
 
 
@@ -84,7 +92,9 @@ class ManagerSession(Protocol):
             self.refuse(request, request.fault)
             return
         name = request.get("Action").lower()
-        if self.account is None and name not in BEFORE_LOGIN:
+        if not name:
+            self.refuse(request, "Missing action in request")
+        elif self.account is None and name not in BEFORE_LOGIN:
             self.refuse(request, "Permission denied")
         elif name in _OWN:
             _OWN[name](self, request)
@@ -110,6 +120,9 @@ class ManagerSession(Protocol):
         self.answer(request, "Success", ("Challenge", self._challenge))
 
     def _login(self, request: Request) -> None:
+        if self.account is not None:
+            self.answer(request, "Success", ("Message", "Already authenticated"))
+            return
         account = self.asterisk.settings.accounts.get(request.get("Username"))
         if account is None or not self._is_right(account, request):
             self.asterisk.core.later(REFUSAL_SECONDS, self._refuse_login, request)
@@ -143,7 +156,8 @@ class ManagerSession(Protocol):
 
     def _events(self, request: Request) -> None:
         self._set_mask(request.get("EventMask").lower())
-        self.answer(request, "Success", ("Events", "On" if self._mask else "Off"))
+        known = CLASSES.intersection(request.get("EventMask").lower().split(",")) or self._mask
+        self.answer(request, "Success", ("Events", "On" if known else "Off"))
 
     def _filter(self, request: Request) -> None:
         """Needs the right ``system``."""

@@ -9,13 +9,16 @@ from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall
 
 from easycall.simulator import causes
-from easycall.simulator.channel import RINGING, UP, Channel
+from easycall.simulator.channel import RINGING, UP, Channel, Place
 from easycall.simulator.line import FarEnd
 
 if TYPE_CHECKING:
     from easycall.simulator.asterisk import SimulatedAsterisk
 
-__all__ = ["Dialling", "Order"]
+__all__ = ["ENTRANCE", "Dialling", "Order"]
+
+ENTRANCE: Place = ("easycall-in", "s", 1)
+"""Where the phones' and trunks' endpoints send what comes in."""
 
 _STATUS = {causes.BUSY: "BUSY", causes.CONGESTION: "CONGESTION"}
 """Cause -> ``DialStatus``; that of every other is NOANSWER."""
@@ -29,7 +32,8 @@ class Order:
     dialled: str
     """``PJSIP/2001@world``."""
     uniqueid: str
-    place: tuple[str, str, int] | None
+    """The id it shall have, or nothing."""
+    place: Place | None
     """Where in the dialplan it goes when answered; None: an application."""
     application: str
     data: str
@@ -48,21 +52,23 @@ class Dialling:
         self._order = order
         self._channel: Channel | None = None
         self._timer: IDelayedCall | None = None
+        self.led_away = False
+        """True once a Redirect or a Bridge has taken the ringing phone: to who dialled it has failed."""
 
     def begin(self) -> None:
         """Make the channel, if Asterisk knows who is dialled."""
         order = self._order
         far = self._asterisk.outside(order.dialled)
         if not isinstance(far, FarEnd) or order.uniqueid in self._core.channels:
-            # Nothing but this tells of it: no channel was made.
-            other = order.uniqueid if order.uniqueid in self._core.channels else ""  # a live call's (facts M14)
-            self._respond("Failure", "0", channel="", uniqueid=other)
+            # Nothing but this tells of it: no channel was made.  The id may be a live call's (facts M14).
+            self._respond("Failure", "0", channel="", uniqueid=order.uniqueid)
             return
         technology, _, rest = order.dialled.partition("/")
         endpoint = rest.rpartition("@")[2]
         channel = self._channel = self._core.new_channel(f"{technology}/{endpoint}", far, uniqueid=order.uniqueid)
         channel.variables.update(order.variables)
-        channel.context = "easycall-in"
+        channel.context = ENTRANCE[0]
+        channel.application, channel.data = "AppDial2", "(Outgoing Line)"
         self._core.begin(channel)
         channel.caller, channel.caller_name = order.caller, order.caller_name
         self._core.tell("call", "NewCallerid", channel, [("CID-CallingPres", "0 (Presentation Allowed, Not Screened)")])
@@ -87,16 +93,17 @@ class Dialling:
         """The phone was answered, refused or given up."""
         del self._asterisk.dialling[channel.id]
         self.stop()
+        if self.led_away:
+            if not channel.hung_up:
+                self._tell_dial("DialEnd", ("DialStatus", "ANSWER"))
+            channel.interrupt()
+            return
         if channel.state == UP and not channel.hung_up:
             self._answered(channel)
             return
         self._tell_dial("DialEnd", ("DialStatus", _STATUS.get(channel.cause, "NOANSWER")))
-        if channel.cause == causes.UNKNOWN:  # cancelled by a Hangup
-            self._respond("Failure", "0", channel=channel.name, uniqueid=channel.id)
-            channel.finish()
-        else:
-            channel.finish()
-            self._respond("Failure", "0", channel=channel.name, uniqueid=channel.id)
+        self._respond("Failure", "0", channel=channel.name, uniqueid=channel.id)
+        channel.finish()
 
     def _expired(self) -> None:
         """Nobody answered in time: of this no DialEnd tells."""
@@ -104,8 +111,22 @@ class Dialling:
         if channel is not None and not channel.hung_up:
             channel.hung_up, channel.cause = True, causes.NO_ANSWER
             del self._asterisk.dialling[channel.id]
-            channel.finish()
             self._respond("Failure", "3", channel=channel.name, uniqueid=channel.id)
+            channel.finish()
+
+    def lead_away(self, place: Place) -> None:
+        """A Redirect or a Bridge takes the phone while it rings; it rings on, and goes on there.
+
+        When it answers, DialEnd tells if it is in a bridge.
+        """
+        channel = self._channel
+        if channel is not None:
+            self.led_away = True
+            self.stop()
+            if channel.bridge is None:
+                del self._asterisk.dialling[channel.id]
+            self._respond("Failure", "0", channel=channel.name, uniqueid=channel.id)
+            self._asterisk.walk(channel, place)
 
     def _answered(self, channel: Channel) -> None:
         self._respond("Success", "4", channel=channel.name, uniqueid=channel.id)

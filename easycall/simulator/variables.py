@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from easycall.simulator.channel import Channel
     from easycall.simulator.core import Core
 
-__all__ = ["set_variable", "value"]
+__all__ = ["caller_id", "find", "set_variable", "value"]
 
 _FUNCTION = re.compile(r"([A-Z_]+)\((.*)\)", re.DOTALL)
 _PART = re.compile(r"(\w+):(-?\d+)(?::(-?\d+))?")
 _CALLERID = re.compile(r'\s*(?:"?([^"<]*?)"?\s*<([^>]*)>|(.*))\s*', re.DOTALL)
 
 
-def value(core: Core, channel: Channel, name: str) -> str:
-    """The value of a variable, of a part of one (``X:1:3``) or of a function; empty when it is not set."""
+def value(core: Core, channel: Channel | None, name: str) -> str:
+    """As :func:`find`, but empty when it is not set."""
+    return find(core, channel, name) or ""
+
+
+def find(core: Core, channel: Channel | None, name: str) -> str | None:
+    """The value of a variable, of a part of one (``X:1:3``) or of a function; None when it is not set.
+
+    Without a channel: of what belongs to the whole PBX.
+    """
     if (function := _FUNCTION.fullmatch(name)) is not None:
-        return _function(core, channel, function[1], function[2])
+        found = _function(core, function[1], function[2])
+        return _own_function(channel, function[1], function[2]) if found is None and channel is not None else found
     if (part := _PART.fullmatch(name)) is not None:
         whole = value(core, channel, part[1])
         begin = int(part[2]) if int(part[2]) >= 0 else max(0, len(whole) + int(part[2]))
         length = None if part[3] is None else int(part[3])
         end = None if length is None else begin + length if length >= 0 else len(whole) + length
         return whole[begin:end]
-    found = channel.variables.get(name)
-    return found if found is not None else core.globals.get(name, _built_in(core, channel, name))
+    if channel is None:
+        return core.globals.get(name)
+    for variables in (channel.variables, core.globals):
+        if (found := variables.get(name)) is not None:
+            return found
+    return _built_in(core, channel, name)
 
 
-def _built_in(core: Core, channel: Channel, name: str) -> str:
+def _built_in(core: Core, channel: Channel, name: str) -> str | None:
     match name:
         case "EXTEN":
             return channel.extension
@@ -46,10 +60,10 @@ def _built_in(core: Core, channel: Channel, name: str) -> str:
             return str(int(core.now()))
         case "HANGUPCAUSE":
             return str(channel.cause)
-    return ""
+    return None
 
 
-def _function(core: Core, channel: Channel, name: str, given: str) -> str:
+def _function(core: Core, name: str, given: str) -> str | None:
     match name:
         case "FILTER":
             allowed, _, text = given.partition(",")
@@ -57,18 +71,41 @@ def _function(core: Core, channel: Channel, name: str, given: str) -> str:
         case "DIALPLAN_EXISTS":
             context, extension, priority = [*given.split(","), "s", "1"][:3]
             return "1" if core.dialplan.priority(context, extension, priority) else "0"
-        case "CALLERID":
-            number, text = channel.caller, channel.caller_name
-            return {"num": number, "number": number, "name": text, "all": f'"{text}" <{number}>'}.get(given, "")
-        case "CHANNEL":
-            return {"name": channel.name, "uniqueid": channel.id, "linkedid": channel.linkedid}.get(given, "")
         case "GLOBAL":
             return core.globals.get(given, "")
-    return ""
+        case "URIDECODE":
+            return unquote(given)
+        case "PJSIP_ENDPOINT" | "PJSIP_AOR" | "PJSIP_CONTACT":
+            return _pjsip(core, name, *given.partition(",")[::2])
+    return None
 
 
-def set_variable(core: Core, channel: Channel, name: str, text: str) -> None:
-    """Set a variable of the channel, ``GLOBAL(X)``, or what ``CALLERID(…)`` names."""
+def _pjsip(core: Core, function: str, name: str, fact: str) -> str:
+    """What is known of an endpoint; its AOR has the same name, and one contact."""
+    state = core.endpoints.get(name.partition("@@")[0])
+    if state is None:
+        return ""
+    facts = {
+        "PJSIP_ENDPOINT": {"aors": name, "direct_media": "false", "rtp_timeout": "0"},
+        "PJSIP_AOR": {"qualify_frequency": "2", "contact": f"{name}@@{'0' * 32}"},
+        "PJSIP_CONTACT": {"status": "Unreachable" if state == "Unavailable" else "Reachable"},
+    }
+    return facts[function].get(fact, "")
+
+
+def _own_function(channel: Channel, name: str, given: str) -> str | None:
+    match name:
+        case "CALLERID":
+            number, text = channel.caller, channel.caller_name
+            known = {"num": number, "number": number, "ani": number, "name": text, "all": f'"{text}" <{number}>'}
+            return known.get(given, "")
+        case "CHANNEL":
+            return {"name": channel.name, "uniqueid": channel.id, "linkedid": channel.linkedid}.get(given, "")
+    return None
+
+
+def set_variable(core: Core, channel: Channel, name: str, text: str) -> bool:
+    """Set a variable of the channel, ``GLOBAL(X)``, or what ``CALLERID(…)`` names; False: that cannot be set."""
     function = _FUNCTION.fullmatch(name)
     if function is None:
         channel.variables[name.lstrip("_")] = text
@@ -80,6 +117,9 @@ def set_variable(core: Core, channel: Channel, name: str, text: str) -> None:
         number, text_of_name = caller_id(text) if function[2] == "all" else (channel.caller, channel.caller_name)
         channel.caller = text if function[2] in ("num", "number") else number
         channel.caller_name = text if function[2] == "name" else text_of_name
+    else:
+        return False
+    return True
 
 
 def caller_id(text: str) -> tuple[str, str]:

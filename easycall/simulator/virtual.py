@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from easycall.simulator.virtual_network import Connector, Network, Port
 
-__all__ = ["NothingToCome", "VirtualCall", "VirtualReactor"]
+__all__ = ["NothingToCome", "TimeStandsStill", "VirtualCall", "VirtualReactor"]
 
 log = Logger()
 
@@ -33,8 +33,19 @@ OUTDATED = 1_000
 """So many cancelled timers are kept before it is looked whether they are most of all."""
 
 
+ONE_MOMENT = 1_000_000
+"""So many calls in one moment, each brought about by another, will never end."""
+
+
 class NothingToCome(Exception):
     """What is waited for cannot happen any more, or did not within the time given."""
+
+
+class TimeStandsStill(BaseException):
+    """Somebody does something again and again without letting time pass.
+
+    Not an Exception: nobody shall go on after it.
+    """
 
 
 @implementer(IDelayedCall)
@@ -212,7 +223,7 @@ class VirtualReactor:
     # Letting time pass
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass, with all that falls into it."""
+        """Let so much time pass, with all that falls into it.  Raises TimeStandsStill."""
         self._pass(self._now + seconds)
 
     def turn(self) -> bool:
@@ -238,13 +249,18 @@ class VirtualReactor:
     def run_until(self, goal: Callable[[], object] | float, within: float = inf) -> None:
         """Let time pass until ``goal``: a moment, or a condition that is looked at after each turn.
 
-        Raises NothingToCome when the condition does not hold ``within`` so many seconds, or nothing is left to do.
+        Raises NothingToCome when the condition does not hold ``within`` so many seconds, or nothing is left to do, and
+        TimeStandsStill.
         """
         if not callable(goal):
             self._pass(goal)
             return
         end = self._now + within
+        moment, turns = self._now, 0
         while not goal():
+            moment, turns = self._now, turns + 1 if moment == self._now else 0
+            if turns > ONE_MOMENT:
+                raise TimeStandsStill(f"at {moment}: {self._soon}")
             self._drop_outdated()
             if not self._soon and self._heap and self._heap[0][0] > end:
                 raise NothingToCome(f"not within {within:g} s")
@@ -254,6 +270,7 @@ class VirtualReactor:
     def _pass(self, end: float) -> None:
         """Do everything that is due up to ``end``, which is the time then."""
         heap, soon = self._heap, self._soon
+        left = ONE_MOMENT
         while True:
             try:
                 while True:
@@ -263,9 +280,12 @@ class VirtualReactor:
                             call.order = CALLED
                             call.func(*call.args, **call.kw)
                     elif soon:
+                        left -= 1
+                        if not left:
+                            raise TimeStandsStill(f"at {self._now}: {soon}")
                         soon.popleft()()
                     elif heap and heap[0][0] <= end:
-                        self._now = heap[0][0]
+                        self._now, left = heap[0][0], ONE_MOMENT
                     else:
                         self._now = max(self._now, end)
                         return

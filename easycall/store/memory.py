@@ -50,7 +50,8 @@ class MemoryDatabase:
         """Run each statement for each of its rows of values, all or nothing.  Raises StoreUnavailable."""
         with _transaction(self._open) as connection:
             for sql, rows in statements:
-                connection.executemany(sql, rows)
+                if rows:
+                    connection.executemany(sql, rows)
 
     async def clear(self) -> None:
         """Forget every row, so that a long life fits into memory.  Raises StoreUnavailable."""

@@ -52,7 +52,7 @@ class Notes:
         """Without what differs each time."""
         for leg in sorted(self._names, key=len, reverse=True):
             text = re.sub(rf"(?<![\w.-]){re.escape(leg)}(?![\w.-])", self._names[leg], text)
-        return ANYWHERE.sub(lambda found: re.sub(r"\S+\Z", "…", found[0]), text)
+        return ANYWHERE.sub(lambda found: re.sub(r"\S+\Z", "…", found[0]), text).replace("\r", "\\r")
 
     def record(self) -> None:
         """Keep the observations as what is right."""

@@ -150,6 +150,8 @@ async def test_a_line_break_in_a_value_runs_a_second_command(stage: Stage) -> No
     _, leg = await stage.calls()
     leg.send(b'SET VARIABLE EC_STEP "menu\nSET VARIABLE SMUGGLED yes\n')
     stage.notes.add("said", await leg.reply())
+    await stage.world.pause(0.3)
+    assert not leg.unread()
     leg.send(b"GET VARIABLE SMUGGLED\n")
     said = [await leg.reply(), await leg.reply()]
     stage.notes.add("said", *said)

@@ -223,6 +223,8 @@ async def test_a_channel_is_known_by_its_name_and_its_id_and_by_a_pattern(stage:
     stage.notes.answer("Hangup by pattern", await stage.daemon.ask("Hangup", Channel=pattern, Cause="16"))
     for _, leg in phones[1:]:
         await stage.daemon.event("Hangup", Uniqueid=leg)
+    nobody = await stage.daemon.items("Hangup", Channel="/^nobody$/", Cause="16")
+    stage.notes.add("Hangup by a pattern that fits none", nobody[0].get("Message"), nobody[-1].get("ListItems"))
     _, leg = await stage.rings("agent 4", "2001")
     name = (await stage.channels())[leg]["channel"]
     stage.notes.answer("by name", await stage.daemon.ask("Hangup", Channel=name, Cause="16"))

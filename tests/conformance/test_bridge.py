@@ -159,6 +159,26 @@ async def test_a_bridge_with_a_leg_that_is_gone_is_refused_and_touches_nobody(st
     assert caller.is_up
 
 
+@pytest.mark.fact("M18", "§2 taken or hung up")
+@pytest.mark.parametrize("order", ["first", "second"])
+async def test_a_bridge_with_a_leg_that_hung_up_succeeds_and_the_hangup_is_forgotten(stage: Stage, order: str) -> None:
+    """As long as its session is open the leg can be bridged, and then sits there, dead and silent; a Hangup ends it."""
+    caller, one = await stage.calls()
+    phone, other = await stage.agent()
+    caller.hang_up()
+    assert await one.line() == "HANGUP"
+    await stage.bridge(*((one.id, other.id) if order == "first" else (other.id, one.id)))
+    one.leave()
+    other.leave()
+    await stage.daemon.quiet(0.5)
+    assert await together(stage, one.id, other.id)
+    await phone.hears_silence(SOON)
+    stage.life(one.id)
+    assert (await stage.daemon.ask("Hangup", Channel=one.id, Cause="16")).ok
+    await at_home(stage, other.id)
+    await stage.ends(one.id)
+
+
 @pytest.mark.fact("§2 connect")
 async def test_a_bridge_with_a_phone_that_rings_holds_until_it_answers(stage: Stage) -> None:
     """Asterisk does not mind: who bridges must know that the leg was answered."""
@@ -166,9 +186,15 @@ async def test_a_bridge_with_a_phone_that_rings_holds_until_it_answers(stage: St
     phone, leg = await stage.rings()
     await stage.bridge(one.id, leg)
     assert await one.line() == "HANGUP"
+    event = await stage.daemon.event("OriginateResponse")
+    stage.notes.add("OriginateResponse", event.get("Response"), event.get("Reason"))
     await phone.answer()
     await stage.talk(caller, phone)
+    await stage.daemon.quiet()
     stage.life(leg)
+    caller.hang_up()
+    home = await at_home(stage, leg)
+    stage.notes.add("it comes home by the way of its endpoint, as", home.facts["agi_arg_1"])
 
 
 @pytest.mark.fact("M17")

@@ -89,6 +89,23 @@ async def test_a_leg_sent_home_from_home_comes_when_its_old_session_is_closed(st
     stage.life(leg.id)
 
 
+@pytest.mark.fact("§3 redirect", "§4")
+async def test_music_goes_on_under_a_leg_that_comes_home_anew_and_a_redirect_ends_it(stage: Stage) -> None:
+    """The caller hears no gap when the daemon dies; but who sends a leg home must start its music again."""
+    caller, leg = await stage.calls()
+    await stage.expect(leg, "SET MUSIC on", "200 result=0")
+    leg.leave()
+    leg = await at_home(stage, leg.id)
+    await caller.hears(440, SOON)
+    await stage.daemon.ask("Redirect", Channel=leg.id, **HOME)
+    assert await leg.line() == "HANGUP"
+    leg.leave()
+    await at_home(stage, leg.id)
+    await caller.hears_silence(SOON)
+    await stage.daemon.quiet()
+    stage.notes.add(*(event.name for event in stage.daemon.events if event.name.startswith("MusicOnHold")))
+
+
 @pytest.mark.fact("§3 redirect")
 async def test_a_caller_who_was_not_answered_can_be_sent_home(stage: Stage) -> None:
     caller, leg = await stage.dials()

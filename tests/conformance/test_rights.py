@@ -15,7 +15,6 @@ MAY_ON_A_LEG = {
     "Getvar": {"Variable": "A"},
     "MixMonitorMute": {"State": "1", "Direction": "both"},
     "StopMixMonitor": {},
-    "AbsoluteTimeout": {"Timeout": "5"},
 }
 """Refused only because there is no such leg."""
 MAY_NOT = (

@@ -45,10 +45,10 @@ async def test_a_supervisor_listens_and_is_not_heard_and_goes_with_the_call(stag
     phone, other = await stage.agent(tone=1000)
     await stage.bridge(one.id, other.id)
     spied = (await stage.channels())[other.id]["channel"]
-    leg = stage.new_leg("supervisor")
+    leg, his_phone = stage.new_leg("supervisor"), stage.world.phone("2002")
     where = {"Context": [], "Exten": [], "Priority": [], "Application": "ChanSpy", "Data": f"{spied},qE"}
     stage.notes.answer("Originate", await stage.daemon.answer(stage.originate(leg, "PJSIP/2002@world", **where)))
-    supervisor = await stage.world.phone("2002").rings(SOON)
+    supervisor = await his_phone.rings(SOON)
     await supervisor.answer(tone=None)
     await stage.runs(leg, "ChanSpy")
     await supervisor.hears(1000, SOON)

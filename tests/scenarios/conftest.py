@@ -24,8 +24,12 @@ LABS = Path(__file__).parent.parent.parent / "var" / "lab"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each scenario runs on both, unless it says why not."""
     if "pbx" in metafunc.fixturenames:
-        only = metafunc.definition.get_closest_marker("only")
-        metafunc.parametrize("pbx", only.args[:1] if only else ["simulator", "asterisk"], indirect=True, scope="session")
+        kinds = ["simulator", "asterisk"]
+        if (only := metafunc.definition.get_closest_marker("only")) is not None:
+            kind, why = only.args
+            assert why, "a scenario that does not run on both says why"
+            kinds = [kind]
+        metafunc.parametrize("pbx", kinds, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ callers        who calls
 clerks         who answers
 site           the configuration of the daemon
 figures        what came of it: a fold over the events; pure
+result         what is told of it; pure
+watch          hears everything, and checks the invariants
 centre         joins all and lets the days pass
 =============  ====================================================================================
 """

@@ -24,6 +24,8 @@ NETWORK_SECONDS = (0.02, 0.3)
 UNPLUGGED_SECONDS = (60.0, 300.0)
 LATE_SECONDS = 240.0
 """So much before or after its hour a shift begins."""
+AGAIN_SECONDS = 15.0
+"""After a log-in that was refused."""
 LUNCH_FROM_HOURS = 6.0
 BREAK = ("break", 600.0)
 LUNCH = ("lunch", 1800.0)
@@ -46,14 +48,16 @@ class Clerk:
         self._works = False
         self._pauses = ""
         self._timer: IDelayedCall | None = None
+        self._plans: list[IDelayedCall] = []
 
-    def day_begins(self) -> None:
-        """Plan the day."""
+    def day_begins(self, late: float = 0.0) -> None:
+        """Plan the day, which has begun ``late`` seconds ago."""
+        self._plans.clear()
         for begin, end in self._shift.stretches:
-            first = max(0.0, begin * HOUR + self.random.uniform(-LATE_SECONDS, LATE_SECONDS))
-            last = min(DAY_SECONDS - 1, end * HOUR + self.random.uniform(0, LATE_SECONDS))
-            self.clock.callLater(first, self._come)
-            self.clock.callLater(last, self._go)
+            first = max(late, begin * HOUR + self.random.uniform(-LATE_SECONDS, LATE_SECONDS)) - late
+            last = min(DAY_SECONDS - 1, end * HOUR + self.random.uniform(0, LATE_SECONDS)) - late
+            self._plan(first, self._come)
+            self._plan(last, self._go)
             self._plan_breaks(first, last)
 
     def _plan_breaks(self, first: float, last: float) -> None:
@@ -63,18 +67,33 @@ class Clerk:
         part = (last - first) / (len(pauses) + 1)
         for number, (reason, seconds) in enumerate(pauses, 1):
             begins = first + part * (number + self.random.uniform(-0.25, 0.25))
-            self.clock.callLater(begins, self._pause, reason)
-            self.clock.callLater(begins + seconds * self.random.uniform(0.8, 1.2), self._resume)
+            self._plan(begins, self._pause, reason)
+            self._plan(begins + seconds * self.random.uniform(0.8, 1.2), self._resume)
+
+    def _plan(self, seconds: float, do: Callable[..., None], *words: str) -> None:
+        self._plans.append(self.clock.callLater(seconds, do, *words))
+
+    def goes_home(self) -> None:
+        """The rest of the day is off."""
+        for plan in self._plans:
+            if plan.active():
+                plan.cancel()
+        self._go()
 
     def _come(self) -> None:
+        try:
+            self._desk.log_in(self.agent, self.phone)
+        except NotNow:  # the last talk of the shift before goes on
+            self._plan(AGAIN_SECONDS, self._come)
+            return
         self._works = True
-        self._desk.log_in(self.agent, self.phone)
         self._ready()
 
     def _go(self) -> None:
-        self._works = False
-        self._stop()
-        self._desk.log_out(self.agent)
+        if self._works:
+            self._works = False
+            self._stop()
+            self._desk.log_out(self.agent)
 
     def _pause(self, reason: str) -> None:
         if self._works:
@@ -158,10 +177,15 @@ class Staff:
         self._clock = clock
         self._random = random
 
-    def day_begins(self) -> None:
-        """Let everybody plan the day."""
+    def day_begins(self, late: float = 0.0) -> None:
+        """Let everybody plan the day, which has begun ``late`` seconds ago."""
         for clerk in self._clerks.values():
-            clerk.day_begins()
+            clerk.day_begins(late)
+
+    def goes_home(self) -> None:
+        """The rest of the day is off for everybody."""
+        for clerk in self._clerks.values():
+            clerk.goes_home()
 
     def phone(self, dialled: str) -> FarEnd | Unreachable | None:
         """Who is at the far end of ``PJSIP/2001``; see :data:`easycall.simulator.line.Outside`."""

@@ -13,7 +13,7 @@ DAY_SECONDS = 86_400.0
 
 @frozen
 class Habits:
-    """What people do.  Chances are shares from 0 to 1; times are seconds, medians of log-normal ones where nothing is said."""
+    """What people do.  Chances are shares from 0 to 1; times are seconds, and medians where nothing is said."""
 
     # Callers
     think: float = 4.0
@@ -81,6 +81,9 @@ class Plan:
     seed: int = 1
     check_every: int = 1_000
     """Calls between two looks at the invariants."""
+    lasting: float = 1.0
+    """Seconds after which a difference between Asterisk and the daemon is no message on its way; when events are lost, the
+    audits of every ten seconds need their time."""
     latency: float = 0.002
     """The longest time a piece of a TCP stream is on its way, in seconds; 0: none."""
     habits: Habits = field(factory=Habits)
