@@ -994,7 +994,11 @@ def test_many_callers_and_agents_at_once(kind: type[Day]) -> None:
             raise AssertionError(f"{kind.__name__}, seed {seed}: {words(day.world.told)}") from error
         seen.update(one.outcome.value for one in day.world.notes.of(OfferEnded))
         seen.update(one.outcome.value for one in day.world.notes.of(ContactEnded))
-    assert set(seen) >= {*(one.value for one in OfferOutcome if one is not OfferOutcome.CANCELLED), "abandoned_in_ivr", "abandoned"}, seen
+    assert set(seen) >= {
+        *(one.value for one in OfferOutcome if one is not OfferOutcome.CANCELLED),
+        "abandoned_in_ivr",
+        "abandoned",
+    }, seen
     assert min(seen.values()) >= 5, seen
 
 

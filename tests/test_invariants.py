@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from easycall.asterisk.ami import Message
-from easycall.events import AgentChanged, ContactArrived, ContactEnded, Event, OfferEnded, PbxDown, PbxUp, Queued
+from easycall.events import AgentChanged, Answered, ContactArrived, ContactEnded, Event, OfferEnded, PbxDown, PbxUp, Queued
 from easycall.lab.evidence import Evidence, Held, HeldAgent, HeldContact, HeldLeg, PbxChannel, channels
 from easycall.lab.fairness import Fairness
 from easycall.lab.invariants import assert_invariants, lasting, violations
@@ -317,5 +317,14 @@ def test_an_agent_who_is_told_of_again_is_not_chosen_again() -> None:
     assert line.fairness.choices == 1
 
 
-def test_who_does_not_wait_cannot_be_chosen() -> None:
-    assert Line().chosen("ana", "k1") == ["agent ana is reserved for k1, which does not wait"]
+def test_who_is_not_there_cannot_be_chosen() -> None:
+    assert Line().chosen("ana", "k1") == ["agent ana is reserved for k1, which is not there"]
+
+
+def test_an_agent_asked_for_by_name_is_no_choice_of_the_line() -> None:
+    line = Line()
+    line.waits("k1")
+    line.waits("k2")
+    assert not line.chosen("ana", "k1")
+    line.take(Answered, agent="ana", contact="k1", queue="sales", waited=1.0)
+    assert not line.chosen("bo", "k1")  # a consultation, while k2 waits

@@ -91,6 +91,8 @@ class Fairness:
     def _chosen(self, event: AgentChanged) -> str:
         """An agent is reserved for a contact: nobody whom the agent could have had may have waited longer."""
         self.choices += 1
+        if event.contact not in self._pbx_of:
+            return f"agent {event.agent} is reserved for {event.contact}, which is not there"
         chosen = self._waiting.get(event.contact)
         if chosen is None or (chosen.since, event.contact) not in self._lines[chosen.queue]:
             return ""  # asked for by name: a consultation, a transfer
