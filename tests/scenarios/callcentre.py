@@ -17,12 +17,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from easycall.acd.distributor import REFUSED_SECONDS
 from easycall.asterisk.ami import Action
 from easycall.asterisk.manager import Account, Manager
 from easycall.client import Client, Live
 from easycall.config import load
 from easycall.defer import Bell, limited
 from easycall.ivr import library
+from easycall.lab.evidence import STATUS_VARIABLES, Evidence, channels, held
+from easycall.lab.fairness import Fairness
+from easycall.lab.invariants import assert_invariants, lasting, violations
 from easycall.lab.layout import State
 from easycall.lab.site import PHONES, Site
 from easycall.tap import Joined, join
@@ -32,6 +36,8 @@ from .ground import Worlds
 from .people import SOON, Agent, Caller
 from .story import Story
 
+LASTING_SECONDS = 1.0
+"""A difference between Asterisk and the daemon that is there still after so long was no message on its way."""
 STRAIGHT = "95599"
 """The number whose callers go straight into the queue "support"."""
 
@@ -49,6 +55,8 @@ class CallCentre:
         self.agents: dict[str, Agent] = {}
         self.corrected = False
         """True in a scenario in which reconciliation has something to mend."""
+        self.overtaken: list[str] = []
+        """Choices of an agent that were unfair to somebody who waits, in words."""
         self.running: Joined
         self.client: Client
         self.feed: Live
@@ -85,6 +93,8 @@ class CallCentre:
         flows = library.load(config.flows_directory, config.queues, config.prompts.voices)
         self.fatal: list[str] = []
         self.running = join(config, flows, self.reactor, self.fatal.append)
+        fairness = Fairness(REFUSED_SECONDS)
+        self.running.journal.subscribe(lambda sequence, event: self._judge(fairness.take(event)))
         self.running.daemon.startService()
         assert self.running.daemon.started is not None
         await self.running.daemon.started
@@ -93,6 +103,10 @@ class CallCentre:
         await self.until(self.ready, SOON, "the daemon is ready")
         self.feed = await self.client.live()
         self._feeds.append(self.feed)
+
+    def _judge(self, unfair: str) -> None:
+        if unfair:
+            self.overtaken.append(unfair)
 
     async def ready(self) -> bool:
         return all(pbx.switch.up for pbx in self.running.pbxs)
@@ -164,10 +178,11 @@ class CallCentre:
     # The end
 
     async def close(self) -> None:
-        """Everybody hangs up; then nothing is left anywhere and every contact has one record that adds up."""
-        for caller in self.callers:
-            caller.hangs_up()
+        """All invariants hold; everybody hangs up; then nothing is left and every contact has one record that adds up."""
         try:
+            await self._invariants_hold()
+            for caller in self.callers:
+                caller.hangs_up()
             await self._nothing_is_left()
             await self._records_add_up()
         finally:
@@ -180,6 +195,27 @@ class CallCentre:
         await self.ami.stop()
         await self.world.stop()
         await self._pbx.stop()
+
+    async def _invariants_hold(self) -> None:
+        """I1 to I3 and I9 of :mod:`easycall.lab.invariants`: a difference that lasts is one."""
+        found = violations(await self._seen())
+        if found:
+            await after(self.reactor, LASTING_SECONDS)
+            found = lasting(found, violations(await self._seen()))
+        assert not found, found
+
+    async def _seen(self) -> Evidence:
+        """What the PBX shows and what the daemon holds at this moment."""
+        box = self.running.pbxs[0].box.name
+        answer = await self._pbx.collect(Action.of("Status", Variables=",".join(STATUS_VARIABLES)))
+        on_the_line = {caller.number for caller in self.callers if caller.dialled and caller.leg.is_up}
+        legs = {live.leg for live in self.running.contacts.live.values() if live.caller in on_the_line}
+        return Evidence(
+            channels=channels(box, answer),
+            held=held(self.running),
+            callers=frozenset(legs),
+            overtaken=tuple(self.overtaken),
+        )
 
     async def _nothing_is_left(self) -> None:
         async def empty() -> bool:
@@ -204,6 +240,8 @@ class CallCentre:
         assert len(listed) == len(set(listed))
         ended = [message["contact"] for message in self.feed.heard if message["kind"] == "contact.ended"]
         assert sorted(ended) == sorted(arrived), "not every contact ended once"
+        records = [await self.running.journal.record_of(contact) for contact in ended]
+        assert_invariants(Evidence(ended=tuple(ended), records=tuple(found[0] for found in records if found)))
         for contact in arrived:
             assert_adds_up(await self.client.get(f"/api/v1/contacts/{contact}"))
 

@@ -71,6 +71,11 @@ class Caller(Person):
         assert self._leg is not None, f"{self.name} has not dialled"
         return self._leg
 
+    @property
+    def dialled(self) -> bool:
+        """True once there is a call."""
+        return self._leg is not None
+
     async def dials(self, dialled: str = "95588") -> Caller:
         self.tell(f"dials {dialled}")
         self._leg = await self.centre.world.dial(dialled, self.number)
