@@ -420,7 +420,23 @@ class LosesOne(Faults):
         return self.lost == 1
 
 
+class Parts(Faults):
+    def parts(self) -> bool:
+        return True
+
+
 class TestRacesOnDemand:
+    @pytest.mark.parametrize("stage", [{"faults": Parts()}], indirect=True)
+    def test_a_second_bridge_of_two_who_talk_sends_both_home(self, stage: Stage) -> None:
+        person, _ = stage.caller()
+        stage.agent("agent")
+        pair = {"Channel1": person.line.id, "Channel2": "agent"}
+        assert stage.send("Bridge", **pair).ok
+        before = len(stage.sessions)
+        assert stage.send("Bridge", **pair) == f"Unable to add Channel2 to bridge: {stage.pbx.core.channels['agent'].name}"
+        stage.pass_(0.1)
+        assert {session.variables["agi_uniqueid"] for session in stage.sessions[before:]} == set(pair.values())
+
     @pytest.mark.parametrize("stage", [{"faults": SlowOriginate()}], indirect=True)
     def test_a_hangup_right_behind_an_originate_finds_nothing(self, stage: Stage) -> None:
         stage.phones["PJSIP/2001@world"] = Person(stage)

@@ -88,6 +88,11 @@ def _bridge(asterisk: SimulatedAsterisk, session: ManagerSession, request: Reque
         if channel is None:
             raise Refused(f"Channel{number} does not exist: {request.get(f'Channel{number}')}")
         found.append(channel)
+    one, other = found
+    if one.bridge is not None and one.bridge is other.bridge and asterisk.core.faults.parts():
+        one.bridge.remove(one)
+        one.interrupt()
+        raise Refused(f"Unable to add Channel2 to bridge: {other.name}")
     for place, channel in enumerate(found, 1):
         if channel.bridge is not None and channel.bridge.conference:
             raise Refused(f"Unable to add Channel{place} to bridge: {channel.name}")

@@ -28,6 +28,10 @@ class Faults:
         """Whether this Redirect is answered with success and not carried out."""
         return False
 
+    def parts(self) -> bool:
+        """Whether a Bridge of two who talk already fails and sends both home, as on a real Asterisk every other one does."""
+        return False
+
 
 class Chaos(Faults):
     """Seeded: events late, doubled and lost, originates slow, a redirect lost now and then.
@@ -44,13 +48,14 @@ class Chaos(Faults):
         lost: float = 0.0,
         slow_originate: float = 0.5,
         lost_redirect: float = 0.0,
+        parted: float = 0.5,
         seconds: float = 0.2,
         never_lost: Collection[str] = (),
     ) -> None:
         """``seconds``: the longest delay."""
         self._random = Random(seed)  # noqa: S311 - races, not secrets
         self._late, self._doubled, self._lost = late, doubled, lost
-        self._slow_originate, self._lost_redirect = slow_originate, lost_redirect
+        self._slow_originate, self._lost_redirect, self._parted = slow_originate, lost_redirect, parted
         self._seconds = seconds
         self._never_lost = frozenset(never_lost)
 
@@ -69,3 +74,7 @@ class Chaos(Faults):
     def loses_redirect(self) -> bool:
         """Now and then."""
         return self._random.random() < self._lost_redirect
+
+    def parts(self) -> bool:
+        """Now and then."""
+        return self._random.random() < self._parted

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from ..wire.stage import SOON
@@ -11,8 +9,9 @@ from .peers import Leg
 from .stage import Stage
 
 DEAD = "511 Command Not Permitted on a dead channel or intercept routine"
-TIMES = 10
-"""How often what is a matter of chance is tried."""
+TIMES = 6
+"""How often what is a matter of chance is tried.  When a leg comes home much more often in a row, the dialplan thinks that
+we are down."""
 
 
 async def at_home(stage: Stage, leg: str) -> Leg:
@@ -198,18 +197,15 @@ async def test_a_bridge_with_a_phone_that_rings_holds_until_it_answers(stage: St
 
 
 @pytest.mark.fact("M17")
-async def test_a_second_bridge_of_two_who_talk_may_send_both_home(stage: Stage) -> None:
-    """A matter of chance: they are joined anew, or Asterisk says that it could not and both come home."""
-    caller, phone, one, other = await stage.bridged()
-    seen: Counter[str] = Counter()
+async def test_a_second_bridge_of_two_who_talk_may_part_them(stage: Stage) -> None:
+    """A matter of chance: they are joined anew, or both come home, or, once in a hundred, one of them is hung up."""
+    _, _, one, other = await stage.bridged()
     for _ in range(TIMES):
         answer = await stage.daemon.ask("Bridge", Channel1=one.id, Channel2=other.id, Tone="no")
         await stage.daemon.quiet()
-        joined = await together(stage, one.id, other.id)
-        assert answer.ok == joined
-        assert joined or answer.get("Message").startswith("Unable to add Channel2 to bridge: ")
-        seen["joined" if joined else "at home"] += 1
-        if not joined:
+        assert answer.ok == await together(stage, one.id, other.id)
+        if not answer.ok:
+            assert answer.get("Message").startswith("Unable to add Channel2 to bridge: ")
+            if not {one.id, other.id} <= set(await stage.channels()):
+                break
             await stage.bridge(one.id, other.id)
-    assert set(seen) <= {"joined", "at home"}
-    stage.notes.add("nobody is lost", str(caller.is_up and phone.is_up))

@@ -34,6 +34,7 @@ async def test_a_restart_ends_every_call_and_is_known_by_the_uptime(mortal: Stag
     caller, leg = await mortal.calls()
     _, phone, one, other = await mortal.bridged()
     _, ringing = await mortal.rings("third", "2002")
+    await mortal.home.close()  # who is parted must not come home and be waited for too
     ended = start(mortal.place.restart(mortal))
     assert await leg.line() == "HANGUP"
     for each in (one.id, other.id, ringing):

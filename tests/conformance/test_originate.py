@@ -163,7 +163,7 @@ async def test_each_originate_has_one_response_and_one_life_however_they_are_mix
         await stage.daemon.event("OriginateResponse", ActionID=action)
         await stage.daemon.event("Hangup", Uniqueid=leg)
     await stage.daemon.quiet()
-    lives = {str(life(stage.daemon.events, leg)) for leg in legs}
+    lives = {str(sorted(life(stage.daemon.events, leg).items())) for leg in legs}
     assert len(lives) == 1
     stage.notes.add(*lives)
     responses = [event.action_id for event in stage.daemon.events if event.name == "OriginateResponse"]
