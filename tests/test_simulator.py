@@ -331,6 +331,19 @@ class TestLegs:
         assert stage.sessions[-1].variables["agi_uniqueid"] == person.line.id
         assert people[2].line.hears == "600"
 
+    def test_a_supervisor_who_barges_in_is_heard_by_both(self, stage: Stage) -> None:
+        person, _ = stage.caller()
+        agent, _ = stage.agent()
+        stage.send("Bridge", Channel1=person.line.id, Channel2="agent")
+        boss = stage.phones["PJSIP/9"] = Person(stage, "answer")
+        name = stage.pbx.core.channels["agent"].name
+        stage.send("Originate", Channel="PJSIP/9", ChannelId="boss", Application="ChanSpy", Data=f"{name},qEB", Async="true")
+        stage.pass_(2)
+        boss.line.say("1200")
+        assert (agent.line.hears, person.line.hears) == ("1200", "1200")
+        boss.line.hang_up()
+        assert (agent.line.hears, person.line.hears) == ("", "")
+
     def test_a_supervisor_listens_and_whispers(self, stage: Stage) -> None:
         person, _ = stage.caller()
         agent, _ = stage.agent()

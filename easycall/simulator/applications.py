@@ -132,13 +132,13 @@ async def _chan_spy(asterisk: SimulatedAsterisk, channel: Channel, data: str) ->
         return
     target.spies.append((channel, options))
     channel.spying_on = target
-    channel.sound_changed()
+    target.spied_sounds_changed()
     try:
         await channel.sleep(FOREVER)
     finally:
         target.spies = [spy for spy in target.spies if spy[0] is not channel]
         channel.spying_on = None
-        target.sound_changed()
+        target.spied_sounds_changed()
         channel.sound_changed()
 
 

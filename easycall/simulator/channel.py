@@ -7,7 +7,7 @@ redirected, bridged) is noted on it and the application is interrupted; the thre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING
@@ -282,7 +282,7 @@ class Channel:
         if self.bridge is not None:
             self.bridge.sounds_changed()
         if self.spying_on is not None:
-            self.spying_on.sound_changed()
+            self.spying_on.spied_sounds_changed()
 
     def _pressed(self, key: str) -> None:
         if not self.up:
@@ -355,10 +355,22 @@ class Channel:
         for spy, _ in self.spies:
             spy.sound_changed()
 
+    def spied_sounds_changed(self) -> None:
+        """Somebody who listens to it came, went or says something else: it may hear that, and who it talks with."""
+        self.sound_changed()
+        if self.bridge is not None:
+            self.bridge.sounds_changed()
+
+    def _whisperers(self) -> Iterator[Channel]:
+        """Who listens to it and speaks to it, and who listens to another in its bridge and speaks to both."""
+        yield from (spy for spy, how in self.spies if "w" in how or "B" in how)
+        others = self.bridge.channels if self.bridge is not None else []
+        yield from (spy for other in others if other is not self for spy, how in other.spies if "B" in how)
+
     def _sound(self) -> str:
         if self.over or self.state != UP:
             return SILENCE
-        whispered = next((spy.far_sound for spy, how in self.spies if ("w" in how or "B" in how) and spy.far_sound), "")
+        whispered = next((spy.far_sound for spy in self._whisperers() if spy.far_sound), "")
         if self.bridge is not None:
             return self.bridge.sound_for(self) or whispered
         if self.playing:

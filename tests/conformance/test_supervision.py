@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from easycall.lab.legs import NotSeen
+from easycall.lab.legs import NotSeen, PhoneCall
 
 from ..wire.stage import SOON
 from .stage import Stage
@@ -39,24 +39,57 @@ async def test_a_conference_is_left_by_a_redirect_and_not_by_a_bridge(stage: Sta
     stage.life(three.id)
 
 
-@pytest.mark.fact("§2 listen")
+async def supervised(stage: Stage, spied: str, mode: str, tone: int | None) -> tuple[PhoneCall, str]:
+    """Let a supervisor listen to a leg; the call at his phone, and his leg."""
+    leg, phone = stage.new_leg("supervisor"), stage.world.phone("2002")
+    channel = (await stage.channels())[spied]["channel"]
+    where = {"Context": [], "Exten": [], "Priority": [], "Application": "ChanSpy", "Data": f"{channel},qE{mode}"}
+    stage.notes.answer("Originate", await stage.daemon.answer(stage.originate(leg, "PJSIP/2002@world", **where)))
+    call = await phone.rings(SOON)
+    await call.answer(tone)
+    await stage.runs(leg, "ChanSpy")
+    return call, leg
+
+
+@pytest.mark.fact("§2 listen, whisper, barge")
 async def test_a_supervisor_listens_and_is_not_heard_and_goes_with_the_call(stage: Stage) -> None:
     caller, one = await stage.calls(tone=None)
     phone, other = await stage.agent(tone=1000)
     await stage.bridge(one.id, other.id)
-    spied = (await stage.channels())[other.id]["channel"]
-    leg, his_phone = stage.new_leg("supervisor"), stage.world.phone("2002")
-    where = {"Context": [], "Exten": [], "Priority": [], "Application": "ChanSpy", "Data": f"{spied},qE"}
-    stage.notes.answer("Originate", await stage.daemon.answer(stage.originate(leg, "PJSIP/2002@world", **where)))
-    supervisor = await his_phone.rings(SOON)
-    await supervisor.answer(tone=None)
-    await stage.runs(leg, "ChanSpy")
+    supervisor, leg = await supervised(stage, other.id, "", tone=None)
     await supervisor.hears(1000, SOON)
     await supervisor.press("3")
     with pytest.raises(NotSeen):
         await caller.hears_key("3", 0.5)
     phone.hang_up()
     await supervisor.ended(SOON)
+    await stage.ends(leg)
+
+
+@pytest.mark.fact("§2 listen, whisper, barge")
+async def test_a_supervisor_whispers_to_the_agent_alone(stage: Stage) -> None:
+    caller, one = await stage.calls(tone=None)
+    phone, other = await stage.agent(tone=None)
+    await stage.bridge(one.id, other.id)
+    _, leg = await supervised(stage, other.id, "w", tone=700)
+    await phone.hears(700, SOON)
+    await caller.hears_silence(SOON)
+    phone.hang_up()
+    await stage.ends(leg)
+
+
+@pytest.mark.only("asterisk", "two sounds at once are the first of them on a simulated line")
+@pytest.mark.fact("§2 listen, whisper, barge")
+async def test_a_supervisor_barges_in_and_both_hear(stage: Stage) -> None:
+    """Into what is sent to them: who is sent nothing at all, not even silence, hears nobody."""
+    caller, one = await stage.calls(tone=1000)
+    phone, other = await stage.agent(tone=1000)
+    await stage.bridge(one.id, other.id)
+    await caller.hears(1000, SOON)
+    _, leg = await supervised(stage, other.id, "B", tone=700)
+    for one_of_them in (caller, phone):
+        await one_of_them.hears_speech(SOON)  # that is what two tones are
+    phone.hang_up()
     await stage.ends(leg)
 
 
