@@ -17,7 +17,7 @@ from easycall.mailbox import Letter, Mailbox
 from easycall.model import Contact
 from easycall.ports import Channel, HungUp, Switch, Taken
 
-__all__ = ["LiveContact", "keep_music"]
+__all__ = ["LiveContact", "attach", "keep_music"]
 
 TURN_SECONDS = 20.0
 """How long one wait under music lasts; a dead daemon is noticed by Asterisk at once in any case."""

@@ -188,7 +188,8 @@ class Api:
     @app.route(f"/api/v1/contacts/<contact_id>/<any({', '.join(WISHES)}):name>", methods=["POST"])
     async def ask(self, request: BoundedRequest, contact_id: str, name: str) -> bytes:
         """Ask a verb of a live contact; the answer comes when it was carried out, or was refused with the reason."""
-        verb = read_body(request, WISHES[name]).verb()
+        wish = WISHES[name]
+        verb = wish.verb(read_body(request, wish.body))
         if contact_id not in self._contacts.live:
             raise _unknown("live contact", contact_id)
         contact = self._contacts.live[contact_id]
