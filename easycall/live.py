@@ -61,7 +61,12 @@ class LiveContact:
                 return index
         letters: list[Letter] = []
         taken = self.mailbox.take().addCallback(letters.append)
-        index = await first(taken, *events)
+        try:
+            index = await first(taken, *events)
+        except BaseException:
+            for letter in letters:  # handed over in the very moment in which the call ended
+                letter.refused("the call ended meanwhile")
+            raise
         return letters[0] if index == 0 else index - 1
 
 

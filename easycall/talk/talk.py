@@ -75,6 +75,8 @@ class Talk:
                 except (HungUp, BridgeFailed):
                     stage = self.rescue
         finally:
+            if self._carried_out is not None:  # the verb led out of the talk, by the loss of a leg
+                self._carried_out.refused("one of the legs is gone")
             self.live.mailbox.close(NOBODY)
             self._free_all()
             if self._loan is not None:
