@@ -335,8 +335,7 @@ def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        tokens = {token.name: token.sha256 for token in config.tokens}
-        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, tokens, conduct.clock)
+        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock)
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 
