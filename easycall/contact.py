@@ -22,10 +22,13 @@ from easycall.ivr.flow import ToQueue
 from easycall.ivr.runner import run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
-from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
-from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Taken
-from easycall.talk import Course, Reach, RunFlow, Side, Talk, Wait, ring
-from easycall.verbs import Verb
+from easycall.model import Contact, Direction, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
+from easycall.outbound.call import CallOut, First, NotReached, OutboundCall, undialled
+from easycall.outbound.dialling import Dialling
+from easycall.outbound.transfer import reach_outside, together
+from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, Switch, Taken
+from easycall.talk import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Side, Talk, Wait, ring
+from easycall.verbs import NotNow, Verb
 
 __all__ = ["Contacts"]
 
@@ -39,13 +42,20 @@ class Contacts:
     """The live contacts, each carried by its coroutine."""
 
     def __init__(
-        self, clock: IReactorTime, journal: Journal, distributor: Distributor, script: Script, new_id: Callable[[], str]
+        self,
+        clock: IReactorTime,
+        journal: Journal,
+        distributor: Distributor,
+        script: Script,
+        new_id: Callable[[], str],
+        dialling: Dialling,
     ) -> None:
         self._clock = clock
         self._journal = journal
         self._distributor = distributor
         self._script = script
         self._new_id = new_id
+        self._dialling = dialling
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -66,12 +76,54 @@ class Contacts:
             dialled=arrival.dialled,
             arrived=self._clock.seconds(),
         )
-        live = LiveContact(
-            contact, arrival.switch, arrival.channel, self._clock, self._record, self._distributor, self._script
+        line = self._dialling.lines.occupy(arrival.switch.name, arrival.endpoint)
+        if line is not None:
+            arrival.channel.when_gone().addCallback(lambda _: line.release())
+        self._carry(Visit(self._live_contact(contact, arrival.switch, arrival.channel)))
+
+    def call(self, asked: CallOut) -> Contact:
+        """Call a customer for an agent: a line and the agent are taken, in one turn, and its story starts.
+
+        Raises NotNow with the reason, NotDialled among them.
+        """
+        queue = self._distributor.queues.get(asked.queue)
+        if queue is None:
+            raise NotNow(f"there is no queue {asked.queue!r}")
+        route = self._dialling.route(asked.number, caller_id=asked.caller_id, queue=queue)
+        contact_id = self._new_id()
+        try:
+            assignment = self._distributor.reserve(asked.agent, contact_id, 1, own_wish=asked.first is First.AGENT)
+        except NotNow:
+            route.line.release()
+            raise
+        contact = Contact(
+            id=contact_id,
+            pbx=route.switch.name,
+            leg=f"ec-{contact_id}-customer-1",
+            caller=route.caller_id,
+            caller_name="",
+            dialled=route.number,
+            arrived=self._clock.seconds(),
+            direction=Direction.OUTBOUND,
+            stage=Stage.DIALLING,
+            queue=queue.id,
+            agent=assignment.agent,
+            attempts=1,
+            data=dict(asked.data),
         )
-        visit = self._visits[contact.id] = Visit(live)
-        running = self._running[contact.id] = start(visit.carry())
-        running.addBoth(self._over, contact.id)
+        live = self._live_contact(contact, route.switch, undialled(contact.leg))
+        self._carry(Visit(live, OutboundCall(live, route, assignment, queue, asked.first)))
+        return contact
+
+    def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:
+        shared = self._clock, self._record, self._distributor, self._script, self._dialling
+        return LiveContact(contact, switch, customer, *shared)
+
+    def _carry(self, visit: Visit) -> None:
+        contact_id = visit.contact.id
+        self._visits[contact_id] = visit
+        running = self._running[contact_id] = start(visit.carry())
+        running.addBoth(self._over, contact_id)
 
     def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
         """End a contact now, whatever it is doing.  Raises KeyError when it is not live."""
@@ -108,9 +160,11 @@ class Contacts:
 class Visit:
     """One contact being carried."""
 
-    def __init__(self, live: LiveContact) -> None:
+    def __init__(self, live: LiveContact, call: OutboundCall | None = None) -> None:
+        """``call``: how the customer is reached first; None: a caller reached us."""
         self.live = live
         self.contact = live.contact
+        self._call = call
         self._outcome = Outcome.ABANDONED_IN_IVR
         live.mailbox.close("the customer talks with nobody")
 
@@ -131,12 +185,16 @@ class Visit:
                 caller=contact.caller,
                 caller_name=contact.caller_name,
                 dialled=contact.dialled,
+                direction=contact.direction,
+                agent=contact.agent,
             )
         )
         try:
-            await self._until_gone(self._story())
+            await self._until_gone(self._story(await self._reached()))
         except HungUp:
             pass
+        except NotReached as why:
+            self._outcome, contact.ended_by = why.outcome, contact.ended_by or why.ended_by
         except CancelledError:
             raise
         except Exception:
@@ -167,12 +225,18 @@ class Visit:
         except TimeoutError:
             log.warn("the leg of contact {contact} did not go in time", contact=self.contact.id)
 
-    async def _story(self) -> None:
-        live, contact = self.live, self.contact
-        values = {"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value}
-        await live.at_home(lambda: live.customer.remember(values))
-        await live.at_home(live.customer.answer)
-        following: Course = RunFlow(live.script.name_of(contact.dialled))
+    async def _reached(self) -> Course:
+        """A customer whom we call is there: what comes first then; None: a caller reached us."""
+        if self._call is None:
+            return None
+        course = await self._call.reach()
+        self._outcome = Outcome.ABANDONED
+        return course
+
+    async def _story(self, following: Course) -> None:
+        live = self.live
+        if following is None:
+            following = await self._greet()
         while following is not None:
             match following:
                 case RunFlow():
@@ -181,6 +245,20 @@ class Visit:
                     following = await self._wait(live.distributor.queues[following.queue], following.enqueued)
                 case Reach():
                     following = await self._reach(following)
+                case Joined(side, conversation, queue, since):
+                    following = await self._talk(Talk(live, side, conversation, live.distributor.queues[queue], since))
+                case ReachOutside():
+                    following = await reach_outside(live, following)
+                case Outside():
+                    following = await together(live, following)
+
+    async def _greet(self) -> Course:
+        """A caller's first moment."""
+        live, contact = self.live, self.contact
+        values = {"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value}
+        await live.at_home(lambda: live.customer.remember(values))
+        await live.at_home(live.customer.answer)
+        return RunFlow(live.script.name_of(contact.dialled))
 
     # In a flow
 

@@ -11,12 +11,16 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome
+from easycall.model import AgentState, DialOutcome, Direction, EndedBy, OfferOutcome, Outcome
 
 __all__ = [
     "KINDS",
     "AgentChanged",
     "Answered",
+    "CallAnswered",
+    "CallDialled",
+    "CallFailed",
+    "CallRinging",
     "ConsultAnswered",
     "ConsultEnded",
     "ConsultStarted",
@@ -32,6 +36,8 @@ __all__ = [
     "MenuAnswered",
     "OfferEnded",
     "Offered",
+    "OutsideEnded",
+    "OutsideStarted",
     "PbxDown",
     "PbxUp",
     "Queued",
@@ -55,7 +61,7 @@ class Event:
 
 @frozen(kw_only=True)
 class ContactArrived(Event):
-    """A caller reached us: the session id exists from here."""
+    """A caller reached us, or a customer is to be called: the session id exists from here."""
 
     kind = "contact.arrived"
     pbx: str
@@ -63,6 +69,50 @@ class ContactArrived(Event):
     caller: str
     caller_name: str
     dialled: str
+    direction: Direction = Direction.INBOUND
+
+
+@frozen(kw_only=True)
+class CallDialled(Event):
+    """A number outside is about to be dialled: told before it is."""
+
+    kind = "call.dialled"
+    leg: str
+    number: str
+    trunk: str
+    caller_id: str
+    purpose: str
+    """``customer``, or why somebody else is called: ``consult``, ``transfer``."""
+
+
+@frozen(kw_only=True)
+class CallRinging(Event):
+    """The telephone outside rings, or the network tells that it works on it."""
+
+    kind = "call.ringing"
+    leg: str
+    number: str
+
+
+@frozen(kw_only=True)
+class CallAnswered(Event):
+    """The one who was dialled answered."""
+
+    kind = "call.answered"
+    leg: str
+    number: str
+
+
+@frozen(kw_only=True)
+class CallFailed(Event):
+    """The one who was dialled will not answer, and why."""
+
+    kind = "call.failed"
+    leg: str
+    number: str
+    outcome: DialOutcome
+    cause: int
+    """The cause the network gave (ITU-T Q.850); 0: none."""
 
 
 @frozen(kw_only=True)
@@ -115,6 +165,7 @@ class ScreenPop(Event):
     queue: str
     waited: float
     """Seconds since the contact joined the queue."""
+    direction: Direction = Direction.INBOUND
     by: str = ""
     """The agent who asks for this one: a consultation or a transfer; empty when the queue does."""
     answers: Mapping[str, str] = field(factory=dict)
@@ -192,11 +243,28 @@ class ConsultEnded(Event):
 
 @frozen(kw_only=True)
 class Transferred(Event):
-    """The agent gave the contact away, to an agent, a queue or a flow, and is free."""
+    """The agent gave the contact away, to an agent, a queue, a flow or a number outside, and is free."""
 
     kind = "talk.transferred"
     target: str
     to: str
+
+
+@frozen(kw_only=True)
+class OutsideStarted(Event):
+    """The customer talks with somebody outside, and no agent has the contact."""
+
+    kind = "outside.started"
+    number: str
+
+
+@frozen(kw_only=True)
+class OutsideEnded(Event):
+    """They parted."""
+
+    kind = "outside.ended"
+    number: str
+    ended_by: EndedBy
 
 
 @frozen(kw_only=True)

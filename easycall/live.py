@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field, mutable
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -15,6 +15,7 @@ from easycall.events import Event
 from easycall.ivr.script import Script
 from easycall.mailbox import Letter, Mailbox
 from easycall.model import Contact
+from easycall.outbound.dialling import Dialling
 from easycall.ports import Channel, HungUp, Switch, Taken
 
 __all__ = ["LiveContact", "attach", "keep_music"]
@@ -23,9 +24,9 @@ TURN_SECONDS = 20.0
 """How long one wait under music lasts; a dead daemon is noticed by Asterisk at once in any case."""
 
 
-@frozen(eq=False)
+@mutable(eq=False)
 class LiveContact:
-    """See the module."""
+    """See the module.  Only the customer's leg is ever changed: when a customer is dialled."""
 
     contact: Contact
     switch: Switch
@@ -34,6 +35,7 @@ class LiveContact:
     record: Callable[[Event], None]
     distributor: Distributor
     script: Script
+    dialling: Dialling
     mailbox: Mailbox = field(factory=Mailbox)
 
     def now(self) -> float:

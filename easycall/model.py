@@ -12,16 +12,20 @@ from enum import StrEnum
 from attrs import field, frozen, mutable
 
 __all__ = [
+    "NUMBER",
     "PHONE",
     "Agent",
     "AgentState",
     "Contact",
+    "DialOutcome",
+    "Direction",
     "EndedBy",
     "OfferOutcome",
     "Outcome",
     "Queue",
     "Role",
     "Stage",
+    "Trunk",
     "WorkItem",
 ]
 
@@ -30,11 +34,25 @@ PHONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}")
 """The name of an agent's phone, as the dial template takes it: nothing in it can change a dial string."""
 
 
+NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+"""A telephone number as it is dialled outside: E.164, nothing in it but "+" and digits."""
+
+
 class Role(StrEnum):
     """What a leg is for."""
 
     CALLER = "caller"
+    """The customer's, whoever dialled whom."""
     AGENT = "agent"
+    OUTSIDE = "outside"
+    """Of somebody outside whom an agent asks, or to whom the customer was given."""
+
+
+class Direction(StrEnum):
+    """Who dialled whom."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
 
 
 class Stage(StrEnum):
@@ -50,6 +68,10 @@ class Stage(StrEnum):
     """The customer hears music while the agent asks another."""
     LENT = "lent"
     """The customer is in a flow that an agent sent it to, and comes back."""
+    DIALLING = "dialling"
+    """A number outside is dialled: the customer's own, or that of whom the customer was given to."""
+    OUTSIDE = "outside"
+    """The customer talks with somebody outside, and no agent has the contact."""
     ENDED = "ended"
 
 
@@ -80,13 +102,37 @@ class OfferOutcome(StrEnum):
     """The agent's leg disappeared without a word: lost with the link, or between answer and bridge."""
 
 
+class DialOutcome(StrEnum):
+    """What became of a number that was dialled."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    DECLINED = "declined"
+    UNALLOCATED = "unallocated"
+    """There is no such number."""
+    CONGESTION = "congestion"
+    """The network or the trunk could not carry the call."""
+    UNREACHABLE = "unreachable"
+    """The number is there and its telephone is not."""
+    CANCELLED = "cancelled"
+    """We took it back before it was answered."""
+    LOST = "lost"
+    """It disappeared without a word: lost with the link to Asterisk."""
+
+
 class EndedBy(StrEnum):
     """Who ended a contact."""
 
     CALLER = "caller"
+    """The customer, whoever dialled whom."""
     AGENT = "agent"
     FLOW = "flow"
     API = "api"
+    OUTSIDE = "outside"
+    """Somebody outside with whom the customer talked."""
+    NETWORK = "network"
+    """The customer who was dialled could not be reached."""
     SYSTEM = "system"
     """The daemon, because something failed."""
 
@@ -101,6 +147,39 @@ class Outcome(StrEnum):
     SELF_SERVED = "self_served"
     """The flow came to its own end without a queue."""
     FAILED = "failed"
+    BUSY = "busy"
+    """This and those below: the customer was dialled and not reached (:class:`DialOutcome`)."""
+    NO_ANSWER = "no_answer"
+    DECLINED = "declined"
+    UNALLOCATED = "unallocated"
+    CONGESTION = "congestion"
+    UNREACHABLE = "unreachable"
+    CANCELLED = "cancelled"
+    NO_AGENT = "no_agent"
+    """The agent whose phone was rung first did not take the call; the customer was not dialled."""
+
+
+@frozen
+class Trunk:
+    """A way out into the telephone network."""
+
+    name: str
+    asterisk: str
+    """The name of the Asterisk it belongs to."""
+    dial: str
+    """The dial string, with ``{number}`` (``+4930…``) or ``{digits}`` (``4930…``)."""
+    lines: int
+    """How many calls it carries at once."""
+    prefixes: tuple[str, ...] = ("+",)
+    """What it is used for: the beginnings of numbers."""
+    caller_ids: tuple[str, ...] = ()
+    """The numbers it may show; the first unless something else is asked for."""
+
+    def dial_string(self, number: str) -> str:
+        """What Asterisk is told to dial.  Raises ValueError for what is no number that may be dialled."""
+        if not NUMBER.fullmatch(number):
+            raise ValueError(f"number {number!r} must not be dialled")
+        return self.dial.format(number=number, digits=number.removeprefix("+"))
 
 
 @frozen
@@ -118,6 +197,8 @@ class Queue:
     """What a caller hears once when nobody is free; empty: music at once."""
     busy_repeat_seconds: float = 30.0
     """How often the busy prompt is repeated; 0: never."""
+    caller_id: str = ""
+    """The number shown to whom its agents dial; empty: the trunk's."""
 
 
 @mutable
@@ -157,18 +238,19 @@ class Contact:
     pbx: str
     """The name of the Asterisk it came in on."""
     leg: str
-    """The id of the caller's leg."""
+    """The id of the customer's leg."""
     caller: str
-    """The calling number (ANI), ``""`` when withheld."""
+    """The calling number (ANI), ``""`` when withheld; of an outbound call the one we show."""
     caller_name: str
     dialled: str
     """The dialled number (DNIS)."""
     arrived: float
+    direction: Direction = Direction.INBOUND
     stage: Stage = Stage.IVR
     queue: str = ""
     agent: str = ""
     consulted: str = ""
-    """The agent who is asked by :attr:`agent`; empty when nobody is."""
+    """The agent, or the number outside, who is asked by :attr:`agent`; empty when nobody is."""
     ended_by: EndedBy | None = None
     """Who ended it first; None while nobody has."""
     attempts: int = 0
@@ -177,6 +259,11 @@ class Contact:
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)
     """Attached data: travels with the contact and is shown in the pop."""
+
+    @property
+    def customer(self) -> str:
+        """The customer's number."""
+        return self.dialled if self.direction is Direction.OUTBOUND else self.caller
 
 
 @frozen

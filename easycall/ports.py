@@ -16,7 +16,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from easycall.events import Event
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, Trunk
 
 __all__ = [
     "Arrival",
@@ -44,9 +44,11 @@ class Taken(Exception):
 class NotAnswered(Exception):
     """A leg we rang did not answer."""
 
-    def __init__(self, outcome: OfferOutcome) -> None:
+    def __init__(self, outcome: OfferOutcome, cause: int = 0) -> None:
         super().__init__(outcome.value)
         self.outcome = outcome
+        self.cause = cause
+        """What the network told (ITU-T Q.850); 0: nothing."""
 
 
 class BridgeFailed(Exception):
@@ -70,6 +72,10 @@ class Channel(Protocol):
     @property
     def gone(self) -> bool:
         """True once the leg has ended."""
+
+    @property
+    def doomed(self) -> bool:
+        """True once we have hung it up, whether it knows yet or not."""
 
     def when_gone(self) -> Deferred[None]:
         """A Deferred of the asker's own that fires when the leg has ended (at once if it has)."""
@@ -135,6 +141,11 @@ class Switch(Protocol):
         must not be dialled or sent.
         """
 
+    def dial(
+        self, trunk: Trunk, number: str, *, leg: str, caller: str, seconds: float, values: Mapping[str, str]
+    ) -> Channel:
+        """Dial a number on a trunk of this Asterisk, as :meth:`ring` does a phone; ``caller``: the number shown."""
+
     async def bridge(self, one: Channel, other: Channel) -> Conversation:
         """Join two legs that are at home, or in bridges: whom they leave there comes home.
 
@@ -158,6 +169,8 @@ class Arrival:
     """The calling number, ``""`` when withheld."""
     caller_name: str
     dialled: str
+    endpoint: str = ""
+    """Where it came in, as Asterisk names it with its technology, ``PJSIP/carrier``; empty when it is not known."""
 
 
 class Journal(Protocol):

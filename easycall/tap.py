@@ -39,10 +39,15 @@ from easycall.ivr.prompts import PromptError, Prompts
 from easycall.ivr.runner import Sounds
 from easycall.ivr.script import Script
 from easycall.model import Agent
+from easycall.outbound.dialling import Dialling
+from easycall.outbound.donotcall import DoNotCall
+from easycall.outbound.lines import Lines
+from easycall.outbound.rules import Rules
 from easycall.ports import Database, StoreUnavailable
 from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
+from easycall.store.donotcall import DoNotCallShelf
 from easycall.store.sqlite import SQLite
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
@@ -169,6 +174,8 @@ class Conduct:
     distributor: Distributor
     contacts: Contacts
     pbxs: list[Pbx]
+    dialling: Dialling
+    do_not_call: DoNotCall
 
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
@@ -230,9 +237,13 @@ def make_conduct(
     journal = Journal(clock, ContactArchive(database))
     agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
     distributor = Distributor(config.queues, agents, clock, journal)
-    contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id)
+    do_not_call = DoNotCall(DoNotCallShelf(database), clock)
+    rules = Rules.of(config.dialing, config.trunks, config.numbers)
+    dialling = Dialling(rules, Lines(config.trunks), do_not_call)
+    contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id, dialling)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
-    return Conduct(clock, journal, distributor, contacts, pbxs)
+    dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
+    return Conduct(clock, journal, distributor, contacts, pbxs, dialling, do_not_call)
 
 
 def join_conduct(
@@ -246,6 +257,7 @@ def join_conduct(
     parts = [
         *before,
         Part("journal", conduct.journal.start, conduct.journal.stop),
+        Part("do-not-call list", conduct.do_not_call.start, nothing),
         Part("contacts", nothing, conduct.contacts.stop),
         *(_fastagi(pbx, reactor) for pbx in conduct.pbxs),
         *(_ami(pbx, fatal) for pbx in conduct.pbxs),
@@ -335,7 +347,16 @@ def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock)
+        api = Api(
+            conduct.distributor,
+            conduct.contacts,
+            conduct.journal,
+            links,
+            config.tokens,
+            conduct.clock,
+            conduct.dialling,
+            conduct.do_not_call,
+        )
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

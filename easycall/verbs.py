@@ -22,6 +22,7 @@ __all__ = [
     "Retrieve",
     "ToAgent",
     "ToFlow",
+    "ToNumber",
     "ToQueue",
     "Verb",
 ]
@@ -48,9 +49,18 @@ class Retrieve(Verb):
 
 @frozen
 class Consult(Verb):
-    """The agent asks another one, who is rung with the contact's data; the customer hears music."""
+    """The agent asks another one, who is rung with the contact's data; the customer hears music.
 
-    agent: str
+    One of the three is given.
+    """
+
+    agent: str = ""
+    queue: str = ""
+    """Whoever of that queue is free longest."""
+    number: str = ""
+    """Somebody outside."""
+    caller_id: str = ""
+    """The number shown to somebody outside; empty: the queue's or the trunk's."""
 
 
 @frozen
@@ -89,6 +99,15 @@ class ToFlow(Verb):
     """The contact goes to an IVR flow for good; the agent is free at once."""
 
     flow: str
+
+
+@frozen
+class ToNumber(Verb):
+    """The contact goes to somebody outside; the agent is free at once."""
+
+    number: str
+    caller_id: str = ""
+    """The number shown; empty: the queue's or the trunk's."""
 
 
 @frozen

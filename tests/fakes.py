@@ -20,9 +20,13 @@ from easycall.asterisk.ami import Action, Codec, Message
 from easycall.asterisk.channel import AsteriskChannel
 from easycall.asterisk.link import ActionRefused, LinkDown, LinkLost
 from easycall.asterisk.switch import AsteriskSwitch
+from easycall.config import DialingSettings
 from easycall.defer import Bell
 from easycall.events import Event
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, Trunk
+from easycall.outbound.dialling import Dialling
+from easycall.outbound.lines import Lines
+from easycall.outbound.rules import Rules
 from easycall.ports import Arrival, BridgeFailed, HungUp, NotAnswered, Taken
 
 NOON = 1_800_000_000.0
@@ -522,6 +526,9 @@ class FakeSwitch:
         self.phone(leg)
         return leg
 
+    def dial(self, trunk: Trunk, number: str, **how: Any) -> FakeChannel:
+        return self.ring(trunk.dial_string(number), **how)
+
     async def bridge(self, one: FakeChannel, other: FakeChannel) -> FakeConversation:
         await self._takes()
         if not self.up:
@@ -537,6 +544,11 @@ class FakeSwitch:
         waiting: Deferred[None] = Deferred(lambda _: timer.cancel())
         timer = self.clock.callLater(self.latency(), waiting.callback, None)
         await waiting
+
+
+def no_dialling() -> Dialling:
+    """A site that does not call out."""
+    return Dialling(Rules(DialingSettings()), Lines(()), ())
 
 
 def names(legs: Iterable[FakeChannel]) -> list[str]:

@@ -15,9 +15,14 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 
 from easycall.api.app import Api
-from easycall.config import Right, Token
+from easycall.config import DialingSettings, Right, Token
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, WorkItem
+from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, Trunk, WorkItem
+from easycall.outbound.call import CallOut
+from easycall.outbound.dialling import Dialling
+from easycall.outbound.donotcall import DoNotCall, Entry
+from easycall.outbound.lines import Lines
+from easycall.outbound.rules import Rules
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
 from easycall.stats.record import Record, fold
@@ -39,6 +44,27 @@ TOKENS = [
     _token("desktop", ANA, EVERYTHING, "ana"),
     _token("nothing", NOTHING, frozenset()),
 ]
+
+
+RULES = Rules(
+    DialingSettings(country="49", allow=("+49",)), (Trunk("out", "main", "PJSIP/{number}@out", 2, caller_ids=("+49301",)),)
+)
+
+
+class Papers:
+    """A do-not-call list on paper."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+
+    async def all(self) -> list[Entry]:
+        return list(self.entries.values())
+
+    async def put(self, entry: Entry) -> None:
+        self.entries[entry.number] = entry
+
+    async def remove(self, number: str) -> None:
+        del self.entries[number]
 
 
 class Desk:
@@ -79,6 +105,8 @@ class Live:
     def __init__(self) -> None:
         self.live: dict[str, Contact] = {}
         self.hung_up: list[tuple[str, EndedBy]] = []
+        self.called: list[CallOut] = []
+        self.refusal: NotNow | None = None
         self.asked: list[tuple[str, Verb]] = []
         self.answer: Mapping[str, str] | Exception | None = {}
 
@@ -94,6 +122,13 @@ class Live:
             stage=Stage.TALKING if agent else Stage.IVR,
             agent=agent,
         )
+
+    def call(self, asked: CallOut) -> Contact:
+        self.called.append(asked)
+        if self.refusal is not None:
+            raise self.refusal
+        self.add(f"o{len(self.called)}", asked.agent)
+        return self.live[f"o{len(self.called)}"]
 
     def ask(self, contact_id: str, verb: Verb) -> Deferred[Mapping[str, str]]:
         self.live[contact_id]
@@ -147,8 +182,10 @@ class Running:
 
     def __init__(self) -> None:
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
+        self.dialling = Dialling(RULES, Lines(RULES.trunks), ())
+        self.do_not_call = DoNotCall(Papers(), reactor)
         self.links = {"main": SimpleNamespace(up=True)}
-        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor)
+        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor, self.dialling, self.do_not_call)
         self.port = 0
 
     def url(self, path: str) -> str:

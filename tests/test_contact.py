@@ -47,6 +47,7 @@ from .fakes import (
     clock_at,
     event,
     names,
+    no_dialling,
     next_turn,
 )
 
@@ -103,7 +104,7 @@ class World:
         self.distributor = Distributor(queues, staff, self.clock, self.notes)
         ids = iter(f"k{number:03}" for number in range(1000))
         script = Script(FLOWS, str, lambda prompt, language: [prompt.sound])
-        self.contacts = Contacts(self.clock, self.notes, self.distributor, script, lambda: next(ids))
+        self.contacts = Contacts(self.clock, self.notes, self.distributor, script, lambda: next(ids), no_dialling())
         for agent in staff:
             self.distributor.log_in(agent.id)
             self.distributor.set_state(agent.id, AgentState.READY)

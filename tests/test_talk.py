@@ -5,8 +5,8 @@ Who is in which bridge and who hears what is looked up on the Asterisk, what hap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import pytest
 from twisted.python.failure import Failure
@@ -67,6 +67,9 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
+    SITE: ClassVar[Mapping[str, Any]] = {}
+    """More of the site."""
+
     def __init__(self, database: MemoryDatabase) -> None:
         self.reactor = VirtualReactor(1_800_000_000.0)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
@@ -78,6 +81,7 @@ class Stage:
             queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")},
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
+            **self.SITE,
         )
         self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 

@@ -10,13 +10,13 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from easycall.config import AgentSettings
+from easycall.config import AgentSettings, DialingSettings
 from easycall.events import Event
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
 from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
-from easycall.model import Queue
+from easycall.model import Queue, Trunk
 from easycall.service import Part, nothing
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.faults import Faults
@@ -58,6 +58,8 @@ class VirtualDaemon:
         sound_seconds: float,
         hear: Callable[[Event], None] = lambda event: None,
         faults: Faults | None = None,
+        dialing: DialingSettings = DialingSettings(),  # noqa: B008 - frozen
+        trunks: tuple[Trunk, ...] = (),
     ) -> None:
         self.reactor = reactor
         self.database = database
@@ -71,8 +73,10 @@ class VirtualDaemon:
             for number, (name, served) in enumerate(agents.items(), 1)
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
+        config = evolve(config, dialing=dialing, trunks=trunks)
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
         conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__)
+        self.dialling, self.do_not_call = conduct.dialling, conduct.do_not_call
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         self.now(self.asterisk.start())

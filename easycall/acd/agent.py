@@ -4,12 +4,12 @@
 state             leaves it by
 ================  ======================================================================
 offline           log in -> not ready
-not ready         ready, log out
+not ready         ready, log out; *reserved* (for a call of the agent's own wish)
 ready             not ready, log out, *reserved* (chosen for a contact)
 reserved          *rings* (the phone), *talks*, *released* (the offer came to nothing)
 ringing           *talks*, *released*
 talking           *holds* -> held; *parted* -> wrap-up
-held              *retrieves* -> talking; *parted* -> wrap-up
+held              *retrieves*, *talks* -> talking; *parted* -> wrap-up
 wrap-up           *wrapped up* (its time is over) -> ready; ready, not ready, log out
 ================  ======================================================================
 
@@ -54,6 +54,7 @@ _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
         Step.LOG_OUT: AgentState.OFFLINE,
         Step.READY: AgentState.READY,
         Step.NOT_READY: AgentState.NOT_READY,
+        Step.RESERVED: AgentState.RESERVED,
     },
     AgentState.READY: {
         Step.LOG_IN: AgentState.NOT_READY,
@@ -69,7 +70,11 @@ _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
     },
     AgentState.RINGING: {Step.TALKS: AgentState.TALKING, Step.RELEASED: AgentState.READY},
     AgentState.TALKING: {Step.HOLDS: AgentState.HELD, Step.PARTED: AgentState.WRAP_UP},
-    AgentState.HELD: {Step.RETRIEVES: AgentState.TALKING, Step.PARTED: AgentState.WRAP_UP},
+    AgentState.HELD: {
+        Step.RETRIEVES: AgentState.TALKING,
+        Step.TALKS: AgentState.TALKING,
+        Step.PARTED: AgentState.WRAP_UP,
+    },
     AgentState.WRAP_UP: {
         Step.WRAPPED_UP: AgentState.READY,
         Step.LOG_OUT: AgentState.OFFLINE,

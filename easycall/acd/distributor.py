@@ -215,19 +215,32 @@ class Distributor:
         self.step(agent_id, Step.RELEASED)
         self._match()
 
-    def reserve(self, agent_id: str, contact: str, attempt: int) -> Assignment:
-        """Hold an agent for a contact that asks for this one: a consultation, a transfer.
+    def reserve(self, agent_id: str, contact: str, attempt: int, *, own_wish: bool = False) -> Assignment:
+        """Hold an agent for a contact that asks for this one: a consultation, a transfer, a call out.
 
-        Raises NotNow, in words for the one who asks, when there is no such agent or the agent is not ready.
+        ``own_wish``: the agent may be not ready, and is so again afterwards.  Raises NotNow, in words for the one who asks,
+        when there is no such agent or the agent is not ready.
         """
         agent = self.agents.get(agent_id)
         if agent is None:
             raise NotNow(f"there is no agent {agent_id!r}")
-        if agent.state is not AgentState.READY:
+        if own_wish and agent.state is AgentState.NOT_READY:
+            agent.wants = (AgentState.NOT_READY, agent.reason)
+        elif agent.state is not AgentState.READY:
             why = f" ({agent.reason})" if agent.reason else ""
             raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}{why}")
         self.step(agent_id, Step.RESERVED, contact=contact)
         return Assignment(self, agent, attempt)
+
+    def reserve_one_of(self, queue: str, contact: str, attempt: int) -> Assignment:
+        """Hold the agent whom routing would choose for a contact that asks for anybody of a queue.  Raises NotNow."""
+        if queue not in self.queues:
+            raise NotNow(f"there is no queue {queue!r}")
+        item = WorkItem(contact, queue, self._clock.seconds(), pbx="")
+        pairs = routing.match([item], self.agents.values(), (), self._clock.seconds())
+        if not pairs:
+            raise NotNow(f"nobody is free in {queue}")
+        return self.reserve(pairs[0].agent, contact, attempt)
 
     def someone_free(self, queue: str) -> bool:
         """True when an agent of the queue is ready now."""

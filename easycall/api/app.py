@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
@@ -14,6 +15,7 @@ from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
 from easycall.api.auth import Right, Tokens, allow, allow_agent
+from easycall.api.calls import Call, Listed, Repeats, entry_view, refused, trunk_views
 from easycall.api.conduct import Contacts, Distributor, Journal, Link
 from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
 from easycall.api.feed import Feed
@@ -35,9 +37,12 @@ from easycall.api.verbs import WISHES
 from easycall.config import Token
 from easycall.defer import limited
 from easycall.model import AgentState, Contact, EndedBy
+from easycall.outbound.dialling import Dialling
+from easycall.outbound.donotcall import DoNotCall
+from easycall.outbound.rules import NotDialled, normalised
 from easycall.ports import StoreUnavailable
 from easycall.stats.record import Record
-from easycall.verbs import NotNow
+from easycall.verbs import Consult, NotNow, ToNumber
 
 __all__ = ["Api"]
 
@@ -64,6 +69,8 @@ class Api:
         links: Mapping[str, Link],
         tokens: Iterable[Token],
         clock: IReactorTime,
+        dialling: Dialling,
+        do_not_call: DoNotCall,
     ) -> None:
         """``links``: the Asterisk boxes by name."""
         self._distributor = distributor
@@ -71,6 +78,9 @@ class Api:
         self._journal = journal
         self._links = links
         self._clock = clock
+        self._dialling = dialling
+        self._do_not_call = do_not_call
+        self._repeats = Repeats()
         self._feed = Feed(clock, journal, self._board)
         self._root = Gate(self.app, Tokens(tokens))
 
@@ -204,6 +214,8 @@ class Api:
         allow(request, Right.CONTROL)
         wish = WISHES[name]
         verb = wish.verb(read_body(request, wish.body))
+        if isinstance(verb, ToNumber) or (isinstance(verb, Consult) and verb.number):
+            allow(request, Right.DIAL)
         contact = self._live_contact(request, contact_id)
         try:
             await limited(self._contacts.ask(contact_id, verb), VERB_SECONDS, self._clock)
@@ -220,6 +232,86 @@ class Api:
         if contact is None or not _concerns(request, contact):
             raise _unknown("live contact", contact_id)
         return contact
+
+    # Calls out
+
+    @app.route("/api/v1/calls", methods=["POST"])
+    def call(self, request: BoundedRequest) -> bytes:
+        """Call a customer for an agent; the contact has its id at once, what becomes of it is told by the live feed."""
+        allow(request, Right.DIAL)
+        body = read_body(request, Call)
+        allow_agent(request, body.agent)
+        key = (request.getHeader("Idempotency-Key") or "")[:200]
+        token, now = request.token.name, self._clock.seconds()
+        contact_id = self._repeats.contact(token, key, body, now) if key else None
+        if contact_id is None:
+            contact_id = self._made(body)
+            if key:
+                self._repeats.made(token, key, body, contact_id, now)
+            request.setResponseCode(HTTPStatus.CREATED)
+        return answer_json(request, {"id": contact_id})
+
+    def _made(self, body: Call) -> str:
+        for what, name, known in (
+            ("agent", body.agent, self._distributor.agents),
+            ("queue", body.queue, self._distributor.queues),
+        ):
+            if name not in known:
+                raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"there is no {what} {name[:100]!r}", field=what)
+        try:
+            return self._contacts.call(body.asked()).id
+        except NotNow as why:
+            raise refused(why) from None
+
+    @app.route("/api/v1/trunks", methods=["GET"])
+    def trunks(self, request: BoundedRequest) -> bytes:
+        """The trunks with their lines."""
+        allow(request, Right.READ)
+        return answer_json(request, {"trunks": trunk_views(self._dialling)})
+
+    @app.route("/api/v1/do-not-call", methods=["GET"])
+    def do_not_call(self, request: BoundedRequest) -> bytes:
+        """The numbers that are not called, a page at a time: those behind ``after``."""
+        allow(request, Right.READ)
+        asked = read_query(request, "limit", "after")
+        limit, numbers = _limit(asked.get("limit", str(PAGE))), sorted(self._do_not_call.entries)
+        page = numbers[bisect_right(numbers, asked.get("after", "")) :][:limit]
+        views = [entry_view(self._do_not_call.entries[number]) for number in page]
+        return answer_json(request, {"numbers": views, "next": page[-1] if len(page) == limit else None})
+
+    @app.route("/api/v1/do-not-call/<typed>", methods=["GET"])
+    def listed(self, request: BoundedRequest, typed: str) -> bytes:
+        """One number of the list."""
+        allow(request, Right.READ)
+        entry = self._do_not_call.entries.get(self._number(typed))
+        if entry is None:
+            raise _unknown("number on the do-not-call list:", typed)
+        return answer_json(request, entry_view(entry))
+
+    @app.route("/api/v1/do-not-call/<typed>", methods=["PUT"])
+    async def list_number(self, request: BoundedRequest, typed: str) -> bytes:
+        """Put a number on the list; 200 when it is stored."""
+        allow(request, Right.ADMIN)
+        body = read_body(request, Listed)
+        entry = await self._do_not_call.add(self._number(typed), body.reason, request.token.name)
+        return answer_json(request, entry_view(entry))
+
+    @app.route("/api/v1/do-not-call/<typed>", methods=["DELETE"])
+    async def unlist_number(self, request: BoundedRequest, typed: str) -> bytes:
+        """Take a number from the list."""
+        allow(request, Right.ADMIN)
+        read_body(request, Nothing)
+        number = self._number(typed)
+        if number not in self._do_not_call:
+            raise _unknown("number on the do-not-call list:", typed)
+        await self._do_not_call.remove(number)
+        return answer_json(request, {"number": number})
+
+    def _number(self, typed: str) -> str:
+        try:
+            return normalised(typed, self._dialling.rules.settings)
+        except NotDialled as why:
+            raise refused(why) from None
 
     # Live feed
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, WorkItem
+from easycall.outbound.call import CallOut
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.verbs import Verb
@@ -46,6 +47,9 @@ class Contacts(Protocol):
     @property
     def live(self) -> Mapping[str, Contact]:
         """The contacts of now, by id."""
+
+    def call(self, asked: CallOut) -> Contact:
+        """Call a customer for an agent.  Raises NotNow."""
 
     def ask(self, contact_id: str, verb: Verb) -> Deferred[Mapping[str, str]]:
         """Ask a verb; what came of it, or a failure with NotNow.  Raises KeyError when the contact is not live."""

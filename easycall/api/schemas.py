@@ -138,6 +138,7 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "stage": contact.stage,
         "arrived": contact.arrived,
         "pbx": contact.pbx,
+        "direction": contact.direction,
         "caller": contact.caller,
         "caller_name": contact.caller_name,
         "dialled": contact.dialled,

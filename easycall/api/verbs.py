@@ -13,13 +13,22 @@ from easycall import verbs
 from easycall.api.problems import Problem
 from easycall.api.schemas import Id, Nothing, Text
 
-__all__ = ["WISHES", "Wish"]
+__all__ = ["WISHES", "Attached", "Wish"]
+
+Attached = Annotated[dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Text], msgspec.Meta(max_length=50)]
+"""Attached data."""
+Number = Annotated[str, msgspec.Meta(max_length=60, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+"""A telephone number as people write it."""
 
 
-class Agent(msgspec.Struct, forbid_unknown_fields=True):
-    """Which agent."""
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """Who is asked: an agent, whoever of a queue is free, or a number outside."""
 
-    agent: Id
+    agent: Id = ""
+    queue: Id = ""
+    number: Number = ""
+    caller_id: Number = ""
+    """Of a number: what it is shown."""
 
 
 class Flow(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,19 +38,22 @@ class Flow(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Target(msgspec.Struct, forbid_unknown_fields=True):
-    """To whom: an agent, a queue or a flow."""
+    """To whom: an agent, a queue, a flow or a number outside."""
 
     agent: Id = ""
     queue: Id = ""
     wait: bool = True
     """Of a queue: False refuses when nobody is free."""
     flow: Id = ""
+    number: Number = ""
+    caller_id: Number = ""
+    """Of a number: what it is shown."""
 
 
 class Data(msgspec.Struct, forbid_unknown_fields=True):
     """What is attached; an empty value takes one away."""
 
-    data: Annotated[dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Text], msgspec.Meta(max_length=50)]
+    data: Attached
 
 
 @frozen
@@ -53,9 +65,17 @@ class Wish:
     """The body -> what is asked of the contact.  Raises Problem."""
 
 
+def _consult(who: Asked) -> verbs.Verb:
+    if sum(map(bool, (who.agent, who.queue, who.number))) != 1:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of agent, queue and number", field="agent")
+    return verbs.Consult(who.agent, who.queue, who.number, who.caller_id)
+
+
 def _transfer(to: Target) -> verbs.Verb:
-    if sum(map(bool, (to.agent, to.queue, to.flow))) != 1:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of agent, queue and flow", field="agent")
+    if sum(map(bool, (to.agent, to.queue, to.flow, to.number))) != 1:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of agent, queue, flow and number", field="agent")
+    if to.number:
+        return verbs.ToNumber(to.number, to.caller_id)
     if to.agent:
         return verbs.ToAgent(to.agent)
     return verbs.ToQueue(to.queue, to.wait) if to.queue else verbs.ToFlow(to.flow)
@@ -67,7 +87,7 @@ WISHES: Mapping[str, Wish] = {
     "alternate": Wish(Nothing, lambda body: verbs.Alternate()),
     "complete": Wish(Nothing, lambda body: verbs.Complete()),
     "cancel": Wish(Nothing, lambda body: verbs.Cancel()),
-    "consult": Wish(Agent, lambda body: verbs.Consult(body.agent)),
+    "consult": Wish(Asked, _consult),
     "lend": Wish(Flow, lambda body: verbs.Lend(body.flow)),
     "transfer": Wish(Target, _transfer),
     "data": Wish(Data, lambda body: verbs.AttachData(body.data)),

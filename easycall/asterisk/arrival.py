@@ -8,7 +8,7 @@ import unicodedata
 from easycall.asterisk.fastagi import Session
 from easycall.model import Role
 
-__all__ = ["NUMBER", "caller_name", "caller_number", "dialled_number", "is_agent", "leg_id"]
+__all__ = ["NUMBER", "caller_name", "caller_number", "dialled_number", "endpoint", "is_agent", "is_outside", "leg_id"]
 
 NUMBER = re.compile(r"[0-9+*#]{1,40}")
 """A telephone number as it may come from outside or go into an action."""
@@ -33,6 +33,17 @@ def dialled_number(session: Session) -> str:
 def is_agent(session: Session) -> bool:
     """True for an agent's leg: the dialplan's second argument is the role we gave the leg when we rang it."""
     return Role.AGENT.value in session.arguments[1:2]
+
+
+def is_outside(session: Session) -> bool:
+    """True for the leg of somebody outside whom an agent asked, or to whom a customer was given."""
+    return Role.OUTSIDE.value in session.arguments[1:2]
+
+
+def endpoint(session: Session) -> str:
+    """The technology and endpoint of the leg: ``PJSIP/carrier`` of the channel ``PJSIP/carrier-0000002a``; else ``""``."""
+    found = re.fullmatch(r"([A-Za-z0-9]+/[A-Za-z0-9_.-]+)-[0-9a-f]+", session.variables.get("agi_channel", ""))
+    return found[1] if found else ""
 
 
 def caller_number(session: Session) -> str:

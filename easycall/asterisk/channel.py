@@ -71,6 +71,8 @@ class AsteriskChannel:
         """How often it came home."""
         self.overdue = False
         """It is in between for longer than news takes: Asterisk must tell where it is."""
+        self.cause = 0
+        """Why it was not answered, as the network told (ITU-T Q.850); 0: it did not."""
         self._outcome = OfferOutcome.LOST
         self._session: Session | None = None
         self._moved = Bell()
@@ -191,7 +193,7 @@ class AsteriskChannel:
         """Wait until the leg we rang is answered and at home.  Raises NotAnswered."""
         await self._decided.wait()
         if not self._answered:
-            raise NotAnswered(self._outcome)
+            raise NotAnswered(self._outcome, self.cause)
 
     async def home(self) -> None:
         """Wait until the leg is at home.  Raises HungUp."""

@@ -110,6 +110,8 @@ class LegEvents:
         leg = self._leg(event)
         if leg is None:
             return
-        if (outcome := of_cause(event.get("Cause"))) is not None:
+        cause = event.get("Cause")
+        leg.cause = int(cause) if cause.isdecimal() else 0
+        if (outcome := of_cause(cause)) is not None:
             leg.refused(outcome)
         self._roster.ended(leg)

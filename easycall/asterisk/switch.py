@@ -26,7 +26,7 @@ from easycall.asterisk.manager import Manager
 from easycall.asterisk.roster import Roster
 from easycall.defer import Bell, dropped, first, limited, shielded, start, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
-from easycall.model import PHONE, OfferOutcome, Role
+from easycall.model import PHONE, OfferOutcome, Role, Trunk
 from easycall.ports import Arrival, BridgeFailed, Channel, HungUp, Journal
 
 __all__ = ["AsteriskSwitch"]
@@ -117,11 +117,22 @@ class AsteriskSwitch:
         """Ring an agent's phone; what comes of it shows on the leg that is returned."""
         if not PHONE.fullmatch(phone):
             raise ValueError(f"phone {phone!r} must not be dialled")
+        return self._call(self._dial.format(phone=phone), leg, caller, caller_name, seconds, values)
+
+    def dial(
+        self, trunk: Trunk, number: str, *, leg: str, caller: str, seconds: float, values: Mapping[str, str]
+    ) -> AsteriskChannel:
+        """Dial a number outside; what comes of it shows on the leg that is returned."""
+        return self._call(trunk.dial_string(number), leg, caller, "", seconds, values)
+
+    def _call(
+        self, dialled: str, leg: str, caller: str, caller_name: str, seconds: float, values: Mapping[str, str]
+    ) -> AsteriskChannel:
         number = caller if arrival.NUMBER.fullmatch(caller) else ""
         shown = re.sub(r"[^\w .,+-]", "", caller_name)[:40]
         action = Action.of(
             "Originate",
-            Channel=self._dial.format(phone=phone),
+            Channel=dialled,
             ChannelId=leg,
             Context=self._context,
             Exten="s",
@@ -280,13 +291,13 @@ class AsteriskSwitch:
             known.came_home(session)
             return
         leg = self._new_leg(uniqueid, dialled=False)
-        if arrival.is_agent(session):
+        if arrival.is_agent(session) or arrival.is_outside(session):
             leg.doomed = True  # its contact ended while we were not there: nobody waits for it
             leg.came_home(session)
             return
         self.legs.add(leg).came_home(session)
         number, name = arrival.caller_number(session), arrival.caller_name(session)
-        self._arrived(Arrival(self, leg, number, name, arrival.dialled_number(session)))
+        self._arrived(Arrival(self, leg, number, name, arrival.dialled_number(session), arrival.endpoint(session)))
 
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The AMI events wanted, by name."""
@@ -400,5 +411,6 @@ def _redirect_home(legs: Sequence[str], context: str) -> Action:
 
 
 def _is_stray(status: Message) -> bool:
-    """An agent's leg that talks with nobody."""
-    return f"EC_ROLE={Role.AGENT.value}" in status.all("Variable") and not status.get("BridgeID")
+    """A leg we rang for a contact that is not there any more, and that talks with nobody."""
+    roles = {f"EC_ROLE={role.value}" for role in (Role.AGENT, Role.OUTSIDE)}
+    return not roles.isdisjoint(status.all("Variable")) and not status.get("BridgeID")

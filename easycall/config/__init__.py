@@ -9,7 +9,7 @@ What an option means is told in ``etc/easycall.toml``.
 """
 
 from easycall.config.load import load
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token
+from easycall.config.settings import AgentSettings, AsteriskBox, Config, DialingSettings, PromptSettings, Right, Token
 from easycall.config.toml import ConfigError, Fault
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "AsteriskBox",
     "Config",
     "ConfigError",
+    "DialingSettings",
     "Fault",
     "PromptSettings",
     "Right",

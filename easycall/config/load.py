@@ -15,9 +15,9 @@ from typing import Any
 
 from easycall.config.kinds import client_host, server_port, tls_files
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token
+from easycall.config.settings import AgentSettings, AsteriskBox, Config, DialingSettings, PromptSettings, Right, Token
 from easycall.config.toml import Document, read_secret
-from easycall.model import Queue
+from easycall.model import Queue, Trunk
 
 __all__ = ["load"]
 
@@ -44,11 +44,20 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         numbers=document.entries("numbers"),
         queues={name: Queue(name, **document.section(f"queues.{name}")) for name in document.names("queues", ID)},
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
+        dialing=DialingSettings(**document.section("dialing")),
+        trunks=_trunks(document),
     )
     for key, allowed in (*_contradictions(config), *_open_secrets(document)):
         document.fault(key, allowed)
     document.check(config)
     return config
+
+
+def _trunks(document: Document) -> tuple[Trunk, ...]:
+    """The trunks; one that names no Asterisk is of the only one there is."""
+    boxes = document.names("asterisk", BOX)
+    usual = {"asterisk": boxes[0] if len(boxes) == 1 else ""}
+    return tuple(Trunk(name, **{**usual, **document.section(f"trunks.{name}")}) for name in document.names("trunks", ID))
 
 
 def _token(row: Mapping[str, Any]) -> Token:
@@ -119,9 +128,26 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
             yield f"api.tokens[{index}].agent", f"there is no agent {token.agent!r}; {_known(config.agents)}"
     for box in config.asterisks:
         yield from _ami_contradictions(box)
+    yield from _dialing_contradictions(config)
     yield from _port_contradictions(config)
     yield from _speech_contradictions(config.prompts)
     yield from _flow_contradictions(config)
+
+
+def _dialing_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    boxes = [box.name for box in config.asterisks]
+    for trunk in config.trunks:
+        if trunk.asterisk not in boxes:
+            wrong = f"there is no Asterisk {trunk.asterisk!r}" if trunk.asterisk else "is missing"
+            yield f"trunks.{trunk.name}.asterisk", f"{wrong}; {_known(boxes)}"
+    if config.dialing.allow and not config.trunks:
+        yield "dialing.allow", "nothing can be dialled: there is no [trunks.NAME]"
+    for prefix in set(config.dialing.allow) & set(config.dialing.deny):
+        yield "dialing.deny", f"{prefix!r} stands in dialing.allow too"
+    shown = {number for trunk in config.trunks for number in trunk.caller_ids}
+    for queue in config.queues.values():
+        if queue.caller_id and queue.caller_id not in shown:
+            yield f"queues.{queue.id}.caller_id", f"{queue.caller_id} is in no caller_ids of a trunk; {_known(shown)}"
 
 
 def _ami_contradictions(box: AsteriskBox) -> Iterator[tuple[str, str]]:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from easycall.config.kinds import addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
+from easycall.config.kinds import (
+    addresses,
+    client_endpoint,
+    command,
+    lists,
+    matching,
+    number,
+    server_endpoint,
+    text,
+    whole_number,
+)
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
+from easycall.model import NUMBER
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -19,6 +30,12 @@ _DIAL = matching(
     "a technology, / and {phone} once, such as PJSIP/{phone} or PJSIP/{phone}@trunk",
     r"[A-Za-z0-9]+/[A-Za-z0-9_./@:-]*\{phone\}[A-Za-z0-9_./@:-]*",
 )
+_OUT = matching(
+    "a technology, / and {number} or {digits} once, such as PJSIP/{number}@carrier",
+    r"[A-Za-z0-9]+/[A-Za-z0-9_./@:-]*\{(?:number|digits)\}[A-Za-z0-9_./@:-]*",
+)
+_E164 = matching("a whole number such as +493012345678", NUMBER.pattern)
+_PREFIX = matching("the beginning of a number: + and up to 15 digits", r"\+(?:[1-9][0-9]{0,14})?")
 ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
 
 SECRET = text(1, 256)
@@ -64,6 +81,23 @@ SCHEMA: Schema = {
         "music": Option(ID),
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
+        "caller_id": Option(_E164),
+    },
+    "dialing": {
+        "country": Option(matching("a country code: 1 to 3 digits", r"[1-9][0-9]{0,2}")),
+        "national_prefix": Option(matching("0 to 3 digits", r"[0-9]{0,3}")),
+        "international_prefix": Option(matching("0 to 5 digits", r"[0-9]{0,5}")),
+        "allow": Option(lists(_PREFIX)),
+        "deny": Option(lists(_PREFIX)),
+        "own": Option(lists(_E164)),
+        "ring_seconds": Option(number("seconds", 5, 120)),
+    },
+    "trunks": {
+        "asterisk": Option(BOX),
+        "dial": Option(_OUT, required=True),
+        "lines": Option(whole_number("lines", 1, 10_000), required=True),
+        "prefixes": Option(lists(_PREFIX)),
+        "caller_ids": Option(lists(_E164)),
     },
     "agents": {
         "name": Option(text(1, 100), required=True),
@@ -71,4 +105,4 @@ SCHEMA: Schema = {
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Sections below ``asterisk``, ``queues`` and ``agents`` have names of the operator's own."""
+"""Sections below ``asterisk``, ``queues``, ``agents`` and ``trunks`` have names of the operator's own."""

@@ -9,9 +9,18 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from easycall.model import Queue
+from easycall.model import Queue, Trunk
 
-__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Right", "Token"]
+__all__ = [
+    "USUAL_RIGHTS",
+    "AgentSettings",
+    "AsteriskBox",
+    "Config",
+    "DialingSettings",
+    "PromptSettings",
+    "Right",
+    "Token",
+]
 
 
 class Right(StrEnum):
@@ -90,6 +99,26 @@ class PromptSettings:
 
 
 @frozen
+class DialingSettings:
+    """Which numbers may be dialled: none, unless this says so."""
+
+    country: str = ""
+    """The country code numbers are completed with when they are given as dialled within the country; empty: they are not."""
+    national_prefix: str = "0"
+    """What stands before such a number."""
+    international_prefix: str = "00"
+    """What stands before a number with a country code, where that is not ``+``."""
+    allow: tuple[str, ...] = ()
+    """The beginnings of numbers that may be dialled; of all that match the longest counts."""
+    deny: tuple[str, ...] = ()
+    """Those that may not."""
+    own: tuple[str, ...] = ()
+    """Numbers that lead back to us, beside those of ``numbers`` and of the trunks."""
+    ring_seconds: float = 30.0
+    """How long a number outside is rung."""
+
+
+@frozen
 class AgentSettings:
     """A person who takes contacts, as configured."""
 
@@ -121,6 +150,9 @@ class Config:
     """Dialled number -> flow."""
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
+    dialing: DialingSettings = DialingSettings()
+    trunks: tuple[Trunk, ...] = ()
+    """The ways out, in the order in which they are tried."""
 
     @property
     def store_path(self) -> Path:

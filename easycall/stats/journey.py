@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from easycall import events as facts
-from easycall.model import OfferOutcome
+from easycall.model import DialOutcome, Direction, OfferOutcome
 
 __all__ = ["Step", "journey"]
 
@@ -19,6 +19,18 @@ _OFFER_ENDS = {
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
     OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
+}
+
+
+_CALL_FAILS = {
+    DialOutcome.BUSY: "is busy",
+    DialOutcome.NO_ANSWER: "does not answer",
+    DialOutcome.DECLINED: "declines",
+    DialOutcome.UNALLOCATED: "does not exist",
+    DialOutcome.CONGESTION: "cannot be put through",
+    DialOutcome.UNREACHABLE: "cannot be reached",
+    DialOutcome.CANCELLED: "is no longer called",
+    DialOutcome.LOST: "was lost",
 }
 
 
@@ -47,6 +59,21 @@ def journey(numbered: Iterable[tuple[int, facts.Event]]) -> list[Step]:
 
 def _text(event: facts.Event) -> str:
     match event:
+        case facts.ContactArrived(direction=Direction.OUTBOUND):
+            return f"{event.dialled} is to be called for {event.agent} from {event.pbx}"
+        case facts.CallDialled():
+            return f"{event.number} is dialled on {event.trunk}"
+        case facts.CallRinging():
+            return f"the telephone of {event.number} rings"
+        case facts.CallAnswered():
+            return f"{event.number} answers"
+        case facts.CallFailed():
+            cause = f" (cause {event.cause})" if event.cause else ""
+            return f"{event.number} {_CALL_FAILS.get(event.outcome, event.outcome.value)}{cause}"
+        case facts.OutsideStarted():
+            return f"talks with {event.number} outside"
+        case facts.OutsideEnded():
+            return f"the talk with {event.number} ends, by the {event.ended_by.value}"
         case facts.ContactArrived():
             return f"{event.caller or 'a withheld number'} calls {event.dialled} on {event.pbx}"
         case facts.FlowStep():

@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from easycall.events import (
     Answered,
+    CallDialled,
     ConsultEnded,
     ConsultStarted,
     ContactArrived,
@@ -27,12 +28,14 @@ from easycall.events import (
     MenuAnswered,
     Offered,
     OfferEnded,
+    OutsideEnded,
+    OutsideStarted,
     Queued,
     Retrieved,
     ScreenPop,
     TalkEnded,
 )
-from easycall.model import EndedBy, OfferOutcome, Outcome
+from easycall.model import Direction, EndedBy, OfferOutcome, Outcome
 
 __all__ = ["Record", "Segment", "SegmentKind", "fold"]
 
@@ -51,6 +54,10 @@ class SegmentKind(StrEnum):
     """The same, while the agent asked another."""
     LOAN = "loan"
     """The customer walked a flow that the agent sent it to."""
+    DIAL = "dial"
+    """A number outside was dialled: the customer's own, or that of whom the customer was given to."""
+    OUTSIDE = "outside"
+    """The customer talked with somebody outside, and no agent had the contact."""
     CLOSING = "closing"
     """Between the end of a talk and the end of the contact."""
 
@@ -88,6 +95,7 @@ class Record:
     """None while the contact lives; its segments then reach to the moment of asking."""
     live: bool = False
     pbx: str = ""
+    direction: Direction = Direction.INBOUND
     caller: str = ""
     caller_name: str = ""
     dialled: str = ""
@@ -113,20 +121,22 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
     ordered = sorted(events, key=lambda event: event.at)
     if not ordered:
         return None
-    arrived = next((event.at for event in ordered if isinstance(event, ContactArrived)), ordered[0].at)
+    first = next((event for event in ordered if isinstance(event, ContactArrived)), None)
+    arrived = first.at if first else ordered[0].at
+    direction = first.direction if first else Direction.INBOUND
     end = next((event for event in ordered if isinstance(event, ContactEnded)), None)
     last = end.at if end is not None else max(ordered[-1].at, now or ordered[-1].at)
-    line = _Line(arrived, max(arrived, last))
+    line = _Line(arrived, max(arrived, last), SegmentKind.DIAL if direction is Direction.OUTBOUND else SegmentKind.IVR)
     for event in ordered:
         line.take(event)
     segments = line.close(over=end is not None)
-    first = next((event for event in ordered if isinstance(event, ContactArrived)), None)
     return Record(
         id=contact,
         arrived=arrived,
         ended=max(arrived, end.at) if end else None,
         live=end is None and now is not None,
         pbx=first.pbx if first else "",
+        direction=direction,
         caller=first.caller if first else "",
         caller_name=first.caller_name if first else "",
         dialled=first.dialled if first else "",
@@ -149,9 +159,9 @@ def _seconds(segments: Sequence[Segment], *kinds: SegmentKind) -> float:
 class _Line:
     """The time line while it is drawn.  ``take`` wants the events in the order of their time."""
 
-    def __init__(self, arrived: float, end: float) -> None:
+    def __init__(self, arrived: float, end: float, kind: SegmentKind) -> None:
         self._end = end
-        self._open = Segment(SegmentKind.IVR, arrived, arrived)
+        self._open = Segment(kind, arrived, arrived)
         self._closed: list[Segment] = []
         self.queue = ""
         self.answers: dict[str, str] = {}
@@ -199,6 +209,20 @@ class _Line:
             return
         self.queue = event.queue
         self._begin(event.at, SegmentKind.OFFER, event.agent, event.queue, event.attempt)
+
+    @take.register
+    def _(self, event: CallDialled) -> None:
+        if event.purpose != "consult" and self._open.kind not in (SegmentKind.DIAL, *WITH_AGENT):
+            self._begin(event.at, SegmentKind.DIAL, self._open.agent if event.purpose == "customer" else "")
+
+    @take.register
+    def _(self, event: OutsideStarted) -> None:
+        self._begin(event.at, SegmentKind.OUTSIDE)
+
+    @take.register
+    def _(self, event: OutsideEnded) -> None:
+        if self._open.kind is SegmentKind.OUTSIDE:
+            self._begin(event.at, SegmentKind.CLOSING)
 
     @take.register
     def _(self, event: OfferEnded) -> None:

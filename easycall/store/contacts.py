@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from easycall.events import Event
-from easycall.model import EndedBy, OfferOutcome, Outcome
+from easycall.model import Direction, EndedBy, OfferOutcome, Outcome
 from easycall.ports import Database
 from easycall.stats.codec import decode
 from easycall.stats.journal import Entry
@@ -20,11 +20,12 @@ __all__ = ["ContactArchive"]
 ADD_EVENT = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING"
 
 CONTACT_COLUMNS = (
-    "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data"
+    "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data, "
+    "direction"
 )
 ADD_CONTACT = (
     f"INSERT INTO contacts ({CONTACT_COLUMNS}) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
@@ -104,6 +105,7 @@ def _contact_row(record: Record) -> tuple[Any, ...]:
         record.talked,
         msgspec.json.encode(record.answers).decode(),
         msgspec.json.encode(record.data).decode(),
+        record.direction.value,
     )
 
 
@@ -111,6 +113,7 @@ def _record(row: tuple[Any, ...], segments: tuple[Segment, ...]) -> Record:
     values = dict(zip(CONTACT_COLUMNS.split(", "), row, strict=True))
     values["outcome"] = Outcome(values["outcome"]) if values["outcome"] else None
     values["ended_by"] = EndedBy(values["ended_by"]) if values["ended_by"] else None
+    values["direction"] = Direction(values["direction"])
     values["answers"] = _TEXTS.decode(values["answers"])
     values["data"] = _TEXTS.decode(values["data"])
     return Record(**values, segments=segments)

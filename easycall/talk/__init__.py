@@ -5,18 +5,32 @@ stage          where                 who is where
 =============  ====================  ==================================================================
 talking        talk.py               customer and agent in a bridge
 held           talk.py               the customer hears music, the agent waits
-calling        consultation.py       the phone of a second agent rings; customer and agent hear music
-consulting     consultation.py       the two agents in a bridge; the customer hears music
-alternating    consultation.py       customer and agent in a bridge; the second agent hears music
-following      consultation.py       the first agent has left; the second one's phone still rings
+calling        consultation.py       the phone of a second one rings; customer and agent hear music
+consulting     consultation.py       the agent and the second one in a bridge; the customer hears music
+alternating    consultation.py       customer and agent in a bridge; the second one hears music
+following      consultation.py       the agent has left; the second one's phone still rings
 lent           loan.py               the customer walks a flow; the agent hears music
 =============  ====================  ==================================================================
+
+The second one is another agent, or somebody outside (:mod:`easycall.outbound`).
 
 Each stage is a method that waits for news (a verb from the mailbox, a leg that left) and gives the next stage.
 """
 
-from easycall.talk.course import Course, Reach, RunFlow, Wait
-from easycall.talk.ringing import Side, ring
+from easycall.talk.course import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Wait
+from easycall.talk.ringing import Party, Side, ring
 from easycall.talk.talk import Talk
 
-__all__ = ["Course", "Reach", "RunFlow", "Side", "Talk", "Wait", "ring"]
+__all__ = [
+    "Course",
+    "Joined",
+    "Outside",
+    "Party",
+    "Reach",
+    "ReachOutside",
+    "RunFlow",
+    "Side",
+    "Talk",
+    "Wait",
+    "ring",
+]

@@ -1,17 +1,18 @@
-"""The agent asks a second one: the customer hears music until the customer is with one of them again."""
+"""The agent asks a second one, an agent or somebody outside: the customer hears music until with one of them again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from easycall.acd.distributor import Assignment
 from easycall.defer import start
 from easycall.events import Answered, ConsultAnswered, ConsultEnded, ConsultStarted, Held, Transferred
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Stage
+from easycall.outbound.outsider import Outsider
 from easycall.ports import BridgeFailed, HungUp
-from easycall.talk.ringing import ring
+from easycall.talk.course import Outside
+from easycall.talk.ringing import Side
 from easycall.verbs import Alternate, Cancel, Complete, Retrieve, Verb
 
 if TYPE_CHECKING:
@@ -21,22 +22,22 @@ __all__ = ["Consultation"]
 
 
 class Consultation:
-    """One question to one agent.  Making it rings the phone: raises ValueError when it must not be dialled."""
+    """One question to one second party, whose phone is rung already."""
 
-    def __init__(self, talk: Talk, assignment: Assignment) -> None:
+    def __init__(self, talk: Talk, second: Side | Outsider) -> None:
         self._talk = talk
         self._live = talk.live
-        self._second = ring(talk.live, assignment, talk.queue, since=talk.since, by=talk.side.agent)
-        self._live.contact.consulted = assignment.agent
-        self._live.tell(ConsultStarted, talk.side.agent, to=assignment.agent, attempt=assignment.attempt)
+        self._second = second
+        self._live.contact.consulted = second.name
+        self._live.tell(ConsultStarted, talk.side.agent, to=second.name, attempt=second.attempt)
 
     @property
     def talks(self) -> bool:
-        """The second agent is there to talk with."""
+        """The second one is there to talk with."""
         return self._second.talks and not self._second.leg.gone
 
     def end(self, outcome: OfferOutcome) -> None:
-        """The second agent has nothing more to do with the contact."""
+        """The second one has nothing more to do with the contact."""
         self._talk.consultation = None
         self._live.contact.consulted = ""
         self._tell_end(outcome)
@@ -44,13 +45,13 @@ class Consultation:
 
     def _tell_end(self, outcome: OfferOutcome) -> None:
         second = self._second
-        ended = {"to": second.agent, "attempt": second.assignment.attempt, "outcome": outcome}
+        ended = {"to": second.name, "attempt": second.attempt, "outcome": outcome}
         self._live.tell(ConsultEnded, self._talk.side.agent, **ended)
 
     # Stages
 
     async def calling(self) -> StageOfTalk | None:
-        """The phone of the second agent rings."""
+        """The phone of the second one rings."""
         talk, second = self._talk, self._second
         talk.at(Stage.CONSULTING)
         async with talk.music(self._live.customer, talk.side.leg):
@@ -72,7 +73,7 @@ class Consultation:
             self.end(outcome)
             return talk.held
         second.joined()
-        self._live.tell(ConsultAnswered, talk.side.agent, to=second.agent, attempt=second.assignment.attempt)
+        self._live.tell(ConsultAnswered, talk.side.agent, to=second.name, attempt=second.attempt)
         return self.consulting
 
     async def _join_agents(self) -> bool:
@@ -83,7 +84,7 @@ class Consultation:
         return True
 
     async def consulting(self) -> StageOfTalk | None:
-        """The two agents talk."""
+        """The agent and the second one talk."""
         talk = self._talk
         talk.at(Stage.CONSULTING)
         async with talk.music(self._live.customer):
@@ -136,7 +137,7 @@ class Consultation:
         return None
 
     async def hand_over(self) -> StageOfTalk | None:
-        """Customer and second agent are joined, in one action: the customer is never alone."""
+        """Customer and second one are joined, in one action: the customer is never alone."""
         talk, live, second = self._talk, self._live, self._second
         try:
             if talk.side.leg.gone:
@@ -147,6 +148,8 @@ class Consultation:
                 raise
             self.end(OfferOutcome.LOST)
             return talk.left_alone if talk.side.leg.gone else talk.held
+        if isinstance(second, Outsider):
+            return self._leave_to(second)
         first = talk.side
         if not second.talks:
             second.joined()
@@ -158,6 +161,14 @@ class Consultation:
         talk.side, talk.consultation, talk.handed_over = second, None, live.now()
         live.contact.agent, live.contact.consulted = second.agent, ""
         return talk.talking
+
+    def _leave_to(self, outsider: Outsider) -> StageOfTalk:
+        """Customer and somebody outside are together: no agent has the contact any more."""
+        talk = self._talk
+        self._live.tell(Transferred, talk.side.agent, target="number", to=outsider.number)
+        self._tell_end(OfferOutcome.ANSWERED)
+        talk.consultation = None
+        return talk.goes_on(Outside(outsider, talk.conversation, talk.queue.id))
 
     # Verbs
 

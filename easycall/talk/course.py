@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
 from easycall.acd.distributor import Assignment
+from easycall.ports import Conversation
 
-__all__ = ["Course", "Reach", "RunFlow", "Wait"]
+if TYPE_CHECKING:
+    from easycall.outbound.dialling import Route
+    from easycall.outbound.outsider import Outsider
+    from easycall.talk.ringing import Side
+
+__all__ = ["Course", "Joined", "Outside", "Reach", "ReachOutside", "RunFlow", "Wait"]
 
 
 @frozen
@@ -34,8 +40,39 @@ class Reach:
     assignment: Assignment
     queue: str
     by: str
+    """The agent who sends it; empty: nobody does."""
+
+
+@frozen
+class Joined:
+    """The customer is with an agent already."""
+
+    side: Side
+    conversation: Conversation
+    queue: str
+    since: float
+    """When the customer was there."""
+
+
+@frozen
+class ReachOutside:
+    """The contact goes on to a number outside; if that comes to nothing, to the front of the queue."""
+
+    route: Route
+    queue: str
+    by: str
     """The agent who sends it."""
 
 
-Course: TypeAlias = RunFlow | Wait | Reach | None
+@frozen
+class Outside:
+    """The customer is with somebody outside already."""
+
+    outsider: Outsider
+    conversation: Conversation
+    queue: str
+    """Where the contact goes on if that was lost at once."""
+
+
+Course: TypeAlias = RunFlow | Wait | Reach | Joined | ReachOutside | Outside | None
 """None: the contact ends."""

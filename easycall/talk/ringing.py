@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from attrs import field, mutable
 
 from easycall.acd.distributor import Assignment
@@ -11,7 +13,34 @@ from easycall.live import LiveContact
 from easycall.model import OfferOutcome, Queue, Role
 from easycall.ports import Channel, NotAnswered
 
-__all__ = ["Side", "ring"]
+__all__ = ["Party", "Side", "ring"]
+
+
+class Party(Protocol):
+    """Somebody on a leg beside the customer: an agent (:class:`Side`), or somebody outside."""
+
+    leg: Channel
+    talks: bool
+    """True once they answered and were joined with somebody."""
+    over: bool
+    """True once they have nothing more to do with the contact."""
+
+    @property
+    def name(self) -> str:
+        """The agent's id, or the number outside."""
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt in which they were rung for the contact."""
+
+    async def answered(self) -> OfferOutcome:
+        """Wait for the answer: ANSWERED, or why not."""
+
+    def joined(self) -> None:
+        """They talk now."""
+
+    def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
+        """They have nothing more to do with the contact and are hung up.  A second time does nothing."""
 
 
 @mutable(eq=False)
@@ -32,6 +61,16 @@ class Side:
         """The agent's id."""
         return self.assignment.agent
 
+    @property
+    def name(self) -> str:
+        """The agent's id."""
+        return self.assignment.agent
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first one rung for the contact, and so on."""
+        return self.assignment.attempt
+
     async def answered(self) -> OfferOutcome:
         """Wait for the answer: ANSWERED, or why not."""
         try:
@@ -44,6 +83,11 @@ class Side:
         """The agent talks now."""
         self.talks = True
         self.assignment.talks()
+
+    def waits(self) -> None:
+        """The agent is there and waits for the customer, who is dialled."""
+        self.joined()
+        self.assignment.holds()
 
     def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
         """The agent has nothing more to do with the contact: hung up, and free or in wrap-up.
@@ -71,7 +115,7 @@ def ring(live: LiveContact, assignment: Assignment, queue: Queue, *, since: floa
     leg = live.switch.ring(
         assignment.phone,
         leg=f"ec-{contact.id}-{Role.AGENT.value}-{assignment.attempt}",
-        caller=contact.caller,
+        caller=contact.customer,
         caller_name=contact.caller_name,
         seconds=queue.ring_seconds,
         values={"EC_CONTACT": contact.id, "EC_ROLE": Role.AGENT.value, "EC_AG": assignment.agent},
@@ -99,6 +143,7 @@ def _pop(side: Side, since: float, by: str) -> None:
         dialled=contact.dialled,
         queue=contact.queue,
         waited=live.now() - since,
+        direction=contact.direction,
         by=by,
         answers=dict(contact.answers),
         data=dict(contact.data),

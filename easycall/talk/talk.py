@@ -21,11 +21,12 @@ from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Queue, Stage
 from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
+from easycall.talk import second
 from easycall.talk.consultation import Consultation
-from easycall.talk.course import Course, Reach, RunFlow, Wait
+from easycall.talk.course import Course, Reach, ReachOutside, RunFlow, Wait
 from easycall.talk.loan import Loan
 from easycall.talk.ringing import Side
-from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToQueue, Verb
+from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToNumber, ToQueue, Verb
 
 __all__ = ["Talk"]
 
@@ -174,7 +175,13 @@ class Talk:
     @property
     def _giving_away(self) -> dict[type[Verb], Do]:
         """What can be done with a customer who talks or is on hold."""
-        return {ToAgent: self._to_agent, ToQueue: self._to_queue, ToFlow: self._to_flow, Lend: self._lend}
+        return {
+            ToAgent: self._to_agent,
+            ToQueue: self._to_queue,
+            ToFlow: self._to_flow,
+            ToNumber: self._to_number,
+            Lend: self._lend,
+        }
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
         await self.put_on_hold()
@@ -202,14 +209,12 @@ class Talk:
         self.live.tell(Retrieved, self.side.agent)
 
     async def _consult(self, verb: Consult) -> StageOfTalk:
-        assignment = self._reserve(verb.agent)
+        asked = second.reserve(self, verb)
         try:
             await self.put_on_hold()
-            self.consultation = Consultation(self, assignment)
-        except BaseException as failure:
-            assignment.ended(OfferOutcome.LOST)
-            if isinstance(failure, ValueError):
-                raise NotNow(str(failure)) from None
+            self.consultation = Consultation(self, second.call(self, asked))
+        except BaseException:
+            second.give_back(asked)
             raise
         return self.consultation.calling
 
@@ -246,6 +251,16 @@ class Talk:
         self._known_flow(verb.flow)
         await self._give_away("flow", verb.flow)
         self._course = RunFlow(verb.flow)
+        return self._parted
+
+    async def _to_number(self, verb: ToNumber) -> StageOfTalk:
+        route = self.live.dialling.route(verb.number, caller_id=verb.caller_id, queue=self.queue, pbx=self.live.contact.pbx)
+        try:
+            await self._give_away("number", route.number)
+        except BaseException:
+            route.line.release()
+            raise
+        self._course = ReachOutside(route, self.queue.id, self.side.agent)
         return self._parted
 
     async def _give_away(self, target: str, to: str) -> None:
@@ -293,6 +308,13 @@ class Talk:
         if not self.side.over:
             self.live.tell(TalkEnded, self.side.agent, ended_by=ended_by)
             self.side.leave(OfferOutcome.CALLER_LEFT, self.queue.wrap_up_seconds)
+
+    def goes_on(self, course: Course) -> StageOfTalk:
+        """The agent has given the contact away."""
+        self.part(EndedBy.AGENT)
+        self._course = course
+        self.live.contact.consulted = ""
+        return self._parted
 
     def back_to_queue(self) -> None:
         """The contact goes on first in line."""

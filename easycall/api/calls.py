@@ -1,0 +1,120 @@
+"""Calls out as the API takes them, the numbers that are not called, and the trunks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+
+from easycall.api.problems import Problem
+from easycall.api.schemas import Id, Text
+from easycall.api.verbs import Attached
+from easycall.outbound.call import CallOut, First
+from easycall.outbound.dialling import Dialling
+from easycall.outbound.donotcall import Entry
+from easycall.outbound.rules import NotDialled, Why
+from easycall.verbs import NotNow
+
+__all__ = ["Call", "Listed", "Repeats", "entry_view", "refused", "trunk_views"]
+
+Number = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+"""A telephone number as people write it."""
+
+STATUS: Mapping[Why, HTTPStatus] = {
+    Why.NOT_A_NUMBER: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Why.NOT_ALLOWED: HTTPStatus.FORBIDDEN,
+    Why.OWN_NUMBER: HTTPStatus.FORBIDDEN,
+    Why.DO_NOT_CALL: HTTPStatus.FORBIDDEN,
+    Why.NO_TRUNK: HTTPStatus.FORBIDDEN,
+    Why.CALLER_ID: HTTPStatus.FORBIDDEN,
+    Why.NO_LINE: HTTPStatus.CONFLICT,
+}
+
+REPEAT_SECONDS = 24 * 3600.0
+"""How long the same Idempotency-Key means the same call."""
+REPEATS = 10_000
+"""So many keys are remembered."""
+
+
+class Call(msgspec.Struct, forbid_unknown_fields=True):
+    """Call a customer for an agent."""
+
+    agent: Id
+    number: Number
+    queue: Id
+    first: First = First.CUSTOMER
+    caller_id: Annotated[str, msgspec.Meta(max_length=60)] = ""
+    data: Attached = {}
+
+    def asked(self) -> CallOut:
+        """What is asked of the conduct."""
+        return CallOut(self.agent, self.number, self.queue, self.first, self.caller_id, self.data)
+
+
+class Listed(msgspec.Struct, forbid_unknown_fields=True):
+    """Put a number on the do-not-call list."""
+
+    reason: Text = ""
+
+
+def refused(why: NotNow) -> Problem:
+    """The answer to a call that is not made."""
+    if isinstance(why, NotDialled):
+        field = "caller_id" if why.why is Why.CALLER_ID else "number"
+        return Problem(STATUS[why.why], str(why), field="" if why.why is Why.NO_LINE else field)
+    return Problem(HTTPStatus.CONFLICT, str(why))
+
+
+def entry_view(entry: Entry) -> dict[str, Any]:
+    """A number on the do-not-call list."""
+    built: dict[str, Any] = msgspec.to_builtins(entry)
+    return built
+
+
+def trunk_views(dialling: Dialling) -> list[dict[str, Any]]:
+    """The trunks with their lines."""
+    lines = dialling.lines
+    return [
+        {
+            "id": trunk.name,
+            "pbx": trunk.asterisk,
+            "lines": trunk.lines,
+            "used": lines.used(trunk.name),
+            "free": lines.free(trunk.name),
+            "caller_ids": trunk.caller_ids,
+        }
+        for trunk in dialling.rules.trunks
+    ]
+
+
+class Repeats:
+    """The calls of the last day that were asked for with an Idempotency-Key: asked again, they are not made again."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[tuple[str, str], tuple[float, str, str]] = OrderedDict()
+
+    def contact(self, token: str, key: str, body: Call, now: float) -> str | None:
+        """The contact of the call that was made with this key; None: none was.
+
+        Raises Problem (422) when the key was used for something else.
+        """
+        at, digest, contact = self._made.get((token, key), (0.0, "", ""))
+        if not contact or now - at > REPEAT_SECONDS:
+            return None
+        if digest != _digest(body):
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "this Idempotency-Key was used for another call")
+        return contact
+
+    def made(self, token: str, key: str, body: Call, contact: str, now: float) -> None:
+        """Remember a call."""
+        self._made[token, key] = now, _digest(body), contact
+        while len(self._made) > REPEATS:
+            self._made.popitem(last=False)
+
+
+def _digest(body: Call) -> str:
+    return hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()

@@ -1,0 +1,210 @@
+"""A customer is called for an agent, until the two are about to talk; from then on it is a contact like any other.
+
+==============  =====================================================================================================
+customer first  the customer is dialled; who answers hears music at once and the agent, reserved all the time, is rung
+agent first     the agent is rung, hears music, and the customer is dialled; the two are joined when the customer answers
+==============  =====================================================================================================
+
+A customer who has answered is never hung up for an agent who does not: the contact is then first in line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import cast
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from easycall.acd.distributor import Assignment
+from easycall.defer import Bell, background, first, start
+from easycall.events import Offered, OfferEnded
+from easycall.live import LiveContact, keep_music
+from easycall.model import DialOutcome, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage
+from easycall.outbound.dialling import Route
+from easycall.outbound.outcome import outcome_of
+from easycall.outbound.outsider import dial
+from easycall.ports import BridgeFailed, Channel, HungUp, NotAnswered
+from easycall.talk import Course, Joined, Reach, Side, Wait, ring
+
+__all__ = ["CallOut", "First", "NotReached", "OutboundCall", "undialled"]
+
+log = Logger()
+
+
+class First(StrEnum):
+    """Whose telephone rings first."""
+
+    CUSTOMER = "customer"
+    AGENT = "agent"
+
+
+@frozen
+class CallOut:
+    """A call that is asked for."""
+
+    agent: str
+    number: str
+    """As typed."""
+    queue: str
+    """Whose rules hold: music, ring time, wrap-up, caller id, and who else may take the customer."""
+    first: First = First.CUSTOMER
+    caller_id: str = ""
+    """The number shown; empty: the queue's or the trunk's."""
+    data: Mapping[str, str] = field(factory=dict)
+    """Data that travels with the contact."""
+
+
+class NotReached(Exception):
+    """The customer was not reached: the contact is over."""
+
+    def __init__(self, outcome: Outcome, ended_by: EndedBy) -> None:
+        super().__init__(outcome.value)
+        self.outcome = outcome
+        self.ended_by = ended_by
+
+
+class _Undialled:
+    """The customer's leg before it is dialled: it can be given up, and nothing else can be asked of it."""
+
+    def __init__(self, leg: str) -> None:
+        self.id = leg
+        self._gone = Bell()
+
+    @property
+    def gone(self) -> bool:
+        """True once it was given up."""
+        return self._gone.rung
+
+    def when_gone(self) -> Deferred[None]:
+        """Fires when it is given up."""
+        return self._gone.wait()
+
+    def hang_up(self) -> None:
+        """Give it up."""
+        self._gone.ring()
+
+
+def undialled(leg: str) -> Channel:
+    """A customer's leg that is not dialled yet."""
+    return cast(Channel, _Undialled(leg))
+
+
+class OutboundCall:
+    """One call to a customer."""
+
+    def __init__(self, live: LiveContact, route: Route, assignment: Assignment, queue: Queue, whose: First) -> None:
+        """``assignment``: the agent, who is reserved; ``live``: with a customer who is not dialled yet."""
+        self._live = live
+        self._route = route
+        self._assignment = assignment
+        self._queue = queue
+        self._whose = whose
+        self._dialled = False
+
+    async def reach(self) -> Course:
+        """Until the customer is there; what becomes of the contact then.  Raises NotReached."""
+        self._live.contact.agent = self._assignment.agent
+        try:
+            return await (self._customer_first() if self._whose is First.CUSTOMER else self._agent_first())
+        finally:
+            if not self._dialled:
+                self._route.line.release()
+
+    async def _customer_first(self) -> Course:
+        try:
+            self._dial()
+            await self._customer_answers()
+        except BaseException:
+            self._assignment.ended(OfferOutcome.CANCELLED)
+            raise
+        return Reach(self._assignment, self._queue.id, by="")
+
+    async def _agent_first(self) -> Course:
+        live, queue = self._live, self._queue
+        side = await self._agent_answers()
+        side.waits()
+        try:
+            async with background(keep_music(side.leg, queue.music)):
+                self._dial()
+                customer = live.customer
+                if await first(start(_decided(customer)), side.leg.when_gone()) == 1 and not customer.gone:
+                    live.contact.ended_by = live.contact.ended_by or EndedBy.AGENT
+                    customer.hang_up()
+                await self._customer_answers()
+                return await self._join(side)
+        except BaseException:
+            side.leave(OfferOutcome.CALLER_LEFT, 0)
+            raise
+
+    def _dial(self) -> None:
+        live = self._live
+        live.contact.stage = Stage.DIALLING
+        self._dialled = True
+        live.customer = dial(live, self._route, live.contact.leg, Role.CALLER, "customer", self._assignment.agent)
+
+    async def _customer_answers(self) -> None:
+        try:
+            await self._live.customer.answered()
+        except NotAnswered as why:
+            raise self._not_reached(why) from None
+
+    def _not_reached(self, why: NotAnswered) -> NotReached:
+        outcome = outcome_of(why.outcome, why.cause)
+        if self._live.contact.ended_by is not None:
+            return NotReached(Outcome.CANCELLED, self._live.contact.ended_by)
+        if outcome is DialOutcome.LOST:
+            return NotReached(Outcome.FAILED, EndedBy.SYSTEM)
+        return NotReached(Outcome(outcome.value), EndedBy.NETWORK)
+
+    async def _agent_answers(self) -> Side:
+        """The agent's phone is rung first; an agent who does not take it costs nobody anything."""
+        live, assignment = self._live, self._assignment
+        live.contact.stage = Stage.OFFERED
+        live.tell(Offered, assignment.agent, queue=self._queue.id, attempt=assignment.attempt)
+        outcome = OfferOutcome.CANCELLED
+        try:
+            side = ring(live, assignment, self._queue, since=live.now())
+        except ValueError as error:
+            log.error("agent {agent} cannot be rung: {error}", agent=assignment.agent, error=error)
+            self._offer_ended(OfferOutcome.UNREACHABLE)
+            assignment.ended(OfferOutcome.UNREACHABLE)
+            raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT) from None
+        try:
+            if await first(start(side.answered()), live.customer.when_gone()) == 1:
+                raise NotReached(Outcome.CANCELLED, live.contact.ended_by or EndedBy.API)
+            outcome = await side.answered()
+            if outcome is not OfferOutcome.ANSWERED:
+                raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT)
+        finally:
+            self._offer_ended(outcome)
+            if outcome is not OfferOutcome.ANSWERED:
+                side.leave(outcome, 0)
+        return side
+
+    def _offer_ended(self, outcome: OfferOutcome) -> None:
+        assignment = self._assignment
+        self._live.tell(OfferEnded, assignment.agent, attempt=assignment.attempt, outcome=outcome)
+
+    async def _join(self, side: Side) -> Course:
+        """The customer is there: with the agent, or first in line."""
+        live, queue = self._live, self._queue
+        since = live.now()
+        try:
+            # Music for the customer too: the link to Asterisk may be away just now.
+            async with background(keep_music(live.customer, queue.music)):
+                conversation = await live.switch.bridge(live.customer, side.leg)
+        except (BridgeFailed, HungUp):
+            side.leave(OfferOutcome.LOST, 0)
+            return Wait(queue.id, live.distributor.front(queue.id))
+        return Joined(side, conversation, queue.id, since)
+
+
+async def _decided(leg: Channel) -> None:
+    """Wait until a leg that was dialled is answered, or will not be."""
+    try:
+        await leg.answered()
+    except NotAnswered:
+        return

@@ -1,0 +1,77 @@
+"""The numbers that are not called.  What was said yes to is stored: a number is never dialled again by a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+
+from easycall.defer import shielded
+
+__all__ = ["DoNotCall", "Entry", "Shelf"]
+
+
+@frozen
+class Entry:
+    """A number that is not called."""
+
+    number: str
+    reason: str
+    added: float
+    added_by: str
+    """The name of the token."""
+
+
+class Shelf(Protocol):
+    """Where the list outlives the daemon.  Every method raises StoreUnavailable."""
+
+    async def all(self) -> Iterable[Entry]:
+        """Everything on the list."""
+
+    async def put(self, entry: Entry) -> None:
+        """Store one, in the place of an older one of that number."""
+
+    async def remove(self, number: str) -> None:
+        """Forget one."""
+
+
+class DoNotCall:
+    """The list.  ``await start()`` before the first call."""
+
+    def __init__(self, shelf: Shelf, clock: IReactorTime) -> None:
+        self._shelf = shelf
+        self._clock = clock
+        self._entries: dict[str, Entry] = {}
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Number (E.164) -> entry, in the order in which they were added."""
+        return self._entries
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._entries
+
+    async def start(self) -> None:
+        """Read the list.  Raises StoreUnavailable."""
+        self._entries = {entry.number: entry for entry in await self._shelf.all()}
+
+    async def add(self, number: str, reason: str, added_by: str) -> Entry:
+        """Put a number on the list; done when it is stored.  Raises StoreUnavailable, and then nothing was changed."""
+        entry = Entry(number, reason, self._clock.seconds(), added_by)
+        await shielded(self._add(entry))  # who asks may go away: what is stored is always obeyed
+        return entry
+
+    async def _add(self, entry: Entry) -> None:
+        await self._shelf.put(entry)
+        self._entries[entry.number] = entry
+
+    async def remove(self, number: str) -> None:
+        """Take a number from the list.  Raises KeyError when it is not on it, StoreUnavailable."""
+        self._entries[number]
+        await shielded(self._remove(number))
+
+    async def _remove(self, number: str) -> None:
+        await self._shelf.remove(number)
+        self._entries.pop(number, None)

@@ -1,0 +1,67 @@
+"""The customer and somebody outside, without an agent: held by the daemon until one of them leaves."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from easycall.defer import background
+from easycall.events import OutsideEnded, OutsideStarted
+from easycall.live import LiveContact, keep_music
+from easycall.model import EndedBy, OfferOutcome, Stage
+from easycall.outbound.outsider import call_outside
+from easycall.ports import BridgeFailed, HungUp
+from easycall.talk.course import Course, Outside, ReachOutside, Wait
+
+__all__ = ["reach_outside", "together"]
+
+log = Logger()
+
+LOST_SECONDS = 2.0
+"""One outside whose leg ends so soon after the joining was lost in it, and did not hang up on the customer."""
+
+
+async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
+    """Somebody outside is dialled, the customer hears music; if that comes to nothing, the contact is first in line."""
+    contact, route = live.contact, course.route
+    queue = live.distributor.queues[course.queue]
+    contact.stage, contact.agent, contact.queue = Stage.DIALLING, "", queue.id
+    contact.attempts += 1
+    try:
+        outsider = call_outside(live, route, contact.attempts, "transfer", course.by)
+    except ValueError as error:
+        log.error("{number} cannot be dialled: {error}", number=route.number, error=error)
+        route.line.release()
+        return _first_in_line(live, queue.id)
+    try:
+        async with background(keep_music(live.customer, queue.music)):
+            if await outsider.answered() is not OfferOutcome.ANSWERED:
+                return _first_in_line(live, queue.id)
+            conversation = await live.switch.bridge(live.customer, outsider.leg)
+        return await together(live, Outside(outsider, conversation, queue.id))
+    except (BridgeFailed, HungUp):
+        return _first_in_line(live, queue.id)
+    finally:
+        outsider.leave(OfferOutcome.CALLER_LEFT, 0)
+
+
+async def together(live: LiveContact, course: Outside) -> Course:
+    """The two talk until one leaves."""
+    contact, outsider = live.contact, course.outsider
+    contact.stage, contact.agent, contact.consulted = Stage.OUTSIDE, "", ""
+    live.tell(OutsideStarted, number=outsider.number)
+    since, ended_by = live.now(), EndedBy.CALLER
+    outsider.joined()
+    try:
+        if await course.conversation.over() is outsider.leg:
+            ended_by = EndedBy.OUTSIDE
+            if live.now() < since + LOST_SECONDS:
+                return _first_in_line(live, course.queue)
+            contact.ended_by = contact.ended_by or ended_by
+        return None
+    finally:
+        live.tell(OutsideEnded, number=outsider.number, ended_by=contact.ended_by or ended_by)
+        outsider.leave(OfferOutcome.CALLER_LEFT, 0)
+
+
+def _first_in_line(live: LiveContact, queue: str) -> Wait:
+    return Wait(queue, live.distributor.front(queue))

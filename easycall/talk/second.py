@@ -1,0 +1,51 @@
+"""Whom an agent asks: another agent, whoever of a queue is free longest, or somebody outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from easycall.acd.distributor import Assignment
+from easycall.model import OfferOutcome
+from easycall.outbound.dialling import Route
+from easycall.outbound.outsider import Outsider, call_outside
+from easycall.talk.ringing import Side, ring
+from easycall.verbs import Consult, NotNow
+
+if TYPE_CHECKING:
+    from easycall.talk.talk import Talk
+
+__all__ = ["call", "give_back", "reserve"]
+
+
+def reserve(talk: Talk, verb: Consult) -> Assignment | Route:
+    """Hold the agent, or a line to the number.  Raises NotNow."""
+    contact, distributor = talk.live.contact, talk.live.distributor
+    attempt = contact.attempts + 1
+    asked: Assignment | Route
+    if verb.number:
+        asked = talk.live.dialling.route(verb.number, caller_id=verb.caller_id, queue=talk.queue, pbx=contact.pbx)
+    elif verb.queue:
+        asked = distributor.reserve_one_of(verb.queue, contact.id, attempt)
+    else:
+        asked = distributor.reserve(verb.agent, contact.id, attempt)
+    contact.attempts = attempt
+    return asked
+
+
+def call(talk: Talk, asked: Assignment | Route) -> Side | Outsider:
+    """Ring who was reserved.  Raises NotNow when that must not be dialled."""
+    live = talk.live
+    try:
+        if isinstance(asked, Route):
+            return call_outside(live, asked, live.contact.attempts, "consult", talk.side.agent)
+        return ring(live, asked, talk.queue, since=talk.since, by=talk.side.agent)
+    except ValueError as failure:
+        raise NotNow(str(failure)) from None
+
+
+def give_back(asked: Assignment | Route) -> None:
+    """It came to nothing before anybody was rung."""
+    if isinstance(asked, Route):
+        asked.line.release()
+    else:
+        asked.ended(OfferOutcome.LOST)
