@@ -60,6 +60,7 @@ class VirtualDaemon:
         faults: Faults | None = None,
         dialing: DialingSettings = DialingSettings(),  # noqa: B008 - frozen
         trunks: tuple[Trunk, ...] = (),
+        dice: Callable[[], float] = lambda: 0.5,
     ) -> None:
         self.reactor = reactor
         self.database = database
@@ -75,7 +76,7 @@ class VirtualDaemon:
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
         config = evolve(config, dialing=dialing, trunks=trunks)
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__)
+        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice)
         self.dialling, self.do_not_call = conduct.dialling, conduct.do_not_call
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
