@@ -89,13 +89,9 @@ class Contacts:
         queue = self._distributor.queues.get(asked.queue)
         if queue is None:
             raise NotNow(f"there is no queue {asked.queue!r}")
+        self._distributor.reservable(asked.agent, own_wish=asked.first is First.AGENT)
         route = self._dialling.route(asked.number, caller_id=asked.caller_id, queue=queue)
         contact_id = self._new_id()
-        try:
-            assignment = self._distributor.reserve(asked.agent, contact_id, 1, own_wish=asked.first is First.AGENT)
-        except NotNow:
-            route.line.release()
-            raise
         contact = Contact(
             id=contact_id,
             pbx=route.switch.name,
@@ -107,12 +103,12 @@ class Contacts:
             direction=Direction.OUTBOUND,
             stage=Stage.DIALLING,
             queue=queue.id,
-            agent=assignment.agent,
+            agent=asked.agent,
             attempts=1,
             data=dict(asked.data),
         )
         live = self._live_contact(contact, route.switch, undialled(contact.leg))
-        self._carry(Visit(live, OutboundCall(live, route, assignment, queue, asked.first)))
+        self._carry(Visit(live, OutboundCall(live, route, queue, asked.first)))
         return contact
 
     def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:

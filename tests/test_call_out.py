@@ -1,4 +1,4 @@
-"""Calls out, in virtual time on the simulated Asterisk: a customer is called, an outside number is asked or gets the customer.
+"""Calls out, in virtual time on the simulated Asterisk: a customer is called, one outside is asked or gets the customer.
 
 Every failure of the network, every party who hangs up in every step, the last line, the lost link.
 """
@@ -182,9 +182,7 @@ class TestCustomerFirst:
             (3.0, ("answered", "api")),
         ],
     )
-    def test_it_is_called_off_in_every_step(
-        self, stage: OutsideStage, moment: float, outcome: tuple[str, str]
-    ) -> None:
+    def test_it_is_called_off_in_every_step(self, stage: OutsideStage, moment: float, outcome: tuple[str, str]) -> None:
         stage.ready("ana")
         stage.call()
         stage.pass_(moment)
@@ -352,7 +350,7 @@ class TestRefused:
 
 
 @pytest.mark.fault("F04")
-@pytest.mark.parametrize("thousandths", [*range(0, 12), 500, 1005])
+@pytest.mark.parametrize("thousandths", [*range(12), 500, 1005])
 @pytest.mark.parametrize("first", First)
 def test_the_link_is_cut_around_the_call(stage: OutsideStage, first: First, thousandths: int) -> None:
     """The customer is dialled once or not at all, is never left in silence, and everything is free in the end."""

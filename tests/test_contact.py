@@ -47,8 +47,8 @@ from .fakes import (
     clock_at,
     event,
     names,
-    no_dialling,
     next_turn,
+    no_dialling,
 )
 
 FLOWS = {

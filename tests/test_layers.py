@@ -29,12 +29,26 @@ DECISIONS = {
     "lab.evidence",
     "lab.fairness",
     "lab.invariants",
+    "outbound.lines",
+    "outbound.outcome",
+    "outbound.rules",
     "stats.codec",
     "stats.journey",
     "stats.record",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"company", "contact", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {
+    "company",
+    "contact",
+    "ivr.runner",
+    "acd.distributor",
+    "outbound.call",
+    "outbound.dialling",
+    "outbound.donotcall",
+    "outbound.outsider",
+    "outbound.transfer",
+    "stats.journal",
+}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 

@@ -221,16 +221,21 @@ class Distributor:
         ``own_wish``: the agent may be not ready, and is so again afterwards.  Raises NotNow, in words for the one who asks,
         when there is no such agent or the agent is not ready.
         """
+        agent = self.reservable(agent_id, own_wish=own_wish)
+        if agent.state is AgentState.NOT_READY:
+            agent.wants = (AgentState.NOT_READY, agent.reason)
+        self.step(agent_id, Step.RESERVED, contact=contact)
+        return Assignment(self, agent, attempt)
+
+    def reservable(self, agent_id: str, *, own_wish: bool = False) -> Agent:
+        """The agent, if :meth:`reserve` would hold this one now.  Raises NotNow as it does."""
         agent = self.agents.get(agent_id)
         if agent is None:
             raise NotNow(f"there is no agent {agent_id!r}")
-        if own_wish and agent.state is AgentState.NOT_READY:
-            agent.wants = (AgentState.NOT_READY, agent.reason)
-        elif agent.state is not AgentState.READY:
+        if agent.state is not AgentState.READY and not (own_wish and agent.state is AgentState.NOT_READY):
             why = f" ({agent.reason})" if agent.reason else ""
             raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}{why}")
-        self.step(agent_id, Step.RESERVED, contact=contact)
-        return Assignment(self, agent, attempt)
+        return agent
 
     def reserve_one_of(self, queue: str, contact: str, attempt: int) -> Assignment:
         """Hold the agent whom routing would choose for a contact that asks for anybody of a queue.  Raises NotNow."""

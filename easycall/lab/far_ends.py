@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 
 from easycall.lab.ear import SILENT_SECONDS, SPEECH_SECONDS, SPEECH_WITHIN, Ear
 from easycall.lab.legs import CallOver, Handset, PhoneCall, PhoneHandset
-from easycall.simulator.causes import TEXT, UNALLOCATED
+from easycall.simulator.causes import CONGESTION, REJECTED, TEXT, UNALLOCATED
 from easycall.simulator.line import SILENCE, SPEECH, FarEnd
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ PRESS_SECONDS = 0.1
 UNATTENDED_SECONDS = 2.0
 """After so long a phone nobody plays answers by itself."""
 UNATTENDED_SAYS = "1000"
+REFUSING = {"24": REJECTED, "25": CONGESTION}
+"""The beginnings of numbers that are not put through."""
 
 
 class SimulatedEar(Ear):
@@ -144,7 +146,10 @@ class SimulatedPhoneHandset(SimulatedHandset, PhoneHandset):
 
 
 class UnattendedPhone(FarEnd):
-    """A phone that nobody plays: 20xx and 21xx answer after two seconds, 22xx are busy, 23xx ring for ever."""
+    """A phone that nobody plays: 20xx and 21xx answer after two seconds, 22xx are busy, 23xx ring for ever.
+
+    24xx decline, to 25xx the lines are congested.
+    """
 
     def __init__(self, number: str, clock: IReactorTime) -> None:
         self._number = number
@@ -153,6 +158,9 @@ class UnattendedPhone(FarEnd):
 
     def rung(self, caller: str, caller_name: str) -> None:
         """Do what the number says."""
+        if self._number[:2] in REFUSING:
+            self.line.decline(REFUSING[self._number[:2]])
+            return
         self.line.ring()
         if self._number.startswith("22"):
             self.line.decline()

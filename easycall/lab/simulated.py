@@ -35,8 +35,10 @@ from easycall.simulator.manager import CLASSES
 __all__ = ["SimulatedLab", "SimulatedWorld"]
 
 MUSIC = {"default": "440", "tone-700": "700", "tone-1000": "1000"}
-PHONE = re.compile("2[0-3][0-9]{2}")
+PHONE = re.compile("2[0-5][0-9]{2}")
 """The numbers that are phones."""
+NETWORK = "+4930"
+"""What stands before them when they are dialled as telephone numbers."""
 FOLDERS = frozenset({"", "digits", "letters", "phonetic"})
 """Where Asterisk's own sounds are, besides ``silence``."""
 
@@ -161,6 +163,7 @@ class SimulatedLab:
             return Unreachable()
         if endpoint != "world":
             return None
+        number = number.removeprefix(NETWORK)
         if not PHONE.fullmatch(number):
             return Nobody()
         played = self.player.at(number) if self.player is not None else None

@@ -74,6 +74,17 @@ name = "Support"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
 
+[dialing]
+allow = ["+49"]
+deny = ["+49900"]
+country = "49"
+ring_seconds = {ring_outside:g}
+
+[trunks.world]
+dial = "PJSIP/{{number}}@world"
+lines = {lines}
+caller_ids = ["+49305550100"]
+
 {agents}
 """
 
@@ -104,12 +115,15 @@ class Site:
         busy_prompt: str = "All our agents are busy. Please stay on the line, your call keeps its place.",
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
+        lines: int = 10,
+        ring_outside: float = 30,
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
 
         ``ami``, ``agi``: other ports than the PBX's own and the one it looks for us at, for something between;
         ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
-        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id.
+        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id; ``lines``,
+        ``ring_outside``: of the trunk into the world, and how long a number there is rung.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -133,6 +147,8 @@ class Site:
                 agents="\n\n".join(_section(agent, desk) for agent, desk in agents.items()),
                 ring_seconds=ring_seconds,
                 wrap_up_seconds=wrap_up_seconds,
+                lines=lines,
+                ring_outside=ring_outside,
             ),
             encoding="utf-8",
         )

@@ -28,6 +28,7 @@ from easycall.outbound.outcome import outcome_of
 from easycall.outbound.outsider import dial
 from easycall.ports import BridgeFailed, Channel, HungUp, NotAnswered
 from easycall.talk import Course, Joined, Reach, Side, Wait, ring
+from easycall.verbs import NotNow
 
 __all__ = ["CallOut", "First", "NotReached", "OutboundCall", "undialled"]
 
@@ -95,36 +96,38 @@ def undialled(leg: str) -> Channel:
 class OutboundCall:
     """One call to a customer."""
 
-    def __init__(self, live: LiveContact, route: Route, assignment: Assignment, queue: Queue, whose: First) -> None:
-        """``assignment``: the agent, who is reserved; ``live``: with a customer who is not dialled yet."""
+    def __init__(self, live: LiveContact, route: Route, queue: Queue, whose: First) -> None:
+        """``live``: with a customer who is not dialled yet, and the agent who can be reserved."""
         self._live = live
         self._route = route
-        self._assignment = assignment
         self._queue = queue
         self._whose = whose
         self._dialled = False
 
     async def reach(self) -> Course:
         """Until the customer is there; what becomes of the contact then.  Raises NotReached."""
-        self._live.contact.agent = self._assignment.agent
+        contact, own_wish = self._live.contact, self._whose is First.AGENT
         try:
-            return await (self._customer_first() if self._whose is First.CUSTOMER else self._agent_first())
+            agent = self._live.distributor.reserve(contact.agent, contact.id, contact.attempts, own_wish=own_wish)
+            return await (self._agent_first(agent) if own_wish else self._customer_first(agent))
+        except NotNow:  # reserved by somebody else who heard of this call
+            raise NotReached(Outcome.NO_AGENT, EndedBy.SYSTEM) from None
         finally:
             if not self._dialled:
                 self._route.line.release()
 
-    async def _customer_first(self) -> Course:
+    async def _customer_first(self, agent: Assignment) -> Course:
         try:
             self._dial()
             await self._customer_answers()
         except BaseException:
-            self._assignment.ended(OfferOutcome.CANCELLED)
+            agent.ended(OfferOutcome.CANCELLED)
             raise
-        return Reach(self._assignment, self._queue.id, by="")
+        return Reach(agent, self._queue.id, by="")
 
-    async def _agent_first(self) -> Course:
+    async def _agent_first(self, agent: Assignment) -> Course:
         live, queue = self._live, self._queue
-        side = await self._agent_answers()
+        side = await self._agent_answers(agent)
         side.waits()
         try:
             async with background(keep_music(side.leg, queue.music)):
@@ -143,7 +146,7 @@ class OutboundCall:
         live = self._live
         live.contact.stage = Stage.DIALLING
         self._dialled = True
-        live.customer = dial(live, self._route, live.contact.leg, Role.CALLER, "customer", self._assignment.agent)
+        live.customer = dial(live, self._route, live.contact.leg, Role.CALLER, "customer", live.contact.agent)
 
     async def _customer_answers(self) -> None:
         try:
@@ -159,9 +162,9 @@ class OutboundCall:
             return NotReached(Outcome.FAILED, EndedBy.SYSTEM)
         return NotReached(Outcome(outcome.value), EndedBy.NETWORK)
 
-    async def _agent_answers(self) -> Side:
+    async def _agent_answers(self, assignment: Assignment) -> Side:
         """The agent's phone is rung first; an agent who does not take it costs nobody anything."""
-        live, assignment = self._live, self._assignment
+        live = self._live
         live.contact.stage = Stage.OFFERED
         live.tell(Offered, assignment.agent, queue=self._queue.id, attempt=assignment.attempt)
         outcome = OfferOutcome.CANCELLED
@@ -169,7 +172,7 @@ class OutboundCall:
             side = ring(live, assignment, self._queue, since=live.now())
         except ValueError as error:
             log.error("agent {agent} cannot be rung: {error}", agent=assignment.agent, error=error)
-            self._offer_ended(OfferOutcome.UNREACHABLE)
+            self._offer_ended(assignment, OfferOutcome.UNREACHABLE)
             assignment.ended(OfferOutcome.UNREACHABLE)
             raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT) from None
         try:
@@ -179,13 +182,12 @@ class OutboundCall:
             if outcome is not OfferOutcome.ANSWERED:
                 raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT)
         finally:
-            self._offer_ended(outcome)
+            self._offer_ended(assignment, outcome)
             if outcome is not OfferOutcome.ANSWERED:
                 side.leave(outcome, 0)
         return side
 
-    def _offer_ended(self, outcome: OfferOutcome) -> None:
-        assignment = self._assignment
+    def _offer_ended(self, assignment: Assignment, outcome: OfferOutcome) -> None:
         self._live.tell(OfferEnded, assignment.agent, attempt=assignment.attempt, outcome=outcome)
 
     async def _join(self, side: Side) -> Course:

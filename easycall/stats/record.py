@@ -163,6 +163,8 @@ class _Line:
         self._end = end
         self._open = Segment(kind, arrived, arrived)
         self._closed: list[Segment] = []
+        self._dialled = False
+        """Some number was dialled."""
         self.queue = ""
         self.answers: dict[str, str] = {}
         self.data: dict[str, str] = {}
@@ -208,10 +210,13 @@ class _Line:
         if open_.kind in WITH_AGENT or any(self._is(part, event) for part in (open_, *self._closed)):
             return
         self.queue = event.queue
-        self._begin(event.at, SegmentKind.OFFER, event.agent, event.queue, event.attempt)
+        undialled = open_.kind is SegmentKind.DIAL and not self._dialled  # an agent is rung before the customer is
+        at = open_.started if undialled else event.at
+        self._begin(at, SegmentKind.OFFER, event.agent, event.queue, event.attempt)
 
     @take.register
     def _(self, event: CallDialled) -> None:
+        self._dialled = True
         if event.purpose != "consult" and self._open.kind not in (SegmentKind.DIAL, *WITH_AGENT):
             self._begin(event.at, SegmentKind.DIAL, self._open.agent if event.purpose == "customer" else "")
 

@@ -33,7 +33,7 @@ from easycall.tap import Joined, join
 
 from ..proxy import Proxy
 from .ground import Worlds
-from .people import SOON, Agent, Caller
+from .people import SOON, Agent, Caller, Outsider
 from .story import Story
 
 LASTING_SECONDS = 1.0
@@ -53,6 +53,7 @@ class CallCentre:
         self.world = worlds(tell=self._happened)
         self.callers: list[Caller] = []
         self.agents: dict[str, Agent] = {}
+        self.outsiders: list[Outsider] = []
         self.corrected = False
         """True in a scenario in which reconciliation has something to mend."""
         self.overtaken: list[str] = []
@@ -129,6 +130,12 @@ class CallCentre:
         self.callers.append(caller)
         return caller
 
+    def outsider(self, name: str, phone: str = "2350") -> Outsider:
+        """Somebody outside, at a telephone of the world; nobody is there when it is not answered."""
+        outsider = Outsider(self, name, phone)
+        self.outsiders.append(outsider)
+        return outsider
+
     # Waiting
 
     async def until(self, condition: Callable[[], Any], seconds: float, expected: str) -> None:
@@ -145,6 +152,7 @@ class CallCentre:
         """Something of a leg: let the story say whose it is."""
         names = {f"caller {caller.number}": caller.name for caller in self.callers}
         names |= {f"phone {agent.number}": agent.name for agent in self.agents.values()}
+        names |= {f"phone {outsider.phone.number}": outsider.name for outsider in self.outsiders}
         self.story.tell(names.get(who, who), what)
 
     def so_far(self) -> str:

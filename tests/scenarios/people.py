@@ -190,6 +190,35 @@ class Agent(Person):
         call.decline()
 
 
+class Outsider(Person):
+    """Somebody with a telephone outside, whom easycall calls."""
+
+    voice = 700
+
+    def __init__(self, centre: CallCentre, name: str, phone: str) -> None:
+        super().__init__(centre, name)
+        self.phone = centre.world.phone(phone)
+        self.number = f"+4930{phone}"
+        self._call: legs.PhoneCall | None = None
+
+    @property
+    def leg(self) -> legs.PhoneCall:
+        assert self._call is not None, f"{self.name}'s telephone has not rung"
+        return self._call
+
+    async def rings(self, seconds: float = SOON) -> legs.PhoneCall:
+        """Wait until the telephone rings."""
+        self._call = await self.phone.rings(seconds)
+        return self._call
+
+    async def answers(self, seconds: float = SOON) -> legs.PhoneCall:
+        """Answer, as soon as the telephone rings."""
+        call = await self.rings(seconds)
+        self.tell("answers")
+        await call.answer(self.voice)
+        return call
+
+
 async def hears(who: Person, what: str | Person, seconds: float | None = None) -> None:
     """Wait until someone hears "music", "speech", "silence" or somebody's voice; the limit has an answer in it."""
     await who.leg.answered(SOON)

@@ -1,0 +1,93 @@
+"""The do-not-call list: stored before it is said yes to, and obeyed after every start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from easycall.outbound.donotcall import DoNotCall, Entry
+from easycall.ports import StoreUnavailable
+from easycall.store.donotcall import DoNotCallShelf
+from easycall.store.sqlite import SQLite
+
+from .fakes import clock_at
+
+NUMBER = "+49301234567"
+
+
+async def test_it_outlives_the_daemon(tmp_path: Path) -> None:
+    database = SQLite(str(tmp_path / "easycall.db"), reactor)
+    await database.open()
+    first = DoNotCall(DoNotCallShelf(database), clock_at(5.0))
+    await first.add(NUMBER, "asked us", "crm")
+    await first.add("+4930999999", "", "crm")
+    await first.add(NUMBER, "asked again", "desk")
+    await first.remove("+4930999999")
+    second = DoNotCall(DoNotCallShelf(database), clock_at(9.0))
+    assert NUMBER not in second
+    await second.start()
+    assert dict(second.entries) == {NUMBER: Entry(NUMBER, "asked again", 5.0, "desk")}
+    await database.close()
+
+
+class SlowShelf:
+    """Stores when the test lets it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[None]] = []
+
+    async def all(self) -> Iterable[Entry]:
+        return ()
+
+    async def put(self, entry: Entry) -> None:
+        self.waiting.append(Deferred())
+        await self.waiting[-1]
+
+    async def remove(self, number: str) -> None:
+        raise StoreUnavailable("away")
+
+
+def test_yes_is_said_when_it_is_stored() -> None:
+    shelf = SlowShelf()
+    numbers = DoNotCall(shelf, clock_at())
+    said: list[object] = []
+    Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm")).addBoth(said.append)
+    assert not said
+    shelf.waiting[0].callback(None)
+    assert said
+    assert NUMBER in numbers
+
+
+def test_who_asked_goes_away_and_what_was_stored_is_obeyed() -> None:
+    shelf = SlowShelf()
+    numbers = DoNotCall(shelf, clock_at())
+    asked = Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm"))
+    asked.addErrback(lambda failure: None)
+    asked.cancel()
+    shelf.waiting[0].callback(None)
+    assert NUMBER in numbers
+
+
+def test_what_could_not_be_stored_was_not_changed() -> None:
+    shelf = SlowShelf()
+    numbers = DoNotCall(shelf, clock_at())
+    said: list[object] = []
+    Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm")).addErrback(said.append)
+    shelf.waiting[0].errback(StoreUnavailable("away"))
+    assert said
+    assert NUMBER not in numbers
+    Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm"))
+    shelf.waiting[1].callback(None)
+    gone = Deferred.fromCoroutine(numbers.remove(NUMBER))
+    gone.addErrback(lambda failure: failure.trap(StoreUnavailable))
+    assert NUMBER in numbers
+
+
+def test_what_is_not_listed_cannot_be_taken_off() -> None:
+    numbers = DoNotCall(SlowShelf(), clock_at())
+    with pytest.raises(KeyError):
+        numbers.remove(NUMBER).send(None)
