@@ -16,7 +16,7 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from easycall.defer import start
 from easycall.events import KINDS, AgentChanged, ContactArrived, ContactEnded, Event, FlowStep, PbxUp, TalkEnded
-from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome
+from easycall.model import AgentState, DialOutcome, Direction, EndedBy, OfferOutcome, Outcome
 from easycall.ports import StoreUnavailable
 from easycall.stats.codec import decode, encode, message
 from easycall.stats.journal import Entry, Journal
@@ -86,7 +86,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(0, 2**31),
     float: st.floats(allow_nan=False, allow_infinity=False),
     tuple[str, ...]: st.lists(TEXT).map(tuple),
-    **{kind: st.sampled_from(kind) for kind in (AgentState, EndedBy, OfferOutcome, Outcome)},
+    **{kind: st.sampled_from(kind) for kind in (AgentState, DialOutcome, Direction, EndedBy, OfferOutcome, Outcome)},
 }
 
 

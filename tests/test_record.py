@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from easycall.events import (
     Answered,
+    CallDialled,
+    CallFailed,
     ContactArrived,
     ContactEnded,
     Event,
@@ -18,11 +20,13 @@ from easycall.events import (
     MenuAnswered,
     Offered,
     OfferEnded,
+    OutsideEnded,
+    OutsideStarted,
     Queued,
     ScreenPop,
     TalkEnded,
 )
-from easycall.model import EndedBy, OfferOutcome, Outcome
+from easycall.model import DialOutcome, Direction, EndedBy, OfferOutcome, Outcome
 from easycall.stats.journey import journey
 from easycall.stats.record import Record, SegmentKind, fold
 
@@ -185,3 +189,76 @@ def test_journey_reads_like_a_story() -> None:
 @pytest.mark.parametrize("event", STORY, ids=lambda event: event.kind)
 def test_every_step_has_words_of_its_own(event: Event) -> None:
     assert journey([(1, event)])[0].text != event.kind
+
+
+def outbound(*events: Event) -> Record:
+    arrived = ContactArrived(
+        at=0.0,
+        contact=C,
+        agent="ana",
+        pbx="main",
+        leg="l",
+        caller="+49301",
+        caller_name="",
+        dialled="+49302",
+        direction=Direction.OUTBOUND,
+    )
+    end = ContactEnded(at=20.0, contact=C, outcome=Outcome.ANSWERED, ended_by=EndedBy.CALLER)
+    record = fold(C, [arrived, *events, end])
+    assert record is not None
+    check_partition(record, 20.0)
+    return record
+
+
+def dialled(at: float, purpose: str = "customer") -> CallDialled:
+    return CallDialled(at=at, contact=C, leg="l", number="+49302", trunk="t", caller_id="", purpose=purpose)
+
+
+@pytest.mark.requirement("F7")
+def test_a_customer_who_is_called_first() -> None:
+    record = outbound(
+        dialled(0.0),
+        Offered(at=5.0, contact=C, agent="ana", queue="q", attempt=1),
+        Answered(at=9.0, contact=C, agent="ana", queue="q", waited=4.0),
+    )
+    assert record.direction is Direction.OUTBOUND
+    assert [(one.kind, one.seconds) for one in record.segments] == [
+        (SegmentKind.DIAL, 5.0),
+        (SegmentKind.OFFER, 4.0),
+        (SegmentKind.TALK, 11.0),
+    ]
+
+
+@pytest.mark.requirement("F7")
+def test_an_agent_who_is_rung_first() -> None:
+    record = outbound(
+        Offered(at=0.5, contact=C, agent="ana", queue="q", attempt=1),
+        OfferEnded(at=3.0, contact=C, agent="ana", attempt=1, outcome=OfferOutcome.ANSWERED),
+        dialled(3.0),
+        Answered(at=9.0, contact=C, agent="ana", queue="q", waited=0.0),
+        dialled(10.0, "consult"),
+    )
+    kinds = [(one.kind, one.seconds) for one in record.segments]
+    assert kinds == [(SegmentKind.OFFER, 3.0), (SegmentKind.DIAL, 6.0), (SegmentKind.TALK, 11.0)]
+
+
+def test_given_to_somebody_outside() -> None:
+    record = outbound(
+        Answered(at=1.0, contact=C, agent="ana", queue="q", waited=0.0),
+        TalkEnded(at=5.0, contact=C, agent="ana", ended_by=EndedBy.AGENT),
+        dialled(5.0, "transfer"),
+        OutsideStarted(at=8.0, contact=C, number="+49303"),
+        OutsideEnded(at=20.0, contact=C, number="+49303", ended_by=EndedBy.OUTSIDE),
+    )
+    assert [one.kind for one in record.segments] == [
+        SegmentKind.DIAL,
+        SegmentKind.TALK,
+        SegmentKind.DIAL,
+        SegmentKind.OUTSIDE,
+    ]
+
+
+@pytest.mark.parametrize("outcome", DialOutcome)
+def test_why_a_call_failed_has_words(outcome: DialOutcome) -> None:
+    failed = CallFailed(at=1.0, contact=C, leg="l", number="+49302", outcome=outcome, cause=17)
+    assert journey([(1, failed)])[0].text.startswith("+49302 ")
