@@ -103,7 +103,7 @@ class TestAgentTable:
         assert after(AgentState.OFFLINE, Step.LOG_IN) is AgentState.NOT_READY
 
     @given(st.lists(st.sampled_from(Step), max_size=30))
-    def test_only_a_reserved_agent_rings_and_only_a_ready_one_is_reserved(self, steps: list[Step]) -> None:
+    def test_only_a_reserved_agent_rings_and_only_an_idle_one_is_reserved(self, steps: list[Step]) -> None:
         state = AgentState.OFFLINE
         for step in steps:
             try:
@@ -111,9 +111,9 @@ class TestAgentTable:
             except NotNow:
                 continue
             if new is AgentState.RESERVED:
-                assert state is AgentState.READY
+                assert state in (AgentState.READY, AgentState.NOT_READY)
             if new is AgentState.TALKING:
-                assert state in (AgentState.RESERVED, AgentState.RINGING)
+                assert state in (AgentState.RESERVED, AgentState.RINGING, AgentState.HELD)
             state = new
 
 
@@ -326,3 +326,28 @@ class WaitingRoom(RuleBasedStateMachine):
 
 
 TestWaitingRoom = WaitingRoom.TestCase
+
+
+class TestOwnWish:
+    """A call out that an agent wishes for, also on a break."""
+
+    def test_an_agent_on_a_break_is_reserved_and_is_on_it_again(self) -> None:
+        desk, _, _ = room(Agent("ana", "Ana", ("sales",), ("sales",), "2001"))
+        desk.log_in("ana")
+        desk.set_state("ana", AgentState.NOT_READY, "lunch")
+        with pytest.raises(NotNow, match=r"ana is not ready \(lunch\)"):
+            desk.reserve("ana", "c1", 1)
+        assignment = desk.reserve("ana", "c1", 1, own_wish=True)
+        assert desk.agents["ana"].state is AgentState.RESERVED
+        assignment.ended(OfferOutcome.CANCELLED)
+        assert (desk.agents["ana"].state, desk.agents["ana"].reason) == (AgentState.NOT_READY, "lunch")
+
+    def test_whoever_of_a_queue_is_free_longest(self) -> None:
+        desk, clock, _ = room(*(Agent(name, name, ("sales",), ("sales",), name) for name in ("ana", "bo")))
+        for name in ("bo", "ana"):
+            desk.log_in(name)
+            desk.set_state(name, AgentState.READY)
+            clock.advance(1)
+        assert [desk.reserve_one_of("sales", "c1", 1).agent for _ in range(2)] == ["bo", "ana"]
+        with pytest.raises(NotNow, match="nobody is free in sales"):
+            desk.reserve_one_of("sales", "c1", 1)

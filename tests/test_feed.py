@@ -126,6 +126,7 @@ async def test_snapshot_then_events_in_order(site: Running) -> None:
         "caller_name": "Eva",
         "dialled": "95588",
         "queue": "cards",
+        "direction": "inbound",
         "waited": 23.6,
         "answers": {},
         "data": {"customer": "7"},
