@@ -7,9 +7,9 @@ everything in it follows from its seed.  What people do falls on a grid of few m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from twisted.python.failure import Failure
@@ -38,6 +38,7 @@ from easycall.verbs import (
     ToAgent,
     ToFlow,
     ToQueue,
+    Verb,
 )
 
 from .virtual import NOTICE, VirtualDaemon, opened
@@ -83,6 +84,9 @@ class Caller(Someone):
 class Race:
     """One seed's call centre: three agents, up to four callers, some seconds."""
 
+    SITE: ClassVar[Mapping[str, Any]] = {}
+    """More of the site."""
+
     def __init__(self, seed: int, database: MemoryDatabase) -> None:
         self.random = rnd = Random(seed)  # noqa: S311 - races, not secrets
         self.reactor = VirtualReactor(1_800_000_000.0, lambda: rnd.choice((0.0, 0.0, 0.001, GRID)))
@@ -101,6 +105,7 @@ class Race:
             hear=self.hear,
             faults=Chaos(seed, late=rnd.choice((0.0, 0.3)), doubled=0.1, slow_originate=0.3, seconds=0.1),
             dice=Random(seed).random,  # noqa: S311 - races, not secrets
+            **self.SITE,
         )
         self.told = self.daemon.told
         self.asterisk, self.joined = self.daemon.asterisk, self.daemon.joined
@@ -152,15 +157,17 @@ class Race:
         if not live:
             return
         agent = self.random.choice(AGENTS)
-        verb = self.random.choice(
-            (
-                *(Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent)),
-                *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
-                AttachData({"a": "b"}),
-            )
-        )
+        verb = self.random.choice(self.verbs(agent))
         self.asked += 1
         self.joined.contacts.ask(self.random.choice(live), verb).addCallbacks(self.done, self.refused)
+
+    def verbs(self, agent: str) -> tuple[Verb, ...]:
+        """What may be asked."""
+        return (
+            *(Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent)),
+            *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
+            AttachData({"a": "b"}),
+        )
 
     def done(self, facts: Any) -> None:
         self.carried_out += 1

@@ -1,0 +1,72 @@
+"""Calls out and numbers outside among all else that happens, in random orders: see tests/test_interleavings.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from easycall.config import DialingSettings
+from easycall.model import EndedBy, Trunk
+from easycall.outbound.call import CallOut, First
+from easycall.store.memory import MemoryDatabase
+from easycall.verbs import Consult, NotNow, ToNumber, Verb
+
+from .test_interleavings import AGENTS, RING_SECONDS, Race
+from .virtual import opened
+
+NUMBER = "+493012345678"
+SHARE = 4
+"""So many races of each four of tests/test_interleavings.py."""
+
+
+class OutRace(Race):
+    """Two lines; agents call customers, ask somebody outside, and give customers away."""
+
+    SITE: ClassVar[Mapping[str, Any]] = {
+        "dialing": DialingSettings(allow=("+49",), ring_seconds=RING_SECONDS),
+        "trunks": (Trunk("out", "sim", "PJSIP/{number}@out", 2),),
+    }
+
+    def verbs(self, agent: str) -> tuple[Verb, ...]:
+        outside = Consult(number=NUMBER), Consult(number=NUMBER), ToNumber(NUMBER), Consult(queue="sales")
+        return (*super().verbs(agent), *outside)
+
+    def someone_calls(self) -> None:
+        if self.random.random() < 0.4:
+            super().someone_calls()
+            return
+        asked = CallOut(self.random.choice(AGENTS), NUMBER, "sales", self.random.choice(list(First)))
+        try:
+            contact = self.joined.contacts.call(asked)
+        except NotNow:
+            return
+        if self.random.random() < 0.3:
+            self.soon(lambda: self.called_off(contact.id), 4.0)
+
+    def called_off(self, contact: str) -> None:
+        if contact in self.joined.contacts.live:
+            self.joined.contacts.hang_up(contact, EndedBy.API)
+
+    def end(self) -> None:
+        super().end()
+        if used := self.daemon.dialling.lines.used("out"):
+            self.wrong.append(f"{used} lines are held")
+
+
+@pytest.fixture
+def database() -> Iterator[MemoryDatabase]:
+    with opened() as database:
+        yield database
+
+
+@pytest.mark.requirement("F7")
+def test_nothing_is_ever_violated(pytestconfig: pytest.Config, database: MemoryDatabase) -> None:
+    outcomes: set[str] = set()
+    for seed in range(pytestconfig.getoption("--interleavings") // SHARE):
+        one = OutRace(seed, database)
+        one.live()
+        assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
+        outcomes.update(event.outcome.value for event in one.told if event.kind in ("call.failed", "contact.ended"))
+    assert outcomes >= {"answered", "abandoned", "no_answer", "busy", "cancelled", "unreachable", "no_agent"}
