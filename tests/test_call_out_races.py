@@ -29,12 +29,14 @@ class OutRace(Race):
         "trunks": (Trunk("out", "sim", "PJSIP/{number}@out", 2),),
     }
 
+    closed = False
+
     def verbs(self, agent: str) -> tuple[Verb, ...]:
         outside = Consult(number=NUMBER), Consult(number=NUMBER), ToNumber(NUMBER), Consult(queue="sales")
         return (*super().verbs(agent), *outside)
 
     def someone_calls(self) -> None:
-        if self.random.random() < 0.4:
+        if self.closed or self.random.random() < 0.4:
             super().someone_calls()
             return
         asked = CallOut(self.random.choice(AGENTS), NUMBER, "sales", self.random.choice(list(First)))
@@ -50,6 +52,7 @@ class OutRace(Race):
             self.joined.contacts.hang_up(contact, EndedBy.API)
 
     def end(self) -> None:
+        self.closed = True  # nobody may be called any more: who talks then talks for ever
         super().end()
         if used := self.daemon.dialling.lines.used("out"):
             self.wrong.append(f"{used} lines are held")
