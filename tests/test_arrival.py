@@ -102,3 +102,23 @@ def test_a_new_caller_is_told_with_all_that_is_known() -> None:
 def test_a_leg_needs_an_id() -> None:
     with pytest.raises(ValueError, match="agi_uniqueid"):
         arrival.leg_id(FakeSession(""))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("channel", "endpoint"),
+    [
+        ("PJSIP/carrier-0000002a", "PJSIP/carrier"),
+        ("PJSIP/my-carrier.1-0000002a", "PJSIP/my-carrier.1"),
+        ("Local/x@y-0001;2", ""),
+        ("", ""),
+    ],
+)
+def test_where_a_call_came_in(channel: str, endpoint: str) -> None:
+    assert arrival.endpoint(FakeSession("c1", agi_channel=channel)) == endpoint  # type: ignore[arg-type]
+
+
+def test_a_leg_of_somebody_outside_whom_nobody_waits_for_is_hung_up() -> None:
+    pbx = FakePbx()
+    session = pbx.home("o1", "", "outside")
+    assert not pbx.arrivals
+    assert ("SET VARIABLE", "EC_DONE", "end") in session.sent

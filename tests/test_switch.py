@@ -17,7 +17,7 @@ from easycall.asterisk.link import ActionRefused, ActionTimeout, AmiError, LinkD
 from easycall.asterisk.switch import AUDIT_SECONDS, NEWS_SECONDS, UNTOLD_SECONDS
 from easycall.defer import start
 from easycall.events import Corrected, PbxDown, PbxUp
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, Trunk
 from easycall.ports import BridgeFailed, HungUp, NotAnswered, Taken
 
 from .fakes import WAITS, FakePbx, FakeSession, event
@@ -90,6 +90,32 @@ class TestRinging:
                 "Variable": "EC_ROLE=agent",
             }
         ]
+
+    @pytest.mark.requirement("F7")
+    def test_a_number_outside(self) -> None:
+        pbx = FakePbx()
+        out = Trunk("out", "main", "PJSIP/{digits}@carrier", 1)
+        leg = pbx.switch.dial(out, "+49301234567", leg="o1", caller="+4930555", seconds=30, values={"EC_ROLE": "caller"})
+        [sent] = pbx.manager.of("Originate")
+        assert (sent["Channel"], sent["ChannelId"]) == ("PJSIP/49301234567@carrier", "o1")
+        assert (sent["CallerID"], sent["Timeout"]) == ('"+4930555" <+4930555>', "30000")
+        pbx.manager.channels["o1"] = {}
+        pbx.tells(event("Newchannel", Uniqueid="o1", ChannelStateDesc="Down"))
+        why: list[Any] = []
+        Deferred.fromCoroutine(leg.answered()).addErrback(lambda failure: why.append(failure.value))
+        pbx.tells(event("DialEnd", DestUniqueid="o1", DialStatus="NOANSWER"))
+        pbx.ends("o1", "1")
+        assert (why[0].outcome, why[0].cause) == (OfferOutcome.UNREACHABLE, 1)
+        nothing_left(pbx)
+
+    @pytest.mark.fault("A07")
+    @pytest.mark.parametrize("number", ["", "+49301234567&Local/9", "4930", "+49 30 1234567", "+49301234567\r\nX: y"])
+    def test_a_number_that_must_not_be_dialled(self, number: str) -> None:
+        pbx = FakePbx()
+        with pytest.raises(ValueError, match="must not be dialled"):
+            pbx.switch.dial(Trunk("out", "main", "PJSIP/{number}@c", 1), number, leg="o1", caller="", seconds=5, values={})
+        assert not pbx.manager.of("Originate")
+        nothing_left(pbx)
 
     @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.text(max_size=300), st.text(max_size=60))

@@ -145,8 +145,8 @@ class OutboundCall:
     def _dial(self) -> None:
         live = self._live
         live.contact.stage = Stage.DIALLING
-        self._dialled = True
         live.customer = dial(live, self._route, live.contact.leg, Role.CALLER, "customer", live.contact.agent)
+        self._dialled = True
 
     async def _customer_answers(self) -> None:
         try:
