@@ -27,6 +27,8 @@ __all__ = [
     "HungUp",
     "Journal",
     "NotAnswered",
+    "Service",
+    "ServiceFailed",
     "StoreUnavailable",
     "Switch",
     "Taken",
@@ -51,6 +53,10 @@ class NotAnswered(Exception):
 
 class BridgeFailed(Exception):
     """Two legs could not be joined; each is where it was, or gone."""
+
+
+class ServiceFailed(Exception):
+    """A service did not answer as it should.  Whether it did what was asked is not known; the text never quotes."""
 
 
 class StoreUnavailable(Exception):
@@ -168,6 +174,16 @@ class Journal(Protocol):
 
     def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
         """Call ``listener(sequence, event)`` for each event from now on; returns how to stop it."""
+
+
+class Service(Protocol):
+    """A service outside, which flows hand values to."""
+
+    async def post(self, values: Mapping[str, str]) -> Mapping[str, Any]:
+        """Send values, once, and give the object that is answered.  Raises ServiceFailed.
+
+        Cancelled, it does not wait for the answer; the service may have got the values.
+        """
 
 
 class Database(Protocol):

@@ -146,6 +146,7 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "consulted": contact.consulted or None,
         "answers": contact.answers,
         "data": contact.data,
+        "loan": msgspec.to_builtins(contact.loan),
     }
 
 
