@@ -392,7 +392,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
 
 def test_the_shipped_file_mentions_every_option() -> None:
     shown = tomllib.loads(uncommented())
-    names = {"asterisk": "main", "queues": "sales", "agents": "ana"}
+    names = {"asterisk": "main", "queues": "sales", "agents": "ana", "services": "payments"}
     for section, options in SCHEMA.items():
         table = shown
         for part in (*section.split("."), *([names[section]] if section in names else [])):

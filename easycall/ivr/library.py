@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from easycall.config import Config
 from easycall.ivr.flow import Fault, Flow, FlowError, Prompt, parse_prompt
 from easycall.ivr.lint import lint
 from easycall.ivr.source import FILE_LIMIT, parse
 from easycall.model import Queue
 
-__all__ = ["every_prompt", "load"]
+__all__ = ["every_prompt", "flows_of", "load"]
 
 SUFFIX = ".yaml"
 
@@ -49,6 +50,11 @@ def load(
     if faults:
         raise FlowError(faults)
     return flows
+
+
+def flows_of(config: Config) -> dict[str, Flow]:
+    """Every flow of a configuration.  Raises FlowError."""
+    return load(config.flows_directory, config.queues, config.prompts.voices, config.services, config.keys, config.entered)
 
 
 def every_prompt(flows: Mapping[str, Flow], queues: Mapping[str, Queue]) -> Iterator[Prompt]:

@@ -218,6 +218,8 @@ class _Walk:
                 await self.channel.music(WAITING_MUSIC)
             answer = await self.means.services[instruction.service].post(values)
             found = taken(instruction.take, answer)
+            if found is not None and any(map(self.values.holds_secret, found.values())):
+                found = None
             outcome = "answered" if found is not None else "misfit"
         except ServiceFailed as why:
             log.warn("contact {id}: service {name}: {why}", id=self.contact.id, name=instruction.service, why=why)

@@ -41,10 +41,8 @@ class WebService:
         self._url = url.encode()
         self._clock = clock
         self._seconds = seconds
-        pool = HTTPConnectionPool(reactor, persistent=False)  # a kept connection may be dead, and asking again acts twice
-        pool.retryAutomatically = False
-        policy = _Trusting(ca) if ca else BrowserLikePolicyForHTTPS()
-        self._agent = Agent(reactor, policy, connectTimeout=seconds, pool=pool)
+        self._reactor = reactor
+        self._ca = ca
         self._headers = {"Content-Type": ["application/json"], "Accept": ["application/json"], "User-Agent": ["easycall"]}
         if token:
             self._headers["Authorization"] = [f"Bearer {token}"]
@@ -59,7 +57,7 @@ class WebService:
 
     async def _post(self, body: bytes) -> Mapping[str, Any]:
         try:
-            response: Any = await self._agent.request(b"POST", self._url, Headers(self._headers), _Body(body))
+            response: Any = await self._agent().request(b"POST", self._url, Headers(self._headers), _Body(body))
             if not 200 <= response.code < 300:
                 raise ServiceFailed(f"it answers {response.code}")
             if response.headers.hasHeader(b"content-encoding"):
@@ -74,6 +72,13 @@ class WebService:
         if not isinstance(answer, dict):
             raise ServiceFailed("its answer is no object")
         return answer
+
+    def _agent(self) -> Agent:
+        """One for each question: a kept connection may be dead, and asking again acts twice."""
+        pool = HTTPConnectionPool(self._reactor, persistent=False)
+        pool.retryAutomatically = False
+        policy = _Trusting(self._ca) if self._ca else BrowserLikePolicyForHTTPS()
+        return Agent(self._reactor, policy, connectTimeout=self._seconds, pool=pool)
 
 
 def _cause(failure: Exception) -> str:

@@ -90,7 +90,7 @@ class CallCentre:
 
     async def start_daemon(self) -> None:
         config = load(self.site.file, {})
-        flows = library.load(config.flows_directory, config.queues, config.prompts.voices)
+        flows = library.flows_of(config)
         self.fatal: list[str] = []
         self.running = join(config, flows, self.reactor, self.fatal.append)
         fairness = Fairness(REFUSED_SECONDS)
