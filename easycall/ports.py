@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 
 from easycall.events import Event
 from easycall.model import OfferOutcome
+from easycall.secure.secret import Secret
 
 __all__ = [
     "Arrival",
@@ -179,7 +180,7 @@ class Journal(Protocol):
 class Service(Protocol):
     """A service outside, which flows hand values to."""
 
-    async def post(self, values: Mapping[str, str]) -> Mapping[str, Any]:
+    async def post(self, values: Mapping[str, Secret]) -> Mapping[str, Any]:
         """Send values, once, and give the object that is answered.  Raises ServiceFailed.
 
         Cancelled, it does not wait for the answer; the service may have got the values.

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "easycall"
 
-NOUNS = {"model", "events", "verbs", "config", "ports"}
+NOUNS = {"model", "events", "verbs", "config", "ports", "secure.secret"}
 DECISIONS = {
     "acd.routing",
     "acd.agent",
@@ -36,7 +36,6 @@ DECISIONS = {
     "lab.evidence",
     "lab.fairness",
     "lab.invariants",
-    "secure.secret",
     "stats.codec",
     "stats.journey",
     "stats.record",

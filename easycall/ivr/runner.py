@@ -211,7 +211,7 @@ class _Walk:
 
     async def _post(self, instruction: Post, node: str) -> Said:
         """Ask the service, once.  The caller hears music."""
-        values = {name: self.values.revealed(text) for name, text in instruction.send.items()}
+        values = {name: Secret(self.values.revealed(text)) for name, text in instruction.send.items()}
         outcome = "cancelled"  # it may have got the values all the same
         try:
             with suppress(Taken):

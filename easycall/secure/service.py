@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from OpenSSL import SSL
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.abstract import isIPAddress
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.interfaces import IConsumer, IOpenSSLClientConnectionCreator, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS
@@ -23,9 +27,11 @@ from zope.interface import implementer
 
 from easycall.defer import limited
 from easycall.ports import ServiceFailed
+from easycall.secure.secret import Secret
 
 __all__ = ["ANSWER_LIMIT", "WebService"]
 
+BEGIN = b"-----BEGIN CERTIFICATE-----"
 ANSWER_LIMIT = 64 * 1024
 """Bytes of an answer."""
 
@@ -47,17 +53,16 @@ class WebService:
         if token:
             self._headers["Authorization"] = [f"Bearer {token}"]
 
-    async def post(self, values: Mapping[str, str]) -> Mapping[str, Any]:
+    async def post(self, values: Mapping[str, Secret]) -> Mapping[str, Any]:
         """Send ``values`` as a JSON object and give the one that is answered.  Raises ServiceFailed."""
-        body = json.dumps(values).encode()
         try:
-            return await limited(Deferred.fromCoroutine(self._post(body)), self._seconds, self._clock)
+            return await limited(Deferred.fromCoroutine(self._post(_Body(values))), self._seconds, self._clock)
         except TimeoutError:
             raise ServiceFailed(f"no answer within {self._seconds:g} s") from None
 
-    async def _post(self, body: bytes) -> Mapping[str, Any]:
+    async def _post(self, body: _Body) -> Mapping[str, Any]:
         try:
-            response: Any = await self._agent().request(b"POST", self._url, Headers(self._headers), _Body(body))
+            response: Any = await self._agent().request(b"POST", self._url, Headers(self._headers), body)
             if not 200 <= response.code < 300:
                 raise ServiceFailed(f"it answers {response.code}")
             if response.headers.hasHeader(b"content-encoding"):
@@ -68,6 +73,8 @@ class WebService:
         except (ValueError, RecursionError):
             raise ServiceFailed("its answer is not JSON") from None
         except Exception as failure:  # of the connection, of TLS, of HTTP: each library has its own
+            if any(reason.check(CancelledError) for reason in getattr(failure, "reasons", ())):
+                raise CancelledError from None  # as Agent tells of it
             raise ServiceFailed(f"it cannot be asked ({_cause(failure)})") from None
         if not isinstance(answer, dict):
             raise ServiceFailed("its answer is no object")
@@ -77,8 +84,7 @@ class WebService:
         """One for each question: a kept connection may be dead, and asking again acts twice."""
         pool = HTTPConnectionPool(self._reactor, persistent=False)
         pool.retryAutomatically = False
-        policy = _Trusting(self._ca) if self._ca else BrowserLikePolicyForHTTPS()
-        return Agent(self._reactor, policy, connectTimeout=self._seconds, pool=pool)
+        return Agent(self._reactor, _Trusting(self._ca), connectTimeout=self._seconds, pool=pool)
 
 
 def _cause(failure: Exception) -> str:
@@ -89,26 +95,49 @@ def _cause(failure: Exception) -> str:
 
 @implementer(IPolicyForHTTPS)
 class _Trusting:
-    """Trusts these CAs only."""
+    """Trusts these CAs only, or those of the system; and nobody whose certificate does not say whom it is for."""
 
     def __init__(self, pem: bytes) -> None:
-        parts = pem.split(b"-----BEGIN CERTIFICATE-----")[1:]
-        self._root = trustRootFromCertificates(
-            [Certificate.loadPEM(b"-----BEGIN CERTIFICATE-----" + part) for part in parts]
-        )
+        parts = pem.split(BEGIN)[1:]
+        self._root = trustRootFromCertificates([Certificate.loadPEM(BEGIN + part) for part in parts]) if parts else None
 
-    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
+    def creatorForNetloc(self, hostname: bytes, port: int) -> _Creator:
         """How to make a connection to that host."""
-        return optionsForClientTLS(hostname.decode("ascii"), self._root)
+        host = hostname.decode("ascii").strip("[]")
+        return _Creator(host, optionsForClientTLS(host, self._root))
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Creator:
+    """Looks itself whom the certificate is for: one that names nobody, or cannot be read, Twisted 26.10 lets pass."""
+
+    def __init__(self, hostname: str, options: Any) -> None:
+        self._wanted = IPAddress_ID(hostname) if isIPAddress(hostname) or ":" in hostname else DNS_ID(hostname)
+        self._options = options
+
+    def clientConnectionForTLS(self, protocol: Any) -> Any:
+        """The connection's OpenSSL side."""
+        connection = self._options.clientConnectionForTLS(protocol)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._fits)
+        return connection
+
+    def _fits(self, connection: Any, certificate: Any, error: int, depth: int, trusted: bool) -> bool:
+        if not trusted or depth:
+            return bool(trusted)
+        try:
+            verify_service_identity(extract_patterns(certificate), [self._wanted], [])
+        except Exception:  # whatever it is, it is not the certificate of that host
+            return False
+        return True
 
 
 @implementer(IBodyProducer)
 class _Body:
-    """A body that is there as a whole."""
+    """A body that is there as a whole, and is dropped when it was given."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
+    def __init__(self, values: Mapping[str, Secret]) -> None:
+        self._body = json.dumps({name: value.reveal() for name, value in values.items()}).encode()
+        self.length = len(self._body)
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """Give it."""
