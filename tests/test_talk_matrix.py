@@ -39,6 +39,8 @@ FLOWS: dict[str, tuple[Verb, ...]] = {
     "F2 to a flow": (ToFlow("notice"),),
     "F3 lent": (Lend("notice"),),
     "F3 lent and taken back": (Lend("notice"), Cancel()),
+    "F3 a function": (Lend("card", {"amount": "5"}),),
+    "F3 a function, taken back": (Lend("card", {"amount": "5"}), Cancel()),
     "F4 consult, complete": (Consult("bo"), Complete()),
     "F4 consult, cancel": (Consult("bo"), Cancel()),
     "F4 alternate": (Consult("bo"), Alternate(), Alternate(), Complete()),
