@@ -225,8 +225,8 @@ class _Walk:
             log.warn("contact {id}: service {name}: {why}", id=self.contact.id, name=instruction.service, why=why)
             outcome, found = "failed", None
         finally:
-            for value in values.values():
-                value.forget()
+            for secret in values.values():
+                secret.forget()
             self.tell(
                 ServiceAsked(at=self.now(), contact=self.contact.id, node=node, service=instruction.service, outcome=outcome)
             )

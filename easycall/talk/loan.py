@@ -72,6 +72,8 @@ class Loan:
         self._walked = Bell()
         self._live.tell(Lent, self._agent, flow=flow)
         self._walking: Deferred[None] | None = start(self._walk())
+        # Told when the coroutine is left: from inside it, who hears of it could not cancel it.
+        self._walking.addErrback(lambda failure: failure.trap(CancelledError)).addCallback(lambda _: self._walked.ring())
 
     async def close(self) -> None:
         """The talk is over: nothing of the loan goes on.  A second time does nothing."""
@@ -114,8 +116,6 @@ class Loan:
         except Exception:
             self._how = "failed"
             log.failure("a flow that contact {contact} was lent to failed", contact=live.contact.id)
-        finally:
-            self._walked.ring()
 
     # Stages
 
