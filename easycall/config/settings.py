@@ -8,9 +8,9 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from easycall.model import Queue
+from easycall.model import Queue, RecordRule
 
-__all__ = ["AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Token"]
+__all__ = ["AgentSettings", "AsteriskBox", "Config", "PromptSettings", "RecordingSettings", "Token"]
 
 
 @frozen
@@ -65,6 +65,16 @@ class PromptSettings:
 
 
 @frozen
+class RecordingSettings:
+    """Where recordings lie."""
+
+    directory: Path
+    """Where we read them."""
+    asterisk_directory: str
+    """The same folder as Asterisk sees it, which writes them."""
+
+
+@frozen
 class AgentSettings:
     """A person who takes contacts, as configured."""
 
@@ -89,6 +99,7 @@ class Config:
     """The database; the path in it is absolute."""
     asterisks: tuple[AsteriskBox, ...]
     prompts: PromptSettings
+    recordings: RecordingSettings
     flows_directory: Path
     default_flow: str
     """The flow of a dialled number that ``numbers`` does not name."""
@@ -101,6 +112,11 @@ class Config:
     def store_path(self) -> Path:
         """The file of the SQLite database."""
         return Path(self.store_url.removeprefix("sqlite:///"))
+
+    @property
+    def records(self) -> bool:
+        """Whether calls of any queue may be recorded."""
+        return any(queue.record is not RecordRule.NEVER for queue in self.queues.values())
 
     def flow(self, dialled: str) -> str:
         """The name of the flow of a dialled number."""
