@@ -263,7 +263,7 @@ class RecordingResumed(Event):
 
 @frozen(kw_only=True)
 class RecordingStopped(Event):
-    """The recording is over: ``agent``, ``queue`` (one that is not recorded), ``flow`` (the contact went there), ``ended``."""
+    """The recording is over: by an ``agent``, a ``queue`` that is not recorded, a ``flow``, or the contact has ``ended``."""
 
     kind = "recording.stopped"
     recording: str

@@ -156,7 +156,8 @@ class Switch(Protocol):
         """Begin to record a leg, its own sound and all it hears, into a file of Asterisk's.
 
         For that the leg comes home, at once, out of whatever it hears; the recording follows it from there through every
-        bridge.  Waits for the link when it is down.  Raises CannotRecord, HungUp, and BridgeFailed when it does not come.
+        bridge.  Waits for the link when it is down.  Raises CannotRecord when nothing was begun, HungUp, and BridgeFailed
+        when the leg does not come.
         """
 
     async def mute_recording(self, channel: Channel, muted: bool) -> None:

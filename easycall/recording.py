@@ -39,7 +39,7 @@ PROOF_SECONDS = 2.0
 """Within which Asterisk must confirm a pause: a matter of a millisecond."""
 FIRST_LOOK_SECONDS = 3.0
 LOOK_SECONDS = 10.0
-"""When it is looked first whether there is a file, and how often then whether it grows: Asterisk writes it in pieces of 2 s."""
+"""When it is looked first whether there is a file, and how often then whether it grows.  Asterisk writes pieces of 2 s."""
 
 AGENT = "agent"
 """The reason of a pause that an agent asked for."""
@@ -124,10 +124,11 @@ class Recorder:
         try:
             await live.switch.record(live.customer, f"{self._recordings.asterisk_directory}/{file}")
         except (CannotRecord, BridgeFailed) as refusal:
-            if live.customer.gone:
-                raise HungUp from None
-            live.tell(RecordingFailed, live.contact.agent, recording="", why=str(refusal))
-            raise CannotRecord(str(refusal)) from None
+            if not live.customer.gone:
+                live.tell(RecordingFailed, live.contact.agent, recording="", why=str(refusal))
+                raise CannotRecord(str(refusal)) from None
+            self._begun(recording, file, why)
+            raise HungUp from None
         except (CancelledError, HungUp):
             self._begun(recording, file, why)  # perhaps: then there is a file that must be found
             raise
@@ -304,7 +305,7 @@ class Recorder:
     def _fails(self, why: str) -> None:
         live = self._live
         log.error(
-            "recording {recording} of contact {contact} ({file}): {why}; see that Asterisk may write there and the disk has room",
+            "recording {recording} of contact {contact}, {file}: {why}; may Asterisk write there, and has the disk room?",
             recording=self._id,
             contact=live.contact.id,
             file=self._file,

@@ -71,7 +71,6 @@ class Journal(Protocol):
     async def ended(self, limit: int, before: str = "") -> list[Record]:
         """Ended contacts, latest arrival first.  Raises StoreUnavailable."""
 
-
     def record(self, event: Event) -> None:
         """Note something that happened."""
 

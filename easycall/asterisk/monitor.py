@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
 from easycall.asterisk.agi import UnsafeValue
 from easycall.asterisk.ami import Action
@@ -22,14 +23,16 @@ from easycall.ports import BridgeFailed, CannotRecord, HungUp
 
 __all__ = ["begin", "mute", "stop", "told"]
 
+log = Logger()
+
 BEGIN_SECONDS = 2.0
 """How long Asterisk may take to begin: it is a matter of a millisecond."""
 
 
 async def begin(leg: AsteriskChannel, file: str, fetch: Callable[[], Awaitable[None]]) -> None:
-    """Begin a recording; ``fetch`` brings the leg home.  What is asked of the leg there meanwhile waits for it.
+    """Begin a recording; ``fetch`` brings the leg home to its errand.  What else is asked of the leg there waits for it.
 
-    Raises CannotRecord, and what ``fetch`` does.
+    Raises CannotRecord, when it is sure that nothing was begun, and what ``fetch`` does.
     """
     begun: list[Deferred[str]] = []
 
@@ -38,15 +41,15 @@ async def begin(leg: AsteriskChannel, file: str, fetch: Callable[[], Awaitable[N
 
     leg.errand = do
     try:
+        if leg.idle:
+            leg.run_errand()
         await fetch()
-        if not begun:
-            leg.run_errand()  # it is at home and has nothing to do
         for one in begun:
             await one
     except SessionOver:
         if leg.gone:
             raise HungUp from None
-        raise CannotRecord("the leg was led away in that moment") from None
+        log.warn("{leg} went away while its recording began: it is taken for begun", leg=leg)
     except (CommandFailed, UnsafeValue) as failure:
         raise CannotRecord(str(failure)) from None
     finally:

@@ -212,9 +212,12 @@ class AsteriskSwitch:
 
     async def fetch(self, *channels: Channel) -> None:
         """Redirect legs home; one whose Redirect was lost (its application was just ending) is told once more."""
+        await self._fetch(channels, lambda leg: leg.idle)
+
+    async def _fetch(self, channels: Sequence[Channel], there: Callable[[AsteriskChannel], bool]) -> None:
         for _ in range(FETCHES):
             legs = [self.legs.get(channel.id) for channel in channels]
-            away = [leg for leg in legs if leg is not None and not leg.idle]
+            away = [leg for leg in legs if leg is not None and not there(leg)]
             if None in legs or any(leg.gone for leg in away):
                 raise HungUp
             if not away:
@@ -236,7 +239,7 @@ class AsteriskSwitch:
         leg = self.legs.get(channel.id)
         if leg is None:
             raise HungUp
-        await monitor.begin(leg, file, lambda: self.fetch(leg))
+        await monitor.begin(leg, file, lambda: self._fetch([leg], lambda leg: leg.errand is None))
 
     async def mute_recording(self, channel: Channel, muted: bool) -> None:
         """Pause or resume; an answer lost with the link is asked for again."""

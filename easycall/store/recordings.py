@@ -110,7 +110,7 @@ class RecordingFiles:
         found = self._directory.stat()
         if found.st_uid == os.geteuid() != 0 and not found.st_mode & 0o022:
             log.warn(
-                "recordings.directory: nobody but this user may write in {directory}: an Asterisk of another user cannot record",
+                "recordings.directory: only this user may write in {directory}; an Asterisk of another user cannot record",
                 directory=self._directory,
             )
 
