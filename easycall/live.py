@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -15,9 +15,9 @@ from easycall.defer import dropped, first
 from easycall.events import Event
 from easycall.ivr.script import Script
 from easycall.mailbox import Letter, Mailbox
-from easycall.model import Contact
+from easycall.model import Contact, Stage
 from easycall.ports import Channel, HungUp, Switch, Taken
-from easycall.recording import NotRecorded, Recorder
+from easycall.recording import Recorder, Recordings
 
 __all__ = ["CAPTURE", "LiveContact", "attach", "keep_music"]
 
@@ -39,12 +39,19 @@ class LiveContact:
     record: Callable[[Event], None]
     distributor: Distributor
     script: Script
+    recordings: Recordings | None = None
+    """None: nothing can be recorded."""
     mailbox: Mailbox = field(factory=Mailbox)
-    recorder: Recorder = field(factory=NotRecorded)
+    recorder: Recorder = field(default=Factory(lambda self: Recorder(self, self.recordings), takes_self=True), init=False)
 
     def now(self) -> float:
         """Now."""
         return self.clock.seconds()
+
+    def at(self, stage: Stage) -> None:
+        """The contact is at this stage."""
+        self.contact.stage = stage
+        self.recorder.at(stage)
 
     def tell(self, event: type[Event], agent: str = "", **facts: Any) -> None:
         """Record something that happened to the contact, now."""

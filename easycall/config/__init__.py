@@ -10,7 +10,16 @@ What an option means is told in ``etc/easycall.toml``.
 """
 
 from easycall.config.load import load
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, ServiceSettings, Token
+from easycall.config.settings import (
+    AgentSettings,
+    AsteriskBox,
+    Config,
+    PromptSettings,
+    RecordingSettings,
+    Right,
+    ServiceSettings,
+    Token,
+)
 from easycall.config.toml import ConfigError, Fault
 
 __all__ = [
@@ -20,6 +29,7 @@ __all__ = [
     "ConfigError",
     "Fault",
     "PromptSettings",
+    "RecordingSettings",
     "Right",
     "ServiceSettings",
     "Token",

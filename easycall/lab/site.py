@@ -63,6 +63,9 @@ dial = "{dial}"
 directory = "{prompts}"
 {voice}
 
+[recordings]
+directory = "{recordings}"
+
 [flows]
 directory = "{flows}"
 
@@ -74,11 +77,13 @@ name = "Sales"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
 busy_prompt = "{busy_prompt}"
+record = "{record}"
 
 [queues.support]
 name = "Support"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
+record = "{record}"
 
 {agents}
 
@@ -110,6 +115,7 @@ class Site:
         agents: Mapping[str, Desk] = AGENTS,
         dial: str = "PJSIP/{phone}@world",
         busy_prompt: str = "All our agents are busy. Please stay on the line, your call keeps its place.",
+        record: str = "on_demand",
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
         more: str = NO_PAYMENTS,
@@ -136,7 +142,9 @@ class Site:
                 agi=agi or state.ports.agi,
                 dial=dial,
                 busy_prompt=busy_prompt,
+                record=record,
                 prompts=state.prompts,
+                recordings=state.recordings,
                 voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
