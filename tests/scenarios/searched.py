@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
-from collections.abc import Iterable, Mapping
+import math
+import struct
+import wave
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ from typing import Any
 from attrs import field, frozen
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-__all__ = ["Logs", "Needles", "Searched", "files_below"]
+__all__ = ["Logs", "Needles", "Searched", "files_below", "keys_in", "samples_of", "tone_of"]
 
 WINDOW = 8
 """Digits in a row that do not stand somewhere by chance."""
@@ -96,3 +100,56 @@ def files_below(*folders: Path, but: Iterable[str] = ()) -> Mapping[str, bytes]:
                 with suppress(OSError):  # gone in this moment
                     found[name] = file.read_bytes()
     return found
+
+
+# Keys as tones
+
+RATE = 8000
+LOW, HIGH = (697, 770, 852, 941), (1209, 1336, 1477)
+PAD = ("123", "456", "789", "*0#")
+BLOCK = 205
+"""Samples that are looked at at once: in so many each of the tones has whole waves, nearly."""
+
+
+def samples_of(wav: bytes) -> tuple[int, ...]:
+    """The samples of a recording."""
+    with wave.open(io.BytesIO(wav)) as file:
+        frames = file.readframes(file.getnframes())
+    return struct.unpack(f"<{len(frames) // 2}h", frames)
+
+
+def tone_of(key: str, samples: int = 800) -> list[int]:
+    """A key as it sounds."""
+    [(low, high)] = [(LOW[y], HIGH[x]) for y, row in enumerate(PAD) for x, one in enumerate(row) if one == key]
+    angles = (2 * math.pi * n / RATE for n in range(samples))
+    return [round(4000 * (math.sin(angle * low) + math.sin(angle * high))) for angle in angles]
+
+
+def keys_in(samples: Sequence[int]) -> str:
+    """The keys that sound in it, each once as long as it lasts."""
+    keys, last = "", ""
+    for at in range(0, len(samples) - BLOCK + 1, BLOCK):
+        key = _key(samples[at : at + BLOCK])
+        if key != last:
+            keys += key
+        last = key
+    return keys
+
+
+def _key(block: Sequence[int]) -> str:
+    energy = sum(one * one for one in block) / len(block)
+    if energy < 100:
+        return ""
+    low, high = ([_power(block, tone) for tone in tones] for tones in (LOW, HIGH))
+    if max(low) + max(high) < 0.6 * energy or min(max(low), max(high)) < 0.1 * energy:
+        return ""
+    return PAD[low.index(max(low))][high.index(max(high))]
+
+
+def _power(block: Sequence[int], tone: int) -> float:
+    """How much of the energy is in one tone (Goertzel)."""
+    factor = 2 * math.cos(2 * math.pi * tone / RATE)
+    one = two = 0.0
+    for sample in block:
+        one, two = sample + factor * one - two, one
+    return 2 * (one * one + two * two - factor * one * two) / len(block) ** 2

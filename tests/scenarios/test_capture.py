@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -31,13 +32,16 @@ from ..web import Certified
 from .callcentre import CallCentre
 from .ground import up
 from .people import SOON, Agent, Caller, hears, segments, talking
-from .searched import Logs, Needles, Searched, files_below
+from .searched import Logs, Needles, Searched, files_below, keys_in, samples_of, tone_of
 from .test_call_control import asks, connected
+from .test_recording import recorded
 
 log = Logger()
 
 CARD = "4111111111111111"
 PIN = "90716345"
+EDGE = 0.5
+"""Seconds that the clock of the recording may be from ours."""
 LONG = "Please key it in now, digit by digit, and take all the time that you need for it."
 
 LOG = "log of the daemon, every level, every value"
@@ -135,7 +139,7 @@ async def till(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Path
         centre = CallCentre(state, worlds, tmp_path / "site", reactor)
         stage = Till(centre, payments, key)
         with stage.logs:
-            await centre.open(noise=not isinstance(pbx, State), flows=flows, more=more)
+            await centre.open(noise=not isinstance(pbx, State), flows=flows, more=more, record="always")
             yield stage
             try:
                 if getattr(request.node, "failed", True):
@@ -166,6 +170,29 @@ async def variables(centre: CallCentre, searched: Searched) -> None:
     answer = await centre._pbx.collect(Action.of("Status", AllVariables="true"))
     lines = ([f"{name}: {value}" for name, value in one.headers()] for one in answer)
     searched.add("Asterisk: Status, all variables", *lines)
+
+
+async def listen(till: Till, searched: Searched, carl: Caller, ended: float) -> None:
+    """The recording has the talk before and behind the loan, of the loan nothing but silence, and nowhere a key."""
+    lent_at = (await till.centre.feed.wait("loan.started", SOON, contact=await carl.contact()))["at"]
+    recording, _ = await recorded(till.centre, carl)
+    wav = await till.centre.client.get(f"/api/v1/recordings/{recording['id']}/audio")
+    samples = samples_of(wav)
+    first, last = (round((at - recording["started"]) * 8000) for at in (lent_at + EDGE, ended - EDGE))
+    during = samples[max(0, first) : last]
+    searched.add("recording: wav file", wav)
+    print(f"\nrecording: {len(samples) / 8000:.1f} s, loan {len(during) / 8000:.1f} s, keys heard {keys_in(samples)!r}")  # noqa: T201
+    assert len(during) > 8000
+    assert max(map(abs, during)) <= 8, "the loan is silent in the recording, to the noise of its code"
+    assert max(map(abs, samples)) > 100, "the talk is in it"
+    assert keys_in(during) == ""
+
+
+def test_the_ear_for_keys_hears_them() -> None:
+    """The search in recordings can fail: keys that were recorded are found."""
+    gap = [0] * 800
+    assert keys_in([*gap, *(sample for key in CARD[:5] + "0*#" for sample in (*tone_of(key), *gap))]) == CARD[:5] + "0*#"
+    assert keys_in([round(3000 * math.sin(2 * math.pi * 440 * n / 8000)) for n in range(8000)]) == ""
 
 
 async def look(till: Till, searched: Searched) -> None:
@@ -222,6 +249,7 @@ async def test_nobody_gets_the_digits(till: Till) -> None:
 
     carl.hangs_up()
     assert "loan" in segments(await carl.record())
+    await listen(till, searched, carl, back["at"])
     await look(till, searched)
     print(f"\n{searched.table()}")  # noqa: T201 - the report
     assert sum(searched.hits().values()) == 0, searched.table()
