@@ -19,6 +19,7 @@ DECISIONS = {
     "doctor.answers",
     "doctor.findings",
     "doctor.judgement",
+    "doctor.logging",
     "doctor.phones",
     "ivr.capture",
     "ivr.flow",
