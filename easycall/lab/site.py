@@ -108,6 +108,7 @@ class Site:
         dial: str = "PJSIP/{phone}@world",
         busy_prompt: str = "All our agents are busy. Please stay on the line, your call keeps its place.",
         record: str = "on_demand",
+        recordings: Path | None = None,
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
     ) -> Site:
@@ -134,7 +135,7 @@ class Site:
                 busy_prompt=busy_prompt,
                 record=record,
                 prompts=state.prompts,
-                recordings=state.recordings,
+                recordings=recordings or state.recordings,
                 voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
