@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from twisted.python.failure import Failure
 
-from easycall.asterisk.fastagi import CommandFailed
+from easycall.asterisk.fastagi import CommandFailed, SessionOver
 from easycall.asterisk.link import ActionRefused, ActionTimeout, LinkLost
 from easycall.defer import start
 from easycall.ports import CannotRecord, HungUp, Taken
 
-from .fakes import WAITS, FakePbx
+from .fakes import WAITS, FakePbx, FakeSession
 
 
 class Tried:
@@ -165,3 +165,19 @@ def test_a_refusal_says_why() -> None:
     failure = Tried(pbx.switch.mute_recording(leg, True)).failure
     assert isinstance(failure, CannotRecord)
     assert "Cannot set mute flag" in str(failure)
+
+
+def test_a_recording_of_an_earlier_daemon_is_ended_before_anything_else() -> None:
+    pbx = FakePbx()
+    session = pbx.home("c1", "95588", "caller")
+    assert session.sent == [("EXEC", "StopMixMonitor", "")]
+    _, fresh = pbx.caller("c2")
+    assert not fresh.sent
+
+
+@pytest.mark.parametrize("answer", [CommandFailed("EXEC: Asterisk has no application StopMixMonitor"), SessionOver("gone")])
+def test_where_it_cannot_be_ended_the_caller_is_served(answer: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FakeSession.USUAL, "EXEC", answer)  # type: ignore[arg-type]
+    pbx = FakePbx()
+    pbx.home("c1", "95588", "caller")
+    assert len(pbx.arrivals) == 1
