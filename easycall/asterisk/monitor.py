@@ -6,6 +6,7 @@ AMI may not begin one: that takes the right ``system``, with which whoever has o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,10 +19,10 @@ from easycall.asterisk.channel import AsteriskChannel
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
-from easycall.defer import start
+from easycall.defer import start, unattended
 from easycall.ports import BridgeFailed, CannotRecord, HungUp
 
-__all__ = ["begin", "mute", "stop", "told"]
+__all__ = ["begin", "forget", "mute", "stop", "told"]
 
 log = Logger()
 
@@ -57,6 +58,19 @@ async def begin(leg: AsteriskChannel, file: str, fetch: Callable[[], Awaitable[N
         for one in begun:
             one.addErrback(lambda failure: failure.trap(SessionOver, CommandFailed, UnsafeValue, CancelledError))
             one.cancel()
+
+
+def forget(session: Session) -> None:
+    """End a recording that a daemon before us began: nobody would pause it for digits that it must not hear."""
+    unattended(_forget(session))
+
+
+async def _forget(session: Session) -> None:
+    with suppress(SessionOver):
+        try:
+            await session.exec("StopMixMonitor", seconds=BEGIN_SECONDS)
+        except CommandFailed as failure:
+            log.warn("a recording of an earlier daemon, if any, was not ended: {failure}", failure=failure)
 
 
 def mute(leg: AsteriskChannel, muted: bool) -> Action:

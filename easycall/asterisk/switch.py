@@ -310,6 +310,8 @@ class AsteriskSwitch:
             leg.doomed = True  # its contact ended while we were not there: nobody waits for it
             leg.came_home(session)
             return
+        if arrival.was_ours(session):
+            leg.errand = monitor.forget
         self.legs.add(leg).came_home(session)
         number, name = arrival.caller_number(session), arrival.caller_name(session)
         self._arrived(Arrival(self, leg, number, name, arrival.dialled_number(session)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from easycall.asterisk.ami import Action
 from easycall.client import Refused
 from easycall.lab.tones import tones_in
 
@@ -148,3 +149,32 @@ async def test_a_talk_is_recorded_when_the_agent_asks_and_until_the_agent_stops(
     assert recording["gaps"] == []
     heard = await centre.feed.wait("recording.heard", SOON, recording=recording["id"])
     assert heard["by"] == "lab"
+
+
+@pytest.mark.fault("F86")
+@pytest.mark.site(record="always", recordings="unwritable")
+async def test_where_asterisk_cannot_write_the_talk_goes_on_and_somebody_is_told(centre: CallCentre) -> None:
+    carl, ana = await speaking(centre)
+    failed = await centre.feed.wait("recording.failed", 2 * SOON)
+    assert failed["why"] == "there is no file"
+    await talking(carl, ana)
+    carl.hangs_up()
+    [recording] = (await carl.record())["recordings"]
+    assert [gap["why"] for gap in recording["gaps"]] == ["fault"]
+    with pytest.raises(Refused, match="there is no file of this recording"):
+        await centre.client.get(f"/api/v1/recordings/{recording['id']}/audio")
+
+
+@pytest.mark.requirement("P1")
+@pytest.mark.site(record="always")
+async def test_what_an_earlier_daemon_recorded_is_not_recorded_any_further(centre: CallCentre) -> None:
+    carl, ana = await speaking(centre)
+    leg = centre.running.contacts.live[await carl.contact()].leg
+    await centre.stop_daemon()
+    await talking(carl, ana)
+    await centre.start_daemon()
+    ana.hangs_up()
+    await centre.feed.wait("ivr.step", SOON, node="menu")
+    answer = await centre.ask_pbx(Action.of("StopMixMonitor", Channel=leg))
+    assert answer == "Could not stop monitoring channel"
+    carl.hangs_up()
