@@ -21,6 +21,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 from twisted.web.server import Site as WebSite
 
 from easycall.asterisk.ami import Action
@@ -55,8 +56,9 @@ result:
   card: masked
   sealed: text
   receipt: text
-start: card
+start: amount
 nodes:
+  amount: {{say: [You pay, {{spell: amount}}], next: card}}
   card:
     collect: {LONG}
     name: card
@@ -100,9 +102,12 @@ class Payments(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[dict[str, str]] = []
+        self.silent = False
 
-    def render_POST(self, request: Any) -> bytes:
+    def render_POST(self, request: Any) -> bytes | int:
         self.asked.append(json.loads(request.content.read()))
+        if self.silent:
+            return NOT_DONE_YET
         return json.dumps({"outcome": "approved", "receipt": "R-17"}).encode()
 
 
@@ -152,7 +157,7 @@ async def till(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Path
 
 async def keys(carl: Caller, node: str, digits: str) -> None:
     """Wait until the function asks, and key."""
-    await carl.reaches(node)
+    await carl.reaches(node, 15)
     await hears(carl, "speech")
     carl.tell("keys what is asked for")
     await carl.leg.press(digits)
@@ -255,6 +260,7 @@ async def test_nobody_gets_the_digits(till: Till) -> None:
     assert sum(searched.hits().values()) == 0, searched.table()
     said = b"".join(data for place, data in searched.places.items() if place.startswith("AMI"))
     assert b"Events: system,call\r\n" in said
+    assert not [line for line in till.logs.lines if "cannot be played" in line], "what was spelled was heard"
     assert not [name for name in (b"Event: DTMF", b"Event: AGIExec", b"Event: VarSet") if name in said]
 
     # The digits did pass: FastAGI, which is told them, is where they are; and what is not secret is found where it lies.
@@ -328,4 +334,26 @@ async def test_the_agent_takes_the_customer_back_in_the_middle(till: Till) -> No
     ended = await till.centre.feed.wait("loan.ended", SOON, agent="ana")
     assert (ended["how"], ended["result"]) == ("cancelled", {})
     assert not till.payments.asked
+    carl.hangs_up()
+
+
+@pytest.mark.requirement("F3")
+@pytest.mark.seconds(60)
+async def test_the_agent_need_not_wait_for_a_service_that_does_not_answer(till: Till) -> None:
+    till.payments.silent = True
+    carl, ana = await lent(till)
+    await keys(carl, "card", CARD)
+    await keys(carl, "pin", PIN)
+    await hears(carl, "music")
+
+    async def asked() -> bool:
+        return bool(till.payments.asked)
+
+    await till.centre.until(asked, SOON, "the service is asked")
+    await asks(carl, "retrieve")
+    await talking(carl, ana)
+    ended = await till.centre.feed.wait("loan.ended", SOON, agent="ana")
+    assert (ended["how"], ended["result"]) == ("cancelled", {})
+    assert (await till.centre.feed.wait("ivr.service", SOON))["outcome"] == "cancelled"
+    assert len(till.payments.asked) == 1
     carl.hangs_up()
