@@ -67,7 +67,10 @@ class LiveContact:
 
     @asynccontextmanager
     async def unheard(self) -> AsyncIterator[None]:
-        """The customer is not recorded for as long as the ``async with``.  Raises CannotPause."""
+        """Nobody but a flow hears the customer, and nothing is recorded, for as long as the ``async with``.
+
+        Raises CannotPause.
+        """
         await self.recorder.pause(CAPTURE)
         try:
             yield

@@ -7,7 +7,7 @@ flow.  A flow that is a function gives a result, which the agent gets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -17,7 +17,7 @@ from easycall.defer import Bell, cancelled, limited, start
 from easycall.events import DataAttached, Lent, LoanEnded
 from easycall.ivr.function import Unfit
 from easycall.ivr.runner import Returned, run
-from easycall.live import CAPTURE, attach
+from easycall.live import attach
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, Stage
 from easycall.model import Loan as Ended
@@ -40,35 +40,40 @@ async def lend(talk: Talk, verb: Lend) -> Loan:
     function = live.script.function(verb.flow)
     if function is None and verb.parameters:
         raise NotNow(f"the flow {verb.flow!r} is no function and takes no parameters")
+    privacy = AsyncExitStack()
     try:
         if function is not None:
             function.arguments(verb.parameters)
-        await live.recorder.pause(CAPTURE)
+        await privacy.enter_async_context(live.unheard())
     except (Unfit, CannotPause) as why:
         raise NotNow(str(why)) from None
     try:
         await live.switch.fetch(live.customer, talk.side.leg)
     except BaseException:
-        await live.recorder.resume(CAPTURE)
+        await privacy.aclose()
         raise
     if live.contact.stage is Stage.TALKING:
         talk.side.assignment.holds()
-    return Loan(talk, verb.flow, verb.parameters)
+    return Loan(talk, verb.flow, verb.parameters, privacy)
 
 
 class Loan:
-    """One loan.  Making it sends the customer, who is at home and not recorded, into the flow."""
+    """One loan.  Making it sends the customer, who is at home and unheard, into the flow.
 
-    def __init__(self, talk: Talk, flow: str, parameters: Mapping[str, str]) -> None:
+    ``privacy`` is closed when the loan is over.
+    """
+
+    def __init__(self, talk: Talk, flow: str, parameters: Mapping[str, str], privacy: AsyncExitStack) -> None:
         self._talk = talk
         self._live = talk.live
         self._agent = talk.side.agent
         self._flow = flow
         self._parameters = parameters
+        self._privacy = privacy
         self._how = ""
         """How the walk ended; empty while it goes on."""
         self._result: Mapping[str, str] = {}
-        self._told = self._resumed = False
+        self._told = False
         self._walked = Bell()
         self._live.tell(Lent, self._agent, flow=flow)
         self._walking: Deferred[None] | None = start(self._walk())
@@ -79,7 +84,7 @@ class Loan:
         """The talk is over: nothing of the loan goes on.  A second time does nothing."""
         await self._stop()
         self._tell_end("left" if self._live.customer.gone else "cancelled", back=False)
-        await self._resume()
+        await self._privacy.aclose()
 
     async def _stop(self) -> None:
         """The flow is not walked any further."""
@@ -156,7 +161,7 @@ class Loan:
             raise
         self._tell_end("cancelled", back=True)
         talk.side.assignment.retrieves()
-        await self._resume()
+        await self._privacy.aclose()
         return talk.talking
 
     # The end
@@ -178,10 +183,3 @@ class Loan:
             live.tell(DataAttached, self._agent, data=data)
         facts = {"answers": dict(contact.answers), "result": result}
         live.tell(LoanEnded, self._agent, flow=self._flow, how=how, back=back, **facts)
-
-    async def _resume(self) -> None:
-        """The customer is recorded again, as before."""
-        if not self._resumed:
-            self._resumed = True
-            with suppress(HungUp):
-                await self._live.recorder.resume(CAPTURE)
