@@ -172,7 +172,7 @@ async def lent(till: Till) -> tuple[Caller, Agent]:
 
 async def variables(centre: CallCentre, searched: Searched) -> None:
     """What Asterisk knows of all channels now."""
-    answer = await centre._pbx.collect(Action.of("Status", AllVariables="true"))
+    answer = await centre.listed(Action.of("Status", AllVariables="true"))
     lines = ([f"{name}: {value}" for name, value in one.headers()] for one in answer)
     searched.add("Asterisk: Status, all variables", *lines)
 
