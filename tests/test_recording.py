@@ -21,7 +21,7 @@ from easycall.events import (
     RecordingStarted,
     RecordingStopped,
 )
-from easycall.model import RecordRule, Stage
+from easycall.model import AgentState, RecordRule, Stage
 from easycall.ports import CannotRecord
 from easycall.recording import CannotPause, Recorder, file_of
 from easycall.simulator import actions
@@ -483,6 +483,38 @@ def test_whoever_leaves_while_it_is_paused_and_given_away(database: MemoryDataba
         assert stage.tape.within(paused, stage.reactor.seconds()) == set(), moment
         stage.close()
         stage.daemon.now(database.clear())
+
+
+STEPS: tuple[Verb, ...] = (
+    *(RecordStart(), RecordPause(), RecordResume(), RecordStop()),
+    *(Hold(), Retrieve(), Consult("bo"), Alternate(), Cancel(), Complete(), Lend("notice"), ToAgent("bo"), ToAgent("ana")),
+)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_asked_sound_is_recorded_exactly_when_there_is_no_reason_against_it(
+    database: MemoryDatabase, seed: int
+) -> None:
+    random = Random(seed)  # noqa: S311 - no secrets
+    stage = Recorded(database, random.choice([RecordRule.ALWAYS, RecordRule.ON_DEMAND]), partial(random.uniform, 0, 0.001))
+    stage.talk("bo")
+    for _ in range(15):
+        match random.randrange(8):
+            case 0:
+                stage.does(stage.recorder.pause("secure capture"))
+            case 1:
+                stage.does(stage.recorder.resume("secure capture"))
+            case _:
+                stage.ask(random.choice(STEPS), random.uniform(0.0, 3.0))
+        stage.pass_(random.choice([0.1, 3.0]))
+        for agent in ("ana", "bo"):
+            stage.joined.distributor.set_state(agent, AgentState.READY)
+        stage.pass_(0.1)
+        sounding = [tape for tape in stage.daemon.tapes.values() if tape.now]
+        wanted = stage.recorder.on and not stage.recorder.reasons
+        assert len(sounding) == wanted, (stage.contact, stage.recorder.reasons)
+        assert stage.contact.recording == ("on" if wanted else "paused" if stage.recorder.on else "")
+    assert len(stage.ends()) == len(stage.daemon.tapes)
 
 
 # Decisions
