@@ -21,7 +21,7 @@ from easycall.recording import Recorder, Recordings
 
 __all__ = ["CAPTURE", "LiveContact", "attach", "keep_music"]
 
-CAPTURE = "capture"
+CAPTURE = "secure capture"
 """Why a recording is paused while the customer may key something secret."""
 
 TURN_SECONDS = 20.0

@@ -10,8 +10,9 @@ import pytest
 from easycall.model import AgentState
 from easycall.model import Stage as At
 from easycall.recording import CannotPause
-from easycall.verbs import Cancel, Hold, Lend, Retrieve, ToFlow
+from easycall.verbs import Cancel, Hold, Lend, RecordResume, Retrieve, ToFlow
 
+from .test_recording import Recorded, refusing
 from .test_talk import MUSIC, Person, Stage
 from .virtual import opened
 
@@ -83,7 +84,7 @@ def test_the_agent_gets_the_result(stage: Stage) -> None:
     customer, ana = stage.talk()
     recorder = Recorder(stage)
     up_to(stage, customer, "pin")
-    assert (ana.hears, stage.contact.stage, recorder.asked) == (MUSIC, At.LENT, [("pause", "capture")])
+    assert (ana.hears, stage.contact.stage, recorder.asked) == (MUSIC, At.LENT, [("pause", "secure capture")])
     keys(stage, customer, PIN)
     stage.pass_(0.5)
     assert stage.talking(customer, ana)
@@ -93,7 +94,7 @@ def test_the_agent_gets_the_result(stage: Stage) -> None:
     assert stage.contact.loan is not None
     assert (stage.contact.loan.how, stage.contact.loan.result) == ("done", result)
     assert stage.contact.data == {"card.status": "ok", "card.card": "************1111"}
-    assert recorder.asked == [("pause", "capture"), ("resume", "capture")]
+    assert recorder.asked == [("pause", "secure capture"), ("resume", "secure capture")]
     stage.check()
 
 
@@ -152,7 +153,7 @@ def test_the_agent_takes_the_customer_back(stage: Stage, step: str, verb: Any) -
     assert stage.ask(verb) == {} or step == "after"
     assert stage.talking(customer, ana)
     assert (ends(stage).how, bool(ends(stage).result)) == (("done", True) if step == "after" else ("cancelled", False))
-    assert recorder.asked == [("pause", "capture"), ("resume", "capture")]
+    assert recorder.asked == [("pause", "secure capture"), ("resume", "secure capture")]
 
 
 @pytest.mark.requirement("F3")
@@ -196,7 +197,7 @@ def test_the_agents_phone_dies(stage: Stage, step: str) -> None:
     assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0", "c1"]
     assert contact.data["card.status"] == "ok"
     assert (ends(stage).how, ends(stage).back) == ("done", False)
-    assert recorder.asked == [("pause", "capture"), ("resume", "capture")]
+    assert recorder.asked == [("pause", "secure capture"), ("resume", "secure capture")]
     stage.ready("bo")
     stage.pass_(2)
     assert stage.talking(customer, stage.people["bo"])
@@ -216,3 +217,47 @@ def test_a_second_loan_waits_for_no_turn(stage: Stage) -> None:
     assert str(answers[1].value) == "Lend is not possible while the contact is lent"
     stage.ask(Cancel())
     assert stage.talking(customer, ana)
+
+
+# On a recording as it is
+
+
+@pytest.fixture
+def recorded() -> Iterator[Recorded]:
+    with opened() as database:
+        yield Recorded(database)
+
+
+@pytest.mark.requirement("B5")
+def test_a_loan_is_silent_in_the_recording(recorded: Recorded) -> None:
+    customer, ana = recorded.talk()
+    up_to(recorded, customer, "card")
+    lent_at = recorded.reactor.seconds()
+    assert recorded.contact.recording == "paused"
+    assert recorded.ask(RecordResume()) == "the recording is paused for secure capture and goes on after it"
+    keys(recorded, customer, CARD + "#")
+    keys(recorded, customer, PIN)
+    assert set(recorded.tape.within(lent_at, recorded.reactor.seconds() - 0.5)) <= {""}
+    recorded.pass_(0.5)
+    assert recorded.talking(customer, ana)
+    assert recorded.contact.recording == "on"
+    [recording] = recorded.ends()
+    assert [gap.why for gap in recording.gaps] == ["secure capture"]
+
+
+def test_what_is_not_secret_is_recorded(recorded: Recorded) -> None:
+    """That a notice was read out can be proved."""
+    recorded.talk()
+    assert recorded.ask(Lend("notice")) == {}
+    assert "speech" in recorded.tape.now
+    recorded.close()
+
+
+@pytest.mark.requirement("B5")
+def test_asterisk_refuses_the_pause_and_the_customer_stays(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    customer, ana = recorded.talk()
+    refusing(monkeypatch, "mixmonitormute")
+    assert recorded.ask(LEND) == "the recording cannot be paused: Cannot set mute flag"
+    assert recorded.talking(customer, ana)
+    assert recorded.kinds("loan") == []
+    recorded.close()

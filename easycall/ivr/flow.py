@@ -167,6 +167,12 @@ class Flow:
     function: Function | None = None
     """What it takes and gives, if it is a function."""
 
+    @property
+    def confidential(self) -> bool:
+        """What passes in it is between the caller and the flow: a function, or one that asks for something secret."""
+        secret = any(isinstance(node, CollectNode) and node.secret for node in self.nodes.values())
+        return self.function is not None or secret
+
     def prompts(self) -> Iterator[Prompt]:
         """Every prompt a caller may hear."""
         for node in self.nodes.values():

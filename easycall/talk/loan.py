@@ -1,7 +1,7 @@
 """The customer is lent to an IVR flow and comes back to the same agent, who hears music meanwhile.
 
-Nothing is recorded during a loan, and the agent hears nothing of it: what the customer keys is between the customer and the
-flow.  A flow that is a function gives a result, which the agent gets.
+The agent hears nothing of it, and of a flow that is a function or asks for something secret nothing is recorded: what the
+customer keys is between the customer and the flow.  A function gives a result, which the agent gets.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ async def lend(talk: Talk, verb: Lend) -> Loan:
     try:
         if function is not None:
             function.arguments(verb.parameters)
-        await privacy.enter_async_context(live.unheard())
+        if live.script.named(verb.flow).confidential:
+            await privacy.enter_async_context(live.unheard())
     except (Unfit, CannotPause) as why:
         raise NotNow(str(why)) from None
     try:
@@ -58,9 +59,9 @@ async def lend(talk: Talk, verb: Lend) -> Loan:
 
 
 class Loan:
-    """One loan.  Making it sends the customer, who is at home and unheard, into the flow.
+    """One loan.  Making it sends the customer, who is at home, into the flow.
 
-    ``privacy`` is closed when the loan is over.
+    ``privacy`` is what holds as long as the loan, and is closed when it is over.
     """
 
     def __init__(self, talk: Talk, flow: str, parameters: Mapping[str, str], privacy: AsyncExitStack) -> None:
