@@ -180,7 +180,7 @@ class CallCentre:
     async def close(self) -> None:
         """All invariants hold; everybody hangs up; then nothing is left and every contact has one record that adds up."""
         try:
-            await self._invariants_hold()
+            await self.invariants_hold()
             for caller in self.callers:
                 caller.hangs_up()
             await self._nothing_is_left()
@@ -196,7 +196,7 @@ class CallCentre:
         await self.world.stop()
         await self._pbx.stop()
 
-    async def _invariants_hold(self) -> None:
+    async def invariants_hold(self) -> None:
         """I1 to I3 and I9 of :mod:`easycall.lab.invariants`: a difference that lasts is one."""
         found = violations(await self._seen())
         if found:
