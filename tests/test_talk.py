@@ -455,6 +455,8 @@ class TestLoan:
         ana.line.hang_up()
         stage.pass_(0.2)
         assert customer.hears == "speech"
+        assert stage.state("ana") == "wrap_up"
+        assert stage.ask(Hold()) == "Hold is not possible while the contact is lent"
         stage.pass_(3)
         assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
 

@@ -11,7 +11,7 @@ from easycall.defer import Bell, cancelled, start
 from easycall.events import Lent, LoanEnded
 from easycall.ivr.runner import run
 from easycall.mailbox import Letter
-from easycall.model import Stage
+from easycall.model import EndedBy, Stage
 from easycall.ports import HungUp
 from easycall.verbs import Cancel, Retrieve, Verb
 
@@ -56,7 +56,7 @@ class Loan:
             self._walked.ring()
 
     async def lent(self) -> StageOfTalk | None:
-        """The customer walks the flow; an agent who leaves meanwhile does not break it off."""
+        """The customer walks the flow."""
         talk = self._talk
         talk.at(Stage.LENT)
         async with talk.music(talk.side.leg):
@@ -64,9 +64,16 @@ class Loan:
         if isinstance(news, Letter):
             return await talk.answer(news, self.lent, {Cancel: self._take_back, Retrieve: self._take_back})
         if news == 1:
-            await self._walked.wait()
-            return talk.left_alone
+            talk.part(EndedBy.AGENT)
+            return self.walks_on
         return await self._come_back("done")
+
+    async def walks_on(self) -> StageOfTalk | None:
+        """The agent has left, and is free; that does not break the flow off, after which the customer is first in line."""
+        news = await self._live.news(self._walked.wait())
+        if isinstance(news, Letter):
+            return await self._talk.answer(news, self.walks_on, {})
+        return self._talk.left_alone
 
     async def _take_back(self, verb: Verb) -> StageOfTalk:
         return await self._come_back("cancelled")
