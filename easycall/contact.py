@@ -145,7 +145,12 @@ class Visit:
         self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
         await self._leave()
         contact.stage = Stage.ENDED
-        live.tell(ContactEnded, outcome=self._outcome, ended_by=contact.ended_by or EndedBy.SYSTEM)
+        live.tell(
+            ContactEnded,
+            outcome=self._outcome,
+            ended_by=contact.ended_by or EndedBy.SYSTEM,
+            end_estimated=not live.customer.end_seen,
+        )
 
     async def _until_gone(self, story: Coroutine[Deferred[object], object, None]) -> None:
         """Carry on with ``story`` until it is told or the caller's leg is gone, which cancels it."""

@@ -71,6 +71,10 @@ class Channel(Protocol):
     def gone(self) -> bool:
         """True once the leg has ended."""
 
+    @property
+    def end_seen(self) -> bool:
+        """False when the leg was found gone, some time after it went."""
+
     def when_gone(self) -> Deferred[None]:
         """A Deferred of the asker's own that fires when the leg has ended (at once if it has)."""
 

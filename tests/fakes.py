@@ -311,6 +311,7 @@ class FakeChannel:
         self.keys: list[str] = []
         """The keys the caller presses, one for each wait."""
         self.gone = False
+        self.end_seen = True
         self.doomed = False
         self.deaf = False
         """Hang-ups do not reach it."""

@@ -71,6 +71,8 @@ class AsteriskChannel:
         """How often it came home."""
         self.overdue = False
         """It is in between for longer than news takes: Asterisk must tell where it is."""
+        self.end_seen = True
+        """False when it was found gone, some time after it went."""
         self._outcome = OfferOutcome.LOST
         self._session: Session | None = None
         self._moved = Bell()
@@ -133,10 +135,11 @@ class AsteriskChannel:
         if self.bridge == bridge:
             self.bridge = ""
 
-    def ended(self) -> None:
-        """The leg is gone."""
+    def ended(self, *, seen: bool = True) -> None:
+        """The leg is gone; ``seen``: it went just now."""
         if self.gone:
             return
+        self.end_seen = seen
         self.bridge = ""
         session, self._session = self._session, None
         self._move(Place.GONE)

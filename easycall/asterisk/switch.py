@@ -352,7 +352,7 @@ class AsteriskSwitch:
     def _vanished(self, leg: AsteriskChannel) -> None:
         if not leg.gone:
             self._correct(leg.id, "gone")
-            self.legs.ended(leg)
+            self.legs.ended(leg, seen=False)
 
     def _compare(self, leg: AsteriskChannel, status: Message) -> None:
         bridge = status.get("BridgeID")

@@ -14,7 +14,20 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-__all__ = ["At", "Cell", "Failure", "Is", "Place", "Results", "Step", "cells", "expected", "possible"]
+__all__ = [
+    "ON_A_LEG",
+    "ON_THE_WAY",
+    "At",
+    "Cell",
+    "Failure",
+    "Is",
+    "Place",
+    "Results",
+    "Step",
+    "cells",
+    "expected",
+    "possible",
+]
 
 
 class At(StrEnum):
@@ -78,6 +91,12 @@ class Failure(StrEnum):
     TWO_NOT_READY = "agent 2 is not ready"
     API = "API hangs up"
     LINK = "AMI link cut and back"
+    ACTION_LOST = "AMI link cut, the action lost"
+    ANSWER_LOST = "AMI link cut, the answer lost"
+
+
+ON_THE_WAY = (Failure.TWO_NOT_READY, Failure.ACTION_LOST, Failure.ANSWER_LOST)
+"""What happens while the step is taken, and not afterwards."""
 
 
 def possible(step: Step, failure: Failure) -> bool:
@@ -91,6 +110,7 @@ def possible(step: Step, failure: Failure) -> bool:
         Failure.TWO_DECLINES: place.two is Is.RINGS,
         Failure.TWO_MISSES: place.two is Is.RINGS,
         Failure.TWO_NOT_READY: step.asks_two,
+        Failure.ACTION_LOST: not step.dials_at_once,
     }.get(failure, True)
 
 
@@ -148,6 +168,8 @@ class Step:
     place: Place
     asks_two: bool = False
     """It needs agent 2, and is refused while that one is not ready."""
+    dials_at_once: bool = False
+    """The first thing it does is to dial, for one who asks: that is not done again when it was lost."""
 
 
 @frozen
