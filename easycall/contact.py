@@ -278,12 +278,23 @@ class Visit:
         self._outcome = Outcome.ANSWERED
         return await talk.carry()
 
+    async def _until_up(self, queue: Queue, assignment: Assignment) -> None:
+        """A phone that is rung without the link is lost, and with it the agent who was asked for: wait for it."""
+        try:
+            async with background(keep_music(self.live.customer, queue.music)):
+                await self.live.switch.when_up()
+        except BaseException:
+            assignment.ended(OfferOutcome.LOST)
+            raise
+
     async def _reach(self, reach: Reach) -> Course:
         """The agent who was asked for is rung; if that comes to nothing, the contact is first in line."""
         live, contact = self.live, self.contact
         queue = live.distributor.queues[reach.queue]
         since = live.now()
         contact.stage, contact.agent = Stage.OFFERED, reach.assignment.agent
+        if not live.switch.up:
+            await self._until_up(queue, reach.assignment)
         live.tell(Offered, reach.assignment.agent, queue=queue.id, attempt=reach.assignment.attempt)
         try:
             side = ring(live, reach.assignment, queue, since=since, by=reach.by)

@@ -130,6 +130,9 @@ class Switch(Protocol):
     def up(self) -> bool:
         """True while actions reach the Asterisk and our picture of it is right."""
 
+    def when_up(self) -> Deferred[None]:
+        """Fires when :attr:`up` is true, at once if it is."""
+
     def ring(
         self, phone: str, *, leg: str, caller: str, caller_name: str, seconds: float, values: Mapping[str, str]
     ) -> Channel:

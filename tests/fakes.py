@@ -503,6 +503,9 @@ class FakeSwitch:
     def up(self) -> bool:
         return self._up.rung
 
+    def when_up(self) -> Deferred[None]:
+        return self._up.wait()
+
     def goes_down(self) -> None:
         self._up = Bell()
 

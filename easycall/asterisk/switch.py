@@ -99,6 +99,10 @@ class AsteriskSwitch:
         """True while actions reach the Asterisk and our picture of it is right."""
         return self._up.rung
 
+    def when_up(self) -> Deferred[None]:
+        """Fires when that is so, at once if it is."""
+        return self._up.wait()
+
     def use(self, manager: Manager) -> None:
         """Send actions over this AMI link, which calls :meth:`connected`, :meth:`lost` and the :meth:`listeners`."""
         self._manager = manager
