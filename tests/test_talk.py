@@ -422,6 +422,23 @@ class TestTransfer:
         assert ana.line.over
 
 
+class TestManyCalls:
+    def test_nobody_gets_the_customer_whose_id_begins_with_another_ones(self, stage: Stage) -> None:
+        """Asterisk gives ids like 1800000000.1 and 1800000000.15."""
+        stage.ready("ana")
+        stage.customers = [Person(stage, str(2000 + number)) for number in range(20)]
+        for number, customer in enumerate(stage.customers):
+            stage.asterisk.call_in(NUMBER, f"+49301{number:05}", "Carl", customer)
+            stage.pass_(0.001)
+        ana = stage.people["ana"]
+        for customer in stage.customers:
+            stage.pass_(2)
+            assert stage.talking(customer, ana), ana.hears
+            stage.check()
+            customer.line.hang_up()
+            stage.pass_(6)
+
+
 class TestLoan:
     def test_there_and_back(self, stage: Stage) -> None:
         customer, ana = stage.talk()

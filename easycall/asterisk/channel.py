@@ -58,6 +58,9 @@ class AsteriskChannel:
         self._leg = leg
         self._reach = reach
         self._tell_left_home = left_home
+        self.name = leg
+        """How Asterisk's Bridge knows the leg: by its name, once we have heard it.  An id is no name, but the beginning of
+        any id: 1700000000.1 would be 1700000000.15, too."""
         self.place = Place.DIALLED if dialled else Place.BETWEEN
         self.seen = not dialled
         """Asterisk has shown the leg to us: only then does its absence mean that it ended."""
@@ -93,6 +96,7 @@ class AsteriskChannel:
         if self.gone:
             session.close()
             return
+        self.name = session.variables.get("agi_channel", self.name)
         self.seen = True
         self.taking = False
         self.bridge = ""

@@ -184,7 +184,7 @@ class AsteriskSwitch:
             from_home = one.place is other.place is Place.HOME
             one.taking = other.taking = True
             try:
-                await self._link.send(Action.of("Bridge", Channel1=one.id, Channel2=other.id, Tone="no"))
+                await self._link.send(Action.of("Bridge", Channel1=one.name, Channel2=other.name, Tone="no"))
                 return conversation if from_home else await self._meet(one, other)
             except LinkDown:
                 await deferLater(self._clock, NEWS_SECONDS)  # we hear of its loss after those who send
@@ -360,6 +360,7 @@ class AsteriskSwitch:
 
     def _compare(self, leg: AsteriskChannel, status: Message) -> None:
         bridge = status.get("BridgeID")
+        leg.name = status.get("Channel") or leg.name
         leg.seen = True
         if bridge or not leg.taking:
             leg.bridge = bridge
