@@ -37,7 +37,7 @@ from .people import SOON, Agent, Caller
 from .story import Story
 
 LASTING_SECONDS = 1.0
-"""A difference between Asterisk and the daemon that is there still after so long was no message on its way."""
+"""A difference between Asterisk and the daemon that is there for so long is no message on its way."""
 STRAIGHT = "95599"
 """The number whose callers go straight into the queue "support"."""
 
@@ -199,8 +199,9 @@ class CallCentre:
     async def invariants_hold(self) -> None:
         """I1 to I3 and I9 of :mod:`easycall.lab.invariants`: a difference that lasts is one."""
         found = violations(await self._seen())
-        if found:
-            await after(self.reactor, LASTING_SECONDS)
+        limit = self.reactor.seconds() + LASTING_SECONDS
+        while found and self.reactor.seconds() < limit:
+            await after(self.reactor, 0.05)
             found = lasting(found, violations(await self._seen()))
         assert not found, found
 
