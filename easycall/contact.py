@@ -163,7 +163,12 @@ class Visit:
         await self._leave()
         live.recorder.over()
         contact.stage = Stage.ENDED
-        live.tell(ContactEnded, outcome=self._outcome, ended_by=contact.ended_by or EndedBy.SYSTEM)
+        live.tell(
+            ContactEnded,
+            outcome=self._outcome,
+            ended_by=contact.ended_by or EndedBy.SYSTEM,
+            end_estimated=not live.customer.end_seen,
+        )
 
     async def _until_gone(self, story: Coroutine[Deferred[object], object, None]) -> None:
         """Carry on with ``story`` until it is told or the caller's leg is gone, which cancels it."""
@@ -298,6 +303,15 @@ class Visit:
         self._outcome = Outcome.ANSWERED
         return await talk.carry()
 
+    async def _until_up(self, queue: Queue, assignment: Assignment) -> None:
+        """A phone that is rung without the link is lost, and with it the agent who was asked for: wait for it."""
+        try:
+            async with background(keep_music(self.live.customer, queue.music)):
+                await self.live.switch.when_up()
+        except BaseException:
+            assignment.ended(OfferOutcome.LOST)
+            raise
+
     async def _reach(self, reach: Reach) -> Course:
         """The agent who was asked for is rung; if that comes to nothing, the contact is first in line."""
         live, contact = self.live, self.contact
@@ -305,6 +319,8 @@ class Visit:
         since = live.now()
         contact.agent = reach.assignment.agent
         live.at(Stage.OFFERED)
+        if not live.switch.up:
+            await self._until_up(queue, reach.assignment)
         live.tell(Offered, reach.assignment.agent, queue=queue.id, attempt=reach.assignment.attempt)
         try:
             side = ring(live, reach.assignment, queue, since=since, by=reach.by)

@@ -336,6 +336,8 @@ class ContactEnded(Event):
     kind = "contact.ended"
     outcome: Outcome
     ended_by: EndedBy
+    end_estimated: bool = False
+    """The leg was found gone: it went some time before ``at``, while the link to its Asterisk was away."""
 
 
 @frozen(kw_only=True)

@@ -83,6 +83,10 @@ class Channel(Protocol):
     def gone(self) -> bool:
         """True once the leg has ended."""
 
+    @property
+    def end_seen(self) -> bool:
+        """False when the leg was found gone, some time after it went."""
+
     def when_gone(self) -> Deferred[None]:
         """A Deferred of the asker's own that fires when the leg has ended (at once if it has)."""
 
@@ -137,6 +141,9 @@ class Switch(Protocol):
     @property
     def up(self) -> bool:
         """True while actions reach the Asterisk and our picture of it is right."""
+
+    def when_up(self) -> Deferred[None]:
+        """Fires when :attr:`up` is true, at once if it is."""
 
     def ring(
         self, phone: str, *, leg: str, caller: str, caller_name: str, seconds: float, values: Mapping[str, str]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
@@ -101,6 +102,16 @@ async def test_a_record_comes_back_as_it_went(store: Database) -> None:
     assert await archive.events(C) == list(enumerate(STORY, 1))
     assert await archive.last() == len(STORY)
     assert await archive.record("' OR 1=1--") is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_that_an_end_is_estimated_is_kept(store: Database) -> None:
+    archive = ContactArchive(store)
+    record = fold(C, [*STORY[:-1], evolve(STORY[-1], end_estimated=True)])
+    assert record is not None
+    assert record.end_estimated
+    await archive.append([], [record])
+    assert await archive.record(C) == record
 
 
 @pytest_twisted.ensureDeferred

@@ -426,6 +426,23 @@ class TestTransfer:
         assert ana.line.over
 
 
+class TestManyCalls:
+    def test_nobody_gets_the_customer_whose_id_begins_with_another_ones(self, stage: Stage) -> None:
+        """Asterisk gives ids like 1800000000.1 and 1800000000.15."""
+        stage.ready("ana")
+        stage.customers = [Person(stage, str(2000 + number)) for number in range(20)]
+        for number, customer in enumerate(stage.customers):
+            stage.asterisk.call_in(NUMBER, f"+49301{number:05}", "Carl", customer)
+            stage.pass_(0.001)
+        ana = stage.people["ana"]
+        for customer in stage.customers:
+            stage.pass_(2)
+            assert stage.talking(customer, ana), ana.hears
+            stage.check()
+            customer.line.hang_up()
+            stage.pass_(6)
+
+
 class TestLoan:
     def test_there_and_back(self, stage: Stage) -> None:
         customer, ana = stage.talk()
@@ -459,6 +476,8 @@ class TestLoan:
         ana.line.hang_up()
         stage.pass_(0.2)
         assert customer.hears == "speech"
+        assert stage.state("ana") == "wrap_up"
+        assert stage.ask(Hold()) == "Hold is not possible while the contact is lent"
         stage.pass_(3)
         assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
 

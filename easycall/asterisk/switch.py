@@ -100,6 +100,10 @@ class AsteriskSwitch:
         """True while actions reach the Asterisk and our picture of it is right."""
         return self._up.rung
 
+    def when_up(self) -> Deferred[None]:
+        """Fires when that is so, at once if it is."""
+        return self._up.wait()
+
     def use(self, manager: Manager) -> None:
         """Send actions over this AMI link, which calls :meth:`connected`, :meth:`lost` and the :meth:`listeners`."""
         self._manager = manager
@@ -181,7 +185,7 @@ class AsteriskSwitch:
             from_home = one.place is other.place is Place.HOME
             one.taking = other.taking = True
             try:
-                await self._link.send(Action.of("Bridge", Channel1=one.id, Channel2=other.id, Tone="no"))
+                await self._link.send(Action.of("Bridge", Channel1=one.name, Channel2=other.name, Tone="no"))
                 return conversation if from_home else await self._meet(one, other)
             except LinkDown:
                 await deferLater(self._clock, NEWS_SECONDS)  # we hear of its loss after those who send
@@ -380,10 +384,11 @@ class AsteriskSwitch:
     def _vanished(self, leg: AsteriskChannel) -> None:
         if not leg.gone:
             self._correct(leg.id, "gone")
-            self.legs.ended(leg)
+            self.legs.ended(leg, seen=False)
 
     def _compare(self, leg: AsteriskChannel, status: Message) -> None:
         bridge = status.get("BridgeID")
+        leg.name = status.get("Channel") or leg.name
         leg.seen = True
         if bridge or not leg.taking:
             leg.bridge = bridge

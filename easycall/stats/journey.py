@@ -104,7 +104,8 @@ def _text(event: facts.Event) -> str:
         case facts.TalkEnded():
             return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
         case facts.ContactEnded():
-            return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}"
+            found = " (found out later)" if event.end_estimated else ""
+            return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}{found}"
         case facts.AgentChanged():
             return f"{event.agent} is {event.state.value.replace('_', ' ')}"
         case _:

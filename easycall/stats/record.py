@@ -96,6 +96,8 @@ class Record:
     dialled: str = ""
     outcome: Outcome | None = None
     ended_by: EndedBy | None = None
+    end_estimated: bool = False
+    """Nobody saw it end: it did so some time before :attr:`ended`, while the link to its Asterisk was away."""
     queue: str = ""
     """The last queue it waited in."""
     agent: str = ""
@@ -136,6 +138,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         dialled=first.dialled if first else "",
         outcome=end.outcome if end else None,
         ended_by=end.ended_by if end else None,
+        end_estimated=end is not None and end.end_estimated,
         queue=line.queue,
         agent=next((part.agent for part in reversed(segments) if part.kind is SegmentKind.TALK), ""),
         waited=_seconds(segments, SegmentKind.WAITING, SegmentKind.OFFER),

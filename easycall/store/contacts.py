@@ -22,11 +22,12 @@ __all__ = ["ContactArchive"]
 ADD_EVENT = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING"
 
 CONTACT_COLUMNS = (
-    "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data"
+    "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data, "
+    "end_estimated"
 )
 ADD_CONTACT = (
     f"INSERT INTO contacts ({CONTACT_COLUMNS}) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
@@ -111,6 +112,7 @@ def _contact_row(record: Record) -> tuple[Any, ...]:
         record.talked,
         msgspec.json.encode(record.answers).decode(),
         msgspec.json.encode(record.data).decode(),
+        int(record.end_estimated),
     )
 
 
@@ -120,6 +122,7 @@ def _record(row: tuple[Any, ...], segments: tuple[Segment, ...]) -> Record:
     values["ended_by"] = EndedBy(values["ended_by"]) if values["ended_by"] else None
     values["answers"] = _TEXTS.decode(values["answers"])
     values["data"] = _TEXTS.decode(values["data"])
+    values["end_estimated"] = bool(values["end_estimated"])
     return Record(**values, segments=segments)
 
 

@@ -210,6 +210,7 @@ class Talk:
         assignment = self._reserve(verb.agent)
         try:
             await self.put_on_hold()
+            await self.live.switch.when_up()  # the customer may have come home without it
             self.consultation = Consultation(self, assignment)
         except BaseException as failure:
             assignment.ended(OfferOutcome.LOST)

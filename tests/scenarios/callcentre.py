@@ -38,7 +38,7 @@ from .people import SOON, Agent, Caller
 from .story import Story
 
 LASTING_SECONDS = 1.0
-"""A difference between Asterisk and the daemon that is there still after so long was no message on its way."""
+"""A difference between Asterisk and the daemon that is there for so long is no message on its way."""
 STRAIGHT = "95599"
 """The number whose callers go straight into the queue "support"."""
 
@@ -193,7 +193,7 @@ class CallCentre:
     async def close(self) -> None:
         """All invariants hold; everybody hangs up; then nothing is left and every contact has one record that adds up."""
         try:
-            await self._invariants_hold()
+            await self.invariants_hold()
             for caller in self.callers:
                 caller.hangs_up()
             await self._nothing_is_left()
@@ -209,11 +209,12 @@ class CallCentre:
         await self.world.stop()
         await self._pbx.stop()
 
-    async def _invariants_hold(self) -> None:
+    async def invariants_hold(self) -> None:
         """I1 to I3 and I9 of :mod:`easycall.lab.invariants`: a difference that lasts is one."""
         found = violations(await self._seen())
-        if found:
-            await after(self.reactor, LASTING_SECONDS)
+        limit = self.reactor.seconds() + LASTING_SECONDS
+        while found and self.reactor.seconds() < limit:
+            await after(self.reactor, 0.05)
             found = lasting(found, violations(await self._seen()))
         assert not found, found
 

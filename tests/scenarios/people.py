@@ -131,6 +131,11 @@ class Agent(Person):
         assert self._call is not None, f"{self.name}'s phone has not rung"
         return self._call
 
+    @property
+    def was_rung(self) -> bool:
+        """True once there was a call."""
+        return self._call is not None
+
     # At the desk
 
     async def works(self, *queues: str) -> Agent:
