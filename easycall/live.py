@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -14,8 +14,9 @@ from easycall.defer import dropped, first
 from easycall.events import Event
 from easycall.ivr.script import Script
 from easycall.mailbox import Letter, Mailbox
-from easycall.model import Contact
+from easycall.model import Contact, Stage
 from easycall.ports import Channel, HungUp, Switch, Taken
+from easycall.recording import Recorder, Recordings
 
 __all__ = ["LiveContact", "attach", "keep_music"]
 
@@ -34,11 +35,19 @@ class LiveContact:
     record: Callable[[Event], None]
     distributor: Distributor
     script: Script
+    recordings: Recordings | None = None
+    """None: nothing can be recorded."""
     mailbox: Mailbox = field(factory=Mailbox)
+    recorder: Recorder = field(default=Factory(lambda self: Recorder(self, self.recordings), takes_self=True), init=False)
 
     def now(self) -> float:
         """Now."""
         return self.clock.seconds()
+
+    def at(self, stage: Stage) -> None:
+        """The contact is at this stage."""
+        self.contact.stage = stage
+        self.recorder.at(stage)
 
     def tell(self, event: type[Event], agent: str = "", **facts: Any) -> None:
         """Record something that happened to the contact, now."""

@@ -20,6 +20,7 @@ __all__ = [
     "OfferOutcome",
     "Outcome",
     "Queue",
+    "RecordRule",
     "Role",
     "Stage",
     "WorkItem",
@@ -103,6 +104,16 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+class RecordRule(StrEnum):
+    """Which talks of a queue are recorded."""
+
+    NEVER = "never"
+    ON_DEMAND = "on_demand"
+    """Those an agent asks for."""
+    ALWAYS = "always"
+    """All, but those that an agent stops."""
+
+
 @frozen
 class Queue:
     """A line of waiting contacts, with its rules."""
@@ -118,6 +129,7 @@ class Queue:
     """What a caller hears once when nobody is free; empty: music at once."""
     busy_repeat_seconds: float = 30.0
     """How often the busy prompt is repeated; 0: never."""
+    record: RecordRule = RecordRule.NEVER
 
 
 @mutable
@@ -169,6 +181,8 @@ class Contact:
     agent: str = ""
     consulted: str = ""
     """The agent who is asked by :attr:`agent`; empty when nobody is."""
+    recording: str = ""
+    """``on`` while it is recorded, ``paused`` while silence is; empty: it is not."""
     ended_by: EndedBy | None = None
     """Who ended it first; None while nobody has."""
     attempts: int = 0

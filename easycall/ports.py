@@ -21,6 +21,7 @@ from easycall.model import OfferOutcome
 __all__ = [
     "Arrival",
     "BridgeFailed",
+    "CannotRecord",
     "Channel",
     "Conversation",
     "Database",
@@ -51,6 +52,10 @@ class NotAnswered(Exception):
 
 class BridgeFailed(Exception):
     """Two legs could not be joined; each is where it was, or gone."""
+
+
+class CannotRecord(Exception):
+    """Asterisk does not begin, pause or stop a recording; the text says why."""
 
 
 class StoreUnavailable(Exception):
@@ -153,6 +158,23 @@ class Switch(Protocol):
 
         Waits for the link when it is down.  Raises HungUp when one of them is gone, BridgeFailed when they do not come.
         """
+
+    async def record(self, channel: Channel, file: str) -> None:
+        """Begin to record a leg, its own sound and all it hears, into a file of Asterisk's.
+
+        For that the leg comes home, at once, out of whatever it hears; the recording follows it from there through every
+        bridge.  Waits for the link when it is down.  Raises CannotRecord when nothing was begun, HungUp, and BridgeFailed
+        when the leg does not come.
+        """
+
+    async def mute_recording(self, channel: Channel, muted: bool) -> None:
+        """Let silence be recorded of a leg from now on, or sound again; returns when Asterisk has said that it is so.
+
+        Waits for the link when it is down.  Raises CannotRecord, HungUp.
+        """
+
+    async def stop_recording(self, channel: Channel) -> None:
+        """End the recording of a leg.  Waits for the link when it is down.  Raises CannotRecord, HungUp."""
 
 
 @frozen

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, Right, load
 from easycall.config.schema import SCHEMA
 from easycall.config.toml import Entries
-from easycall.model import Queue
+from easycall.model import Queue, RecordRule
 
 SHIPPED = Path(__file__).parent.parent / "etc" / "easycall.toml"
 SECRET = "plant-7c1f"
@@ -111,6 +111,35 @@ def test_what_is_given_is_taken(folder: Path) -> None:
     assert (config.flow("+33140"), config.flow("1")) == ("night", "welcome")
     assert config.queues["q1"].ring_seconds == 5.0
     assert (config.agents["1001"].name, config.agents["1001"].phone, config.agents["1001"].queues) == ("陈", "p1001", ())
+
+
+RECORDED = SMALL.replace('name = "Sales"', 'name = "Sales"\nrecord = "always"')
+
+
+def test_recordings(folder: Path) -> None:
+    usual = read(folder, SMALL)
+    assert (usual.records, usual.queues["sales"].record) == (False, RecordRule.NEVER)
+    assert usual.recordings.directory == Path("/var/lib/easycall/recordings")
+    config = read(folder, RECORDED + '[recordings]\ndirectory = "talks"\nasterisk_directory = "/mnt/talks"')
+    assert (config.records, config.queues["sales"].record) == (True, RecordRule.ALWAYS)
+    assert (config.recordings.directory, config.recordings.asterisk_directory) == (folder / "talks", "/mnt/talks")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ('[recordings]\ndirectory = "easycall.toml"', "easycall.toml is no folder"),
+        ('[recordings]\ndirectory = "a b"', "recordings.asterisk_directory: is missing: must be an absolute path"),
+        (
+            '[recordings]\nasterisk_directory = "/a/../b"',
+            "recordings.asterisk_directory = '/a/../b': must be an absolute path",
+        ),
+        ('[prompts]\ndirectory = "x"\n[recordings]\ndirectory = "x"', "recordings.directory: is that of prompts"),
+        ('[queues.other]\nname = "O"\nrecord = "sometimes"', "record = 'sometimes': must be never, on_demand or always"),
+    ],
+)
+def test_what_is_wrong_about_recordings(folder: Path, more: str, expected: str) -> None:
+    assert expected in faults(folder, f"{RECORDED}\n{more}")
 
 
 def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(folder: Path) -> None:

@@ -14,7 +14,7 @@ from easycall.cli.main import cli
 from easycall.config.settings import AsteriskBox
 from easycall.doctor.answers import Answers, Phone
 from easycall.doctor.findings import Finding, Level
-from easycall.doctor.judgement import FALLBACK, NEEDED, UNWANTED, home_of, judge
+from easycall.doctor.judgement import FALLBACK, NEEDED, RECORDING, UNWANTED, home_of, judge
 from easycall.lab.layout import shipped
 
 HOME = home_of((shipped() / "asterisk/extensions.conf").read_text())
@@ -76,6 +76,10 @@ def test_our_home_is_read_whole() -> None:
 WRITE = "manager.conf: [easycall] write"
 TRIED = GOOD.tried
 CASES: list[tuple[dict[str, Any], tuple[str, str]]] = [
+    (
+        {"tried": {**TRIED, RECORDING: "Invalid/unknown command: MixMonitorMute."}},
+        ("warning", "modules.conf: app_mixmonitor.so"),
+    ),
     ({"settings": {"AsteriskVersion": "20.5.2"}}, ("warning", "asterisk.main.ami")),
     ({"settings": {"AsteriskVersion": "GIT-master-2f4"}}, ("warning", "asterisk.main.ami")),
     ({"settings": {}}, ("warning", "asterisk.main.ami")),

@@ -32,9 +32,10 @@ DECISIONS = {
     "stats.codec",
     "stats.journey",
     "stats.record",
+    "stats.recordings",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"company", "contact", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {"company", "contact", "recording", "ivr.runner", "acd.distributor", "stats.journal"}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 

@@ -5,7 +5,7 @@ Who is in which bridge and who hears what is looked up on the Asterisk, what hap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -67,15 +67,19 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
-        self.reactor = VirtualReactor(1_800_000_000.0)
+    def __init__(self, database: MemoryDatabase, latency: Callable[[], float] | None = None, **rules: Any) -> None:
+        """``latency``: of the network; ``rules``: of both queues, besides the usual."""
+        self.reactor = VirtualReactor(1_800_000_000.0, latency)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
         self.daemon = VirtualDaemon(
             self.reactor,
             database,
             self.outside,
-            queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")},
+            queues={
+                name: Queue(name, name, **{"ring_seconds": 10.0, "wrap_up_seconds": 5.0, **rules})
+                for name in ("sales", "support")
+            },
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
         )

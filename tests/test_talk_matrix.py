@@ -15,6 +15,7 @@ import pytest
 
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import lasting, violations
+from easycall.model import RecordRule
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import (
     Alternate,
@@ -24,6 +25,10 @@ from easycall.verbs import (
     Hold,
     Lend,
     NotNow,
+    RecordPause,
+    RecordResume,
+    RecordStart,
+    RecordStop,
     Retrieve,
     ToAgent,
     ToFlow,
@@ -46,6 +51,8 @@ FLOWS: dict[str, tuple[Verb, ...]] = {
     "F4 to an agent": (ToAgent("bo"),),
     "F5 to a queue": (ToQueue("support"),),
     "F5 from hold": (Hold(), ToQueue("support")),
+    "recorded": (RecordStart(), RecordPause(), RecordResume(), RecordStop()),
+    "recorded, F4": (RecordStart(), RecordPause(), Consult("bo"), Complete()),
 }
 
 Fault = Callable[[Stage], None]
@@ -89,7 +96,7 @@ def database() -> Iterator[MemoryDatabase]:
 
 def cell(database: MemoryDatabase, verbs: tuple[Verb, ...], step: int, fault: Fault, moment: float) -> str:
     """One cell; what became of the customer.  AssertionError when something does not hold."""
-    stage = Stage(database)
+    stage = Stage(database, record=RecordRule.ON_DEMAND)
     customer, _ = stage.talk("bo", "chen")
     answers: list[Any] = []
     for number, verb in enumerate(verbs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from attrs import frozen
@@ -44,6 +44,20 @@ class Data(msgspec.Struct, forbid_unknown_fields=True):
     data: Annotated[dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Text], msgspec.Meta(max_length=50)]
 
 
+class Recording(msgspec.Struct, forbid_unknown_fields=True):
+    """What is asked of the recording."""
+
+    action: Literal["start", "pause", "resume", "stop"]
+
+
+_RECORD: Mapping[str, verbs.Verb] = {
+    "start": verbs.RecordStart(),
+    "pause": verbs.RecordPause(),
+    "resume": verbs.RecordResume(),
+    "stop": verbs.RecordStop(),
+}
+
+
 @frozen
 class Wish:
     """How one verb is asked for."""
@@ -70,6 +84,7 @@ WISHES: Mapping[str, Wish] = {
     "consult": Wish(Agent, lambda body: verbs.Consult(body.agent)),
     "lend": Wish(Flow, lambda body: verbs.Lend(body.flow)),
     "transfer": Wish(Target, _transfer),
+    "record": Wish(Recording, lambda body: _RECORD[body.action]),
     "data": Wish(Data, lambda body: verbs.AttachData(body.data)),
 }
 """The address' last word -> how it is asked for."""

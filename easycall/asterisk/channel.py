@@ -76,6 +76,8 @@ class AsteriskChannel:
         """It is in between for longer than news takes: Asterisk must tell where it is."""
         self.end_seen = True
         """False when it was found gone, some time after it went."""
+        self.errand: Callable[[Session], None] | None = None
+        """What is begun in the leg's next session before anything else."""
         self._outcome = OfferOutcome.LOST
         self._session: Session | None = None
         self._moved = Bell()
@@ -112,10 +114,17 @@ class AsteriskChannel:
         session.when_over().addCallback(lambda _: self._left_home(session))
         if old is not None:
             old.close()
+        self.run_errand()
         self._tell_moved()
         back.ring()
         self._ringing.ring()
         self._decided.ring()
+
+    def run_errand(self) -> None:
+        """Begin what is to be begun before anything else, at home."""
+        errand, self.errand = self.errand, None
+        if errand is not None and self._session is not None:
+            errand(self._session)
 
     def rings(self) -> None:
         """The phone rings."""

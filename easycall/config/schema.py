@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from easycall.config.kinds import addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
+from easycall.config.kinds import Kind, addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
+from easycall.model import RecordRule
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -55,6 +56,7 @@ SCHEMA: Schema = {
         "language": Option(_LANGUAGE),
     },
     "prompts.voices": Entries(_LANGUAGE, _VOICE),
+    "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
     "numbers": Entries(_DIALLED, _FLOW),
     "queues": {
@@ -64,6 +66,7 @@ SCHEMA: Schema = {
         "music": Option(ID),
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
+        "record": Option(Kind("never, on_demand or always", RecordRule)),
     },
     "agents": {
         "name": Option(text(1, 100), required=True),

@@ -9,9 +9,9 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from easycall.model import Queue
+from easycall.model import Queue, RecordRule
 
-__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Right", "Token"]
+__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "PromptSettings", "RecordingSettings", "Right", "Token"]
 
 
 class Right(StrEnum):
@@ -90,6 +90,16 @@ class PromptSettings:
 
 
 @frozen
+class RecordingSettings:
+    """Where recordings lie."""
+
+    directory: Path
+    """Where we read them."""
+    asterisk_directory: str
+    """The same folder as Asterisk sees it, which writes them."""
+
+
+@frozen
 class AgentSettings:
     """A person who takes contacts, as configured."""
 
@@ -114,6 +124,7 @@ class Config:
     """The database; the path in it is absolute."""
     asterisks: tuple[AsteriskBox, ...]
     prompts: PromptSettings
+    recordings: RecordingSettings
     flows_directory: Path
     default_flow: str
     """The flow of a dialled number that ``numbers`` does not name."""
@@ -126,6 +137,11 @@ class Config:
     def store_path(self) -> Path:
         """The file of the SQLite database."""
         return Path(self.store_url.removeprefix("sqlite:///"))
+
+    @property
+    def records(self) -> bool:
+        """Whether calls of any queue may be recorded."""
+        return any(queue.record is not RecordRule.NEVER for queue in self.queues.values())
 
     def flow(self, dialled: str) -> str:
         """The name of the flow of a dialled number."""

@@ -12,7 +12,7 @@ from easycall.doctor.answers import Answers, Phone, Step
 from easycall.doctor.findings import Finding, fault, ok, unseen, warning
 from easycall.doctor.phones import judge_phones
 
-__all__ = ["FALLBACK", "NEEDED", "TESTED", "UNWANTED", "home_of", "judge"]
+__all__ = ["FALLBACK", "NEEDED", "RECORDING", "TESTED", "UNWANTED", "home_of", "judge"]
 
 TESTED = 22
 """The release of Asterisk that the facts easycall rests on were measured on."""
@@ -26,8 +26,11 @@ UNWANTED: Mapping[str, str] = {
     "MessageSend": "message",
 }
 """Action that is tried, with nothing for it to do -> the right it would prove."""
+RECORDING = "MixMonitorMute"
+"""An action that is there when calls can be recorded; tried on a channel that is not there."""
 DENIED = "Permission denied"
-UNDONE = (DENIED, "Invalid/unknown command")
+UNKNOWN = "Invalid/unknown command"
+UNDONE = (DENIED, UNKNOWN)
 """How the answer to an action begins that the account may not send, or that this Asterisk does not have."""
 NO_EXTENSION = "Extension does not exist."
 FALLBACK = "easycall-fallback"
@@ -108,6 +111,9 @@ def _rights(box: AsteriskBox, answers: Answers) -> Iterator[Finding]:
         yield warning(f"{place} write", text, wanted)
     else:
         yield ok(f"{place} write", f"{', '.join(UNWANTED.values())} are refused, as they should be")
+    if answers.tried.get(RECORDING, "").startswith(UNKNOWN):
+        remedy = "load = app_mixmonitor.so; without it no call is recorded"
+        yield warning("modules.conf: app_mixmonitor.so", "it is not loaded", remedy)
     if not answers.tried.get("Originate"):
         if answers.told:
             yield ok(f"{place} read", "call is read: what becomes of calls is told")

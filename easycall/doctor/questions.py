@@ -23,7 +23,7 @@ from easycall.config.kinds import server_port
 from easycall.config.settings import AsteriskBox
 from easycall.defer import Bell, limited
 from easycall.doctor.answers import Answers, Phone, Step
-from easycall.doctor.judgement import AGI_VARIABLE, DENIED, FALLBACK, NEEDED, UNWANTED
+from easycall.doctor.judgement import AGI_VARIABLE, DENIED, FALLBACK, NEEDED, RECORDING, UNWANTED
 from easycall.doctor.phones import aor_variables, endpoint_variables
 
 __all__ = ["ask"]
@@ -105,6 +105,7 @@ class _Examination:
         skew = await self._skew()
         tried = {name: await self._try(Action(name)) for name in (*NEEDED, *UNWANTED) if name != "Originate"}
         tried["Originate"] = await self._try(self._harmless_originate())
+        tried[RECORDING] = await self._try(Action.of(RECORDING, Channel="easycall-doctor", Direction="both", State="0"))
         told = not tried["Originate"] and await self._comes(self._responded)
         tried["ShowDialPlan"], dialplan = await self._dialplan((box.context, FALLBACK))
         return Answers(

@@ -57,6 +57,9 @@ dial = "{dial}"
 directory = "{prompts}"
 {voice}
 
+[recordings]
+directory = "{recordings}"
+
 [flows]
 directory = "{flows}"
 
@@ -68,11 +71,13 @@ name = "Sales"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
 busy_prompt = "{busy_prompt}"
+record = "{record}"
 
 [queues.support]
 name = "Support"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
+record = "{record}"
 
 {agents}
 """
@@ -102,6 +107,8 @@ class Site:
         agents: Mapping[str, Desk] = AGENTS,
         dial: str = "PJSIP/{phone}@world",
         busy_prompt: str = "All our agents are busy. Please stay on the line, your call keeps its place.",
+        record: str = "on_demand",
+        recordings: Path | None = None,
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
     ) -> Site:
@@ -126,7 +133,9 @@ class Site:
                 agi=agi or state.ports.agi,
                 dial=dial,
                 busy_prompt=busy_prompt,
+                record=record,
                 prompts=state.prompts,
+                recordings=recordings or state.recordings,
                 voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),

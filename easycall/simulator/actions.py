@@ -179,7 +179,7 @@ def _mix_monitor_mute(asterisk: SimulatedAsterisk, session: ManagerSession, requ
         raise Refused("Cannot set mute flag")
     direction, state = request.get("Direction") or "both", request.get("State")
     for recording in channel.recordings.values():
-        recording["muted"] = direction if state == "1" else ""
+        recording.muted = direction if state == "1" else ""
     asterisk.core.tell("call", "MixMonitorMute", channel, [("Direction", direction), ("State", state)])
     session.answer(request, "Success")
 

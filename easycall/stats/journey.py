@@ -83,6 +83,18 @@ def _text(event: facts.Event) -> str:
             return f"the customer is back from the flow {event.flow} ({event.how})"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
+        case facts.RecordingStarted():
+            return f"is recorded from now on, as the {event.why} wants"
+        case facts.RecordingPaused():
+            return f"the recording is paused ({event.why})"
+        case facts.RecordingResumed():
+            return f"the recording's pause is over ({event.why})"
+        case facts.RecordingStopped():
+            return f"the recording ends ({event.why})"
+        case facts.RecordingFailed():
+            return f"is not recorded as it should be: {event.why}"
+        case facts.RecordingHeard():
+            return f"{event.by} listens to the recording"
         case facts.TalkEnded():
             return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
         case facts.ContactEnded():

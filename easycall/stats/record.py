@@ -33,6 +33,7 @@ from easycall.events import (
     TalkEnded,
 )
 from easycall.model import EndedBy, OfferOutcome, Outcome
+from easycall.stats.recordings import Recording, recordings_of
 
 __all__ = ["Record", "Segment", "SegmentKind", "fold"]
 
@@ -105,6 +106,7 @@ class Record:
     answers: Mapping[str, str] = field(factory=dict)
     data: Mapping[str, str] = field(factory=dict)
     segments: tuple[Segment, ...] = ()
+    recordings: tuple[Recording, ...] = ()
 
 
 def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Record | None:
@@ -142,6 +144,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         answers=line.answers,
         data=line.data,
         segments=segments,
+        recordings=recordings_of(ordered, None if end is None and now is not None else line.end),
     )
 
 
@@ -153,7 +156,7 @@ class _Line:
     """The time line while it is drawn.  ``take`` wants the events in the order of their time."""
 
     def __init__(self, arrived: float, end: float) -> None:
-        self._end = end
+        self.end = end
         self._open = Segment(SegmentKind.IVR, arrived, arrived)
         self._closed: list[Segment] = []
         self.queue = ""
@@ -165,11 +168,11 @@ class _Line:
         last = self._open
         if over and last.kind is SegmentKind.OFFER and last.outcome is None:
             last = evolve(last, outcome=OfferOutcome.CALLER_LEFT)
-        parts = [*self._closed, evolve(last, ended=self._end)]
+        parts = [*self._closed, evolve(last, ended=self.end)]
         return tuple(part for part in parts if part.seconds > 0 or part.kind in (SegmentKind.OFFER, SegmentKind.TALK))
 
     def _begin(self, at: float, kind: SegmentKind, agent: str = "", queue: str = "", attempt: int = 0) -> None:
-        if at > self._end:
+        if at > self.end:
             return
         at = max(at, self._open.started)
         self._closed.append(evolve(self._open, ended=at))

@@ -25,7 +25,8 @@ from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Wait
 from easycall.talk.loan import Loan
 from easycall.talk.ringing import Side
-from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToQueue, Verb
+from easycall.talk.taping import carry_out
+from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Record, Retrieve, ToAgent, ToFlow, ToQueue, Verb
 
 __all__ = ["Talk"]
 
@@ -149,6 +150,10 @@ class Talk:
         try:
             if isinstance(verb, AttachData):
                 return self._attach(letter, verb, stage)
+            if isinstance(verb, Record):
+                await carry_out(self, verb)
+                self._carried_out = letter
+                return stage
             if type(verb) not in verbs:
                 now = self.live.contact.stage.value
                 raise NotNow(f"{type(verb).__name__} is not possible while the contact is {now}")
@@ -269,7 +274,7 @@ class Talk:
 
     def at(self, stage: Stage) -> None:
         """The contact is at this stage: who asked for it hears so now."""
-        self.live.contact.stage = stage
+        self.live.at(stage)
         self._tell_done()
 
     def _tell_done(self) -> None:

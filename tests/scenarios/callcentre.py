@@ -19,6 +19,7 @@ from twisted.internet.task import deferLater
 
 from easycall.acd.distributor import REFUSED_SECONDS
 from easycall.asterisk.ami import Action
+from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.manager import Account, Manager
 from easycall.client import Client, Live
 from easycall.config import load
@@ -174,6 +175,14 @@ class CallCentre:
     async def on_pbx(self, action: Action) -> Any:
         """An action on the PBX that easycall knows nothing of."""
         return await self._pbx.send(action)
+
+    async def ask_pbx(self, action: Action) -> str:
+        """The same; why it was refused, or ``""``."""
+        try:
+            await self.on_pbx(action)
+        except ActionRefused as refusal:
+            return refusal.message
+        return ""
 
     # The end
 

@@ -58,6 +58,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
             report.sections.append(("the story so far", centre.so_far()))
 
 
+def unwritable(state: State) -> Path:
+    """A folder for recordings in which no folder for a year can be made: there is a file of its name."""
+    folder = state.folder / "unwritable"
+    folder.mkdir(exist_ok=True)
+    for year in range(2024, 2100):
+        (folder / str(year)).touch()
+    return folder
+
+
 @pytest_twisted.async_yield_fixture
 async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Path) -> AsyncIterator[CallCentre]:
     """A call centre; at the end of a scenario that went well nothing of it may be left."""
@@ -65,7 +74,10 @@ async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Pa
     async with up(pbx) as (state, worlds):
         stage = CallCentre(state, worlds, tmp_path / "site", reactor)
         mark = request.node.get_closest_marker("site")
-        await stage.open(noise=not isinstance(pbx, State), **(mark.kwargs if mark else {}))
+        site = dict(mark.kwargs) if mark else {}
+        if site.get("recordings") == "unwritable":
+            site["recordings"] = unwritable(state)
+        await stage.open(noise=not isinstance(pbx, State), **site)
         yield stage
         if getattr(request.node, "failed", True):
             await stage.abandon()
