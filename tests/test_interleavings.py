@@ -41,7 +41,7 @@ from easycall.verbs import (
     Verb,
 )
 
-from .virtual import NOTICE, VirtualDaemon, opened
+from .virtual import CARD, NOTICE, VirtualDaemon, opened
 
 GRID = 0.004
 """What people do falls on multiples of this, so that much of it happens at one moment."""
@@ -166,6 +166,7 @@ class Race:
         return (
             *(Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent)),
             *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
+            Lend(CARD.name, {"amount": "5"}),
             AttachData({"a": "b"}),
         )
 

@@ -11,16 +11,18 @@ from klein import Klein
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
 from easycall.api.auth import Right, Tokens, allow, allow_agent
 from easycall.api.calls import Call, Listed, Repeats, entry_view, refused, trunk_views
-from easycall.api.conduct import Contacts, Distributor, Journal, Link
+from easycall.api.conduct import Contacts, Distributor, Journal, Link, RecordingFiles
 from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
 from easycall.api.problems import Problem
+from easycall.api.recordings import RecordingRoutes
 from easycall.api.schemas import (
     LogIn,
     Nothing,
@@ -69,6 +71,7 @@ class Api:
         links: Mapping[str, Link],
         tokens: Iterable[Token],
         clock: IReactorTime,
+        files: RecordingFiles,
         dialling: Dialling,
         do_not_call: DoNotCall,
     ) -> None:
@@ -78,6 +81,7 @@ class Api:
         self._journal = journal
         self._links = links
         self._clock = clock
+        self._recordings = RecordingRoutes(journal, files, clock, _took_part)
         self._dialling = dialling
         self._do_not_call = do_not_call
         self._repeats = Repeats()
@@ -312,6 +316,26 @@ class Api:
             return normalised(typed, self._dialling.rules.settings)
         except NotDialled as why:
             raise refused(why) from None
+
+    # Recordings
+
+    @app.route("/api/v1/recordings", methods=["GET"])
+    async def recordings(self, request: BoundedRequest) -> bytes:
+        """The recordings of one contact, or a page of all, or of one day's, the latest first."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.page(request, lambda asked: _limit(asked or str(PAGE)))
+
+    @app.route("/api/v1/recordings/<recording_id>", methods=["GET"])
+    async def recording(self, request: BoundedRequest, recording_id: str) -> bytes:
+        """One recording."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.one(request, recording_id)
+
+    @app.route("/api/v1/recordings/<recording_id>/audio", methods=["GET"])
+    async def recording_audio(self, request: BoundedRequest, recording_id: str) -> Resource:
+        """Its sound, with ranges."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.audio(request, recording_id)
 
     # Live feed
 

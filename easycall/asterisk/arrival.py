@@ -8,7 +8,17 @@ import unicodedata
 from easycall.asterisk.fastagi import Session
 from easycall.model import Role
 
-__all__ = ["NUMBER", "caller_name", "caller_number", "dialled_number", "endpoint", "is_agent", "is_outside", "leg_id"]
+__all__ = [
+    "NUMBER",
+    "caller_name",
+    "caller_number",
+    "dialled_number",
+    "endpoint",
+    "is_agent",
+    "is_outside",
+    "leg_id",
+    "was_ours",
+]
 
 NUMBER = re.compile(r"[0-9+*#]{1,40}")
 """A telephone number as it may come from outside or go into an action."""
@@ -44,6 +54,11 @@ def endpoint(session: Session) -> str:
     """The technology and endpoint of the leg: ``PJSIP/carrier`` of the channel ``PJSIP/carrier-0000002a``; else ``""``."""
     found = re.fullmatch(r"([A-Za-z0-9]+/[A-Za-z0-9_.-]+)-[0-9a-f]+", session.variables.get("agi_channel", ""))
     return found[1] if found else ""
+
+
+def was_ours(session: Session) -> bool:
+    """True for a caller's leg that an easycall before us carried: it kept the role on the leg."""
+    return Role.CALLER.value in session.arguments[1:2]
 
 
 def caller_number(session: Session) -> str:

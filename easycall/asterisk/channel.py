@@ -58,6 +58,9 @@ class AsteriskChannel:
         self._leg = leg
         self._reach = reach
         self._tell_left_home = left_home
+        self.name = leg
+        """How Asterisk's Bridge knows the leg: by its name, once we have heard it.  An id is no name, but the beginning of
+        any id: 1700000000.1 would be 1700000000.15, too."""
         self.place = Place.DIALLED if dialled else Place.BETWEEN
         self.seen = not dialled
         """Asterisk has shown the leg to us: only then does its absence mean that it ended."""
@@ -73,6 +76,10 @@ class AsteriskChannel:
         """It is in between for longer than news takes: Asterisk must tell where it is."""
         self.cause = 0
         """Why it was not answered, as the network told (ITU-T Q.850); 0: it did not."""
+        self.errand: Callable[[Session], None] | None = None
+        """What is begun in the leg's next session before anything else."""
+        self.end_seen = True
+        """False when it was found gone, some time after it went."""
         self._outcome = OfferOutcome.LOST
         self._session: Session | None = None
         self._moved = Bell()
@@ -93,6 +100,7 @@ class AsteriskChannel:
         if self.gone:
             session.close()
             return
+        self.name = session.variables.get("agi_channel", self.name)
         self.seen = True
         self.taking = False
         self.bridge = ""
@@ -108,10 +116,17 @@ class AsteriskChannel:
         session.when_over().addCallback(lambda _: self._left_home(session))
         if old is not None:
             old.close()
+        self.run_errand()
         self._tell_moved()
         back.ring()
         self._ringing.ring()
         self._decided.ring()
+
+    def run_errand(self) -> None:
+        """Begin what is to be begun before anything else, at home."""
+        errand, self.errand = self.errand, None
+        if errand is not None and self._session is not None:
+            errand(self._session)
 
     def rings(self) -> None:
         """The phone rings."""
@@ -135,10 +150,11 @@ class AsteriskChannel:
         if self.bridge == bridge:
             self.bridge = ""
 
-    def ended(self) -> None:
-        """The leg is gone."""
+    def ended(self, *, seen: bool = True) -> None:
+        """The leg is gone; ``seen``: it went just now."""
         if self.gone:
             return
+        self.end_seen = seen
         self.bridge = ""
         session, self._session = self._session, None
         self._move(Place.GONE)

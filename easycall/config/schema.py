@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from easycall.config.kinds import (
+    Kind,
     addresses,
     client_endpoint,
     command,
@@ -15,7 +16,7 @@ from easycall.config.kinds import (
 )
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
-from easycall.model import NUMBER
+from easycall.model import NUMBER, RecordRule
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -36,6 +37,10 @@ _OUT = matching(
 )
 _E164 = matching("a whole number such as +493012345678", NUMBER.pattern)
 _PREFIX = matching("the beginning of a number: + and up to 15 digits", r"\+(?:[1-9][0-9]{0,14})?")
+_SERVICE = matching(
+    "an address https://…; http:// only for this machine (127.0.0.1, [::1], localhost)",
+    r"(https://[A-Za-z0-9.-]{1,253}|https?://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/?=&%:@,+-]{0,500})?",
+)
 ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
 
 SECRET = text(1, 256)
@@ -72,6 +77,7 @@ SCHEMA: Schema = {
         "language": Option(_LANGUAGE),
     },
     "prompts.voices": Entries(_LANGUAGE, _VOICE),
+    "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
     "numbers": Entries(_DIALLED, _FLOW),
     "queues": {
@@ -81,6 +87,7 @@ SCHEMA: Schema = {
         "music": Option(ID),
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
+        "record": Option(Kind("never, on_demand or always", RecordRule)),
         "caller_id": Option(_E164),
     },
     "dialing": {
@@ -99,10 +106,17 @@ SCHEMA: Schema = {
         "prefixes": Option(lists(_PREFIX)),
         "caller_ids": Option(lists(_E164)),
     },
+    "services": {
+        "url": Option(_SERVICE, required=True),
+        "ca": Option(text(1, 500)),
+        "token_file": Option(text(1, 500)),
+        "timeout": Option(number("seconds", 1, 30)),
+    },
+    "keys": Entries(ID, text(1, 500)),
     "agents": {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Sections below ``asterisk``, ``queues``, ``agents`` and ``trunks`` have names of the operator's own."""
+"""Sections below ``asterisk``, ``queues``, ``services``, ``agents`` and ``trunks`` have names of the operator's own."""

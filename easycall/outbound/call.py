@@ -70,6 +70,9 @@ class NotReached(Exception):
 class _Undialled:
     """The customer's leg before it is dialled: it can be given up, and nothing else can be asked of it."""
 
+    end_seen = True
+    """It cannot go unseen."""
+
     def __init__(self, leg: str) -> None:
         self.id = leg
         self._gone = Bell()
@@ -144,7 +147,7 @@ class OutboundCall:
 
     def _dial(self) -> None:
         live = self._live
-        live.contact.stage = Stage.DIALLING
+        live.at(Stage.DIALLING)
         live.customer = dial(live, self._route, live.contact.leg, Role.CALLER, "customer", live.contact.agent)
         self._dialled = True
 
@@ -165,7 +168,7 @@ class OutboundCall:
     async def _agent_answers(self, assignment: Assignment) -> Side:
         """The agent's phone is rung first; an agent who does not take it costs nobody anything."""
         live = self._live
-        live.contact.stage = Stage.OFFERED
+        live.at(Stage.OFFERED)
         live.tell(Offered, assignment.agent, queue=self._queue.id, attempt=assignment.attempt)
         outcome = OfferOutcome.CANCELLED
         try:
@@ -197,6 +200,7 @@ class OutboundCall:
         try:
             # Music for the customer too: the link to Asterisk may be away just now.
             async with background(keep_music(live.customer, queue.music)):
+                await live.recorder.prepare(queue)
                 conversation = await live.switch.bridge(live.customer, side.leg)
         except (BridgeFailed, HungUp):
             side.leave(OfferOutcome.LOST, 0)

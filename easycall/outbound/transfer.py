@@ -24,7 +24,8 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
     """Somebody outside is dialled, the customer hears music; if that comes to nothing, the contact is first in line."""
     contact, route = live.contact, course.route
     queue = live.distributor.queues[course.queue]
-    contact.stage, contact.agent, contact.queue = Stage.DIALLING, "", queue.id
+    contact.agent, contact.queue = "", queue.id
+    live.at(Stage.DIALLING)
     contact.attempts += 1
     try:
         outsider = call_outside(live, route, contact.attempts, "transfer", course.by)
@@ -47,7 +48,8 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
 async def together(live: LiveContact, course: Outside) -> Course:
     """The two talk until one leaves."""
     contact, outsider = live.contact, course.outsider
-    contact.stage, contact.agent, contact.consulted = Stage.OUTSIDE, "", ""
+    contact.agent, contact.consulted = "", ""
+    live.at(Stage.OUTSIDE)
     live.tell(OutsideStarted, number=outsider.number)
     since, ended_by = live.now(), EndedBy.CALLER
     outsider.joined()

@@ -168,7 +168,7 @@ class Consultation:
         self._live.tell(Transferred, talk.side.agent, target="number", to=outsider.number)
         self._tell_end(OfferOutcome.ANSWERED)
         talk.consultation = None
-        self._live.contact.stage = Stage.OUTSIDE
+        self._live.at(Stage.OUTSIDE)
         return talk.goes_on(Outside(outsider, talk.conversation, talk.queue.id))
 
     # Verbs
