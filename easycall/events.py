@@ -34,6 +34,7 @@ __all__ = [
     "Offered",
     "PbxDown",
     "PbxUp",
+    "PhoneLost",
     "Queued",
     "Retrieved",
     "ScreenPop",
@@ -226,6 +227,15 @@ class DataAttached(Event):
 
 
 @frozen(kw_only=True)
+class PhoneLost(Event):
+    """The agent's phone died while the agent had the customer: nobody hung up.  The end of the talk follows."""
+
+    kind = "talk.phone_lost"
+    cause: str
+    """What Asterisk gave as the cause: a number of Q.850, 44 when no sound came any more."""
+
+
+@frozen(kw_only=True)
 class TalkEnded(Event):
     """Caller and agent parted."""
 
@@ -252,6 +262,8 @@ class AgentChanged(Event):
     phone: str = ""
     queues: tuple[str, ...] = ()
     until: float = 0.0
+    hindrance: str = ""
+    """Why nothing is offered to the agent, ready or not: ``on a private call``, ``phone unreachable``."""
 
 
 @frozen(kw_only=True)

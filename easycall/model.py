@@ -17,8 +17,10 @@ __all__ = [
     "AgentState",
     "Contact",
     "EndedBy",
+    "LostAgent",
     "OfferOutcome",
     "Outcome",
+    "PhoneState",
     "Queue",
     "Role",
     "Stage",
@@ -66,6 +68,27 @@ class AgentState(StrEnum):
     WRAP_UP = "wrap_up"
 
 
+class PhoneState(StrEnum):
+    """What an agent's phone does besides the calls we make to it."""
+
+    UNKNOWN = "unknown"
+    """Asterisk does not tell: it is taken for free."""
+    IDLE = "idle"
+    RINGING = "ringing"
+    """Somebody else calls it."""
+    IN_USE = "in_use"
+    """It is in a call that is not ours."""
+    UNREACHABLE = "unreachable"
+
+
+class LostAgent(StrEnum):
+    """What becomes of a customer whose agent's phone died in talk."""
+
+    REQUEUE = "requeue"
+    """The front place of the queue."""
+    HANG_UP = "hang_up"
+
+
 class OfferOutcome(StrEnum):
     """How one offer of a contact to one agent ended."""
 
@@ -73,6 +96,8 @@ class OfferOutcome(StrEnum):
     NO_ANSWER = "no_answer"
     DECLINED = "declined"
     UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    """The phone was in another call, which began in the moment of the offer."""
     CALLER_LEFT = "caller_left"
     CANCELLED = "cancelled"
     """Whoever asked for the agent took the question back."""
@@ -118,6 +143,8 @@ class Queue:
     """What a caller hears once when nobody is free; empty: music at once."""
     busy_repeat_seconds: float = 30.0
     """How often the busy prompt is repeated; 0: never."""
+    lost_agent: LostAgent = field(default=LostAgent.REQUEUE, converter=LostAgent)
+    """What becomes of a customer whose agent's phone died in talk."""
 
 
 @mutable
@@ -145,6 +172,10 @@ class Agent:
     """The contact reserved for, ringing, spoken with or wrapped up; empty otherwise."""
     until: float = 0.0
     """When the present state ends by itself (wrap-up); 0: it does not."""
+    phones: Mapping[str, PhoneState] = field(factory=dict)
+    """Asterisk -> what the agent's phone does there, as far as that is known."""
+    phone_lost: bool = False
+    """Not ready because the phone could not be reached: ready again when it can, unless the agent chooses otherwise."""
     wants: tuple[AgentState, str] | None = None
     """The state and reason asked for while busy, taken up when the contact is done."""
 

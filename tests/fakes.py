@@ -22,7 +22,7 @@ from easycall.asterisk.link import ActionRefused, LinkDown, LinkLost
 from easycall.asterisk.switch import AsteriskSwitch
 from easycall.defer import Bell
 from easycall.events import Event
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, PhoneState
 from easycall.ports import Arrival, BridgeFailed, HungUp, NotAnswered, Taken
 
 NOON = 1_800_000_000.0
@@ -235,6 +235,7 @@ class FakePbx:
         self.manager = FakeManager()
         self.arrivals: list[Arrival] = []
         self.told: list[str] = []
+        self.phones: list[tuple[str, PhoneState]] = []
         self.switch = AsteriskSwitch(
             "main",
             dial="PJSIP/{phone}",
@@ -244,6 +245,7 @@ class FakePbx:
             arrived=arrived or self.arrivals.append,
             went_up=lambda name: self.told.append("up"),
             went_down=lambda name: self.told.append("down"),
+            phone_is=lambda name, phone, state: self.phones.append((phone, state)),
         )
         self.switch.use(self.manager)  # type: ignore[arg-type]
         self._listeners = self.switch.listeners()
@@ -312,6 +314,7 @@ class FakeChannel:
         """The keys the caller presses, one for each wait."""
         self.gone = False
         self.doomed = False
+        self.died_of = ""
         self.deaf = False
         """Hang-ups do not reach it."""
         self.at_home = not dialled

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import msgspec
 
+from easycall.acd.routing import hindrance
 from easycall.api.conduct import Distributor
 from easycall.api.problems import Problem
 from easycall.model import Agent, AgentState, Contact, Queue, WorkItem
@@ -106,6 +107,7 @@ def agent_view(agent: Agent) -> dict[str, Any]:
         "until": agent.until or None,
         "next": agent.wants[0] if agent.wants else None,
         "phone": agent.phone,
+        "hindrance": hindrance(agent) or None,
         "queues": agent.queues,
         "contact": agent.contact or None,
     }

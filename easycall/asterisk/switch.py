@@ -23,10 +23,11 @@ from easycall.asterisk.fastagi import Session
 from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
+from easycall.asterisk.phones import Phones
 from easycall.asterisk.roster import Roster
 from easycall.defer import Bell, dropped, first, limited, shielded, start, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
-from easycall.model import PHONE, OfferOutcome, Role
+from easycall.model import PHONE, OfferOutcome, PhoneState, Role
 from easycall.ports import Arrival, BridgeFailed, Channel, HungUp, Journal
 
 __all__ = ["AsteriskSwitch"]
@@ -72,9 +73,10 @@ class AsteriskSwitch:
         arrived: Callable[[Arrival], None],
         went_up: Callable[[str], None],
         went_down: Callable[[str], None],
+        phone_is: Callable[[str, str, PhoneState], None],
     ) -> None:
         """``dial``: the dial string of a phone, with ``{phone}``; ``context``: where legs are at home in the dialplan;
-        ``arrived`` is told of every new caller, ``went_up`` and ``went_down`` of the link."""
+        ``arrived`` is told of every new caller, ``went_up`` and ``went_down`` of the link, ``phone_is`` of the phones."""
         self._name = name
         self._dial = dial
         self._context = context
@@ -84,6 +86,7 @@ class AsteriskSwitch:
         self._went_up = went_up
         self._went_down = went_down
         self.legs = Roster(clock)
+        self.phones = Phones(name, dial, clock, lambda phone, state: phone_is(name, phone, state))
         self._manager: Manager | None = None
         self._up = Bell()
         self._audit: IDelayedCall | None = None
@@ -132,6 +135,7 @@ class AsteriskSwitch:
             Variable=[variable(key, value) for key, value in values.items()],
         )
         channel = self.legs.add(self._new_leg(leg, dialled=True))
+        self.phones.rung(phone, channel)
         unattended(self._originate(channel, action))
         self.legs.later(channel, seconds + RING_GRACE_SECONDS, channel.give_up, OfferOutcome.NO_ANSWER)
         return channel
@@ -290,13 +294,14 @@ class AsteriskSwitch:
 
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The AMI events wanted, by name."""
-        return LegEvents(self.legs, self.reach).listeners()
+        return LegEvents(self.legs, self.reach).listeners() | self.phones.listeners()
 
     # The link
 
     async def connected(self) -> None:
         """The AMI link is there: put our picture right, then open for business.  Raises AmiError when that fails."""
         await self._put_right()
+        await self.phones.learn(self._link.collect)
         self._up.ring()
         self._journal.record(PbxUp(at=self._clock.seconds(), pbx=self._name))
         self._schedule_audit()
@@ -310,6 +315,7 @@ class AsteriskSwitch:
             return
         self._up = Bell()
         self._stop_audit()
+        self.phones.lost()
         self._journal.record(PbxDown(at=self._clock.seconds(), pbx=self._name, reason=reason))
         self._went_down(self._name)
 
@@ -318,6 +324,7 @@ class AsteriskSwitch:
         self._let_go = True
         self._stop_audit()
         self.legs.close()
+        self.phones.close()
 
     # Reconciliation
 
@@ -382,8 +389,13 @@ class AsteriskSwitch:
 
     def _audit_now(self) -> None:
         if self.up:
-            unattended(self.reconcile(NEWS_SECONDS))
+            unattended(self._audit_all())
             self._schedule_audit()
+
+    async def _audit_all(self) -> None:
+        await self.reconcile(NEWS_SECONDS)
+        with suppress(AmiError):  # the next one will
+            await self.phones.learn(self._link.collect)
 
 
 async def _every(news: Sequence[Deferred[None]]) -> None:

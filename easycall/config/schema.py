@@ -5,6 +5,7 @@ from __future__ import annotations
 from easycall.config.kinds import addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
+from easycall.model import LostAgent
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -64,6 +65,7 @@ SCHEMA: Schema = {
         "music": Option(ID),
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
+        "lost_agent": Option(matching("requeue or hang_up", "|".join(LostAgent))),
     },
     "agents": {
         "name": Option(text(1, 100), required=True),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from contextlib import suppress
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -15,6 +18,7 @@ from easycall.asterisk.ami import Action, Message, variable
 from easycall.asterisk.fastagi import FastAgiFactory, Session, SessionOver
 from easycall.asterisk.manager import Account, ActionRefused, Manager
 from easycall.defer import Bell, first, limited, start, unattended
+from easycall.lab.answering import Attendance
 from easycall.lab.ear import Ear
 from easycall.lab.layout import LabError, State
 from easycall.lab.legs import Caller, CallOver, Handset, Leg, NotSeen, PhoneCall, PhoneHandset
@@ -135,6 +139,7 @@ class AsteriskWorld(World):
         self._ready = Bell()
         self._wire: Wire | None = None
         self._listening: IListeningPort | None = None
+        self._plugged_in: IListeningPort | None = None
         self._manager = self._link()
 
     def _link(self) -> Manager:
@@ -178,6 +183,7 @@ class AsteriskWorld(World):
     async def _leave(self) -> None:
         for following in list(self._following):
             following.cancel()
+        await self.pull_plug()
         if self._listening is not None:
             await maybeDeferred(self._listening.stopListening)
         await self._manager.stop()
@@ -204,6 +210,26 @@ class AsteriskWorld(World):
         )
         await self.send(action, leg_id)
         return leg
+
+    async def plug_in(self) -> None:
+        """Answer at the port where nobody does."""
+        self._plugged_in = self._reactor.listenUDP(self._state.ports.nobody_sip, Attendance(), interface="127.0.0.1")
+
+    async def pull_plug(self) -> None:
+        """Leave that port."""
+        port, self._plugged_in = self._plugged_in, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        """Stop the world's Asterisk: nothing is on its lines."""
+        process = self._state.pids["world"]
+        os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
 
     def _add(self, leg: Leg, handset: AsteriskHandset) -> None:
         self._legs[leg] = None

@@ -16,6 +16,7 @@ _OFFER_ENDS = {
     OfferOutcome.NO_ANSWER: "does not answer",
     OfferOutcome.DECLINED: "declines",
     OfferOutcome.UNREACHABLE: "cannot be reached",
+    OfferOutcome.BUSY: "is on a private call",
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
     OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
@@ -83,11 +84,14 @@ def _text(event: facts.Event) -> str:
             return f"the customer is back from the flow {event.flow} ({event.how})"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
+        case facts.PhoneLost():
+            return f"the phone of {event.agent} died (cause {event.cause})"
         case facts.TalkEnded():
             return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
         case facts.ContactEnded():
             return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}"
         case facts.AgentChanged():
-            return f"{event.agent} is {event.state.value.replace('_', ' ')}"
+            hindered = f", {event.hindrance}" if event.hindrance else ""
+            return f"{event.agent} is {event.state.value.replace('_', ' ')}{hindered}"
         case _:
             return event.kind
