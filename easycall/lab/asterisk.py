@@ -32,6 +32,7 @@ DIAL_SECONDS = 120
 """How long a caller lets it ring."""
 UP = "6"
 """``ChannelState`` of an answered channel."""
+REFER_SECONDS = 5.0
 NOOP_SECONDS = 20.0
 """A session without any command is closed after 60 s."""
 GONE_SECONDS = 1.0
@@ -220,6 +221,16 @@ class AsteriskWorld(World):
         port, self._plugged_in = self._plugged_in, None
         if port is not None:
             await maybeDeferred(port.stopListening)
+
+    async def refers(self, call: PhoneCall, number: str) -> str:
+        """The phone transfers its call by itself, with REFER; the status of SIP that it is answered with."""
+        await self.send(Action.of("Redirect", Channel=call.id, Context="refer", Exten=number, Priority="1"))
+        limit = self.clock.seconds() + REFER_SECONDS
+        while self.clock.seconds() < limit:
+            if status := await self.variable(call.id, "TRANSFERSTATUSPROTOCOL"):
+                return status
+            await self.pause(0.05)
+        raise NotSeen(f"{call.who}: expected an answer to REFER, but saw: {call.story}")
 
     @asynccontextmanager
     async def frozen(self) -> AsyncIterator[None]:
