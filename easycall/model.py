@@ -113,7 +113,7 @@ class EndedBy(StrEnum):
     FLOW = "flow"
     API = "api"
     SYSTEM = "system"
-    """The daemon, because something failed."""
+    """Nobody: something failed, a part of the daemon, the way to the caller, or Asterisk."""
 
 
 class Outcome(StrEnum):

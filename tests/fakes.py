@@ -148,6 +148,7 @@ class FakeManager:
 
     def __init__(self) -> None:
         self.linked = True
+        self.refused: float | None = None
         self.actions: list[Action] = []
         self.answers: dict[str, list[Any]] = {}
         self.channels: dict[str, dict[str, str]] = {}

@@ -67,7 +67,7 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, *, wrap_up_seconds: float = 5.0, **daemon: Any) -> None:
         self.reactor = VirtualReactor(1_800_000_000.0)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
@@ -75,9 +75,10 @@ class Stage:
             self.reactor,
             database,
             self.outside,
-            queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")},
+            queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=wrap_up_seconds) for name in ("sales", "support")},
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
+            **daemon,
         )
         self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 
@@ -93,10 +94,11 @@ class Stage:
             self.joined.distributor.log_in(agent)
             self.joined.distributor.set_state(agent, AgentState.READY)
 
-    def calls(self) -> Person:
+    def calls(self, box: str = "") -> Person:
         customer = Person(self, CUSTOMER_SAYS)
         self.customers.append(customer)
-        self.asterisk.call_in(NUMBER, "+4930123456", "Carl", customer)
+        asterisk = self.daemon.asterisks[box] if box else self.asterisk
+        asterisk.call_in(NUMBER, "+4930123456", "Carl", customer)
         self.pass_(0.1)
         return customer
 

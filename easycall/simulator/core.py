@@ -59,7 +59,9 @@ class Core:
         faults: Faults,
         run_application: Run,
         endpoints: Mapping[str, str],
+        node: int,
     ) -> None:
+        """``node``: tells the ids of its bridges from those of other Asterisks."""
         self.clock = clock
         self.dialplan = dialplan
         self.faults = faults
@@ -79,6 +81,7 @@ class Core:
         self.on_ended: Callable[[Channel], None] = lambda channel: None
         self.recorded: deque[tuple[str, str]] = deque(maxlen=1000)
         """Which channel was recorded (RECORD FILE, MixMonitor) into which file, lately."""
+        self._node = node
         self._music = music
         self._sounds = sounds
         self._applications = applications
@@ -126,7 +129,7 @@ class Core:
     def new_bridge_id(self) -> str:
         """An id that no other bridge has or had."""
         number = self._next("bridge")
-        return f"{number:08x}-0000-4000-8000-{number:012x}"
+        return f"{number:08x}-0000-4000-8000-{self._node:012x}"
 
     def age(self, uniqueid: str) -> int:
         """How late a channel of that id was made, for who of two is the older."""

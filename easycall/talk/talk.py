@@ -90,9 +90,10 @@ class Talk:
         if self.consultation is not None:
             self.consultation.end(OfferOutcome.CALLER_LEFT)
         contact = self.live.contact
+        by = EndedBy.SYSTEM if self.live.customer.died_of else self._left_by
         if self._course is None:
-            contact.ended_by = contact.ended_by or self._left_by
-        self.part(contact.ended_by or self._left_by)
+            contact.ended_by = contact.ended_by or by
+        self.part(contact.ended_by or by)
 
     # Stages
 
