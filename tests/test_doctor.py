@@ -27,6 +27,7 @@ VARIABLES = {
     **{f"PJSIP_ENDPOINT({one},aors)": one for one in ("2001", "desk")},
     **{f"PJSIP_ENDPOINT({one},direct_media)": "false" for one in ("2001", "desk")},
     **{f"PJSIP_ENDPOINT({one},rtp_timeout)": "30" for one in ("2001", "desk")},
+    **{f"PJSIP_ENDPOINT({one},allow_transfer)": "false" for one in ("2001", "desk")},
     **{f"PJSIP_AOR({one},qualify_frequency)": "2" for one in ("2001", "desk")},
     **{f"PJSIP_AOR({one},contact)": f"{one}@@1" for one in ("2001", "desk")},
     **{f"PJSIP_CONTACT({one}@@1,status)": "Reachable" for one in ("2001", "desk")},
@@ -63,7 +64,7 @@ def test_an_asterisk_as_it_should_be() -> None:
     assert worst(findings) == []
     assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
     unseen = [finding.place for finding in findings if finding.level is Level.UNSEEN]
-    assert unseen == ["manager.conf: [easycall] read", "manager.conf: [easycall] writetimeout"]
+    assert unseen == ["manager.conf: [easycall] read", "manager.conf: [easycall] writetimeout", "pjsip.conf: trunks"]
 
 
 def test_our_home_is_read_whole() -> None:
@@ -100,6 +101,8 @@ CASES: list[tuple[dict[str, Any], tuple[str, str]]] = [
     ({"variables": {**VARIABLES, "PJSIP_CONTACT(desk@@1,status)": "Unreachable"}}, ("warning", "pjsip.conf: aor [desk]")),
     ({"variables": {**VARIABLES, "PJSIP_ENDPOINT(desk,direct_media)": "true"}}, ("warning", "pjsip.conf: [desk]")),
     ({"variables": {**VARIABLES, "PJSIP_ENDPOINT(desk,rtp_timeout)": "0"}}, ("warning", "pjsip.conf: [desk]")),
+    ({"variables": {**VARIABLES, "PJSIP_ENDPOINT(desk,allow_transfer)": "true"}}, ("warning", "pjsip.conf: [desk]")),
+    ({"tried": {**TRIED, "DeviceStateList": "Invalid/unknown command: DeviceStateList."}}, ("warning", "modules.conf")),
     ({"fastagi": "refused"}, ("warning", "asterisk.main.fastagi")),
 ]
 
@@ -152,7 +155,7 @@ def test_what_cannot_be_seen_is_said_to_be_unseen() -> None:
         *("extensions.conf: [easycall]", "asterisk.main.fastagi"),
         *("pjsip.conf: aor [2001]", "pjsip.conf: aor [desk]", "agents.chen.phone"),
     }
-    assert [finding.place for finding in found(phones=()) if finding.level is Level.UNSEEN][-1] == "agents"
+    assert [finding.place for finding in found(phones=()) if finding.level is Level.UNSEEN][-2] == "agents"
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,10 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
         "waiting": len(waiting),
         "longest_wait": max((_since(item.enqueued, now) for item in waiting), default=0.0),
         "agents": {state.value: states[state] for state in AgentState},
+        "hindered": sum(
+            agent.state is AgentState.READY and queue.id in agent.queues and bool(hindrance(agent))
+            for agent in agents.values()
+        ),
         "contacts": [
             {"id": item.contact, "position": position, "enqueued": item.enqueued, "waited": _since(item.enqueued, now)}
             for position, item in enumerate(waiting, 1)

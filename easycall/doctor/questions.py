@@ -23,7 +23,7 @@ from easycall.config.kinds import server_port
 from easycall.config.settings import AsteriskBox
 from easycall.defer import Bell, limited
 from easycall.doctor.answers import Answers, Phone, Step
-from easycall.doctor.judgement import AGI_VARIABLE, DENIED, FALLBACK, NEEDED, UNWANTED
+from easycall.doctor.judgement import AGI_VARIABLE, DENIED, DEVICES, FALLBACK, NEEDED, UNWANTED
 from easycall.doctor.phones import aor_variables, endpoint_variables
 
 __all__ = ["ask"]
@@ -106,6 +106,7 @@ class _Examination:
         tried = {name: await self._try(Action(name)) for name in (*NEEDED, *UNWANTED) if name != "Originate"}
         tried["Originate"] = await self._try(self._harmless_originate())
         told = not tried["Originate"] and await self._comes(self._responded)
+        tried[DEVICES] = await self._try(Action(DEVICES))
         tried["ShowDialPlan"], dialplan = await self._dialplan((box.context, FALLBACK))
         return Answers(
             greeting=link.greeting,

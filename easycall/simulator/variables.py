@@ -86,12 +86,11 @@ def _pjsip(core: Core, function: str, name: str, fact: str) -> str:
     if state is None:
         return ""
     reachable = core.devices.is_reachable(name.partition("@@")[0])
-    phone = name.isdecimal()  # made from easycall-phone of etc/asterisk/pjsip.conf
     facts = {
         "PJSIP_ENDPOINT": {
             "aors": name,
             "direct_media": "false",
-            "rtp_timeout": "30" if phone else "0",
+            "rtp_timeout": "30",
             "allow_transfer": "false",
         },
         "PJSIP_AOR": {"qualify_frequency": "2", "contact": f"{name}@@{'0' * 32}"},
