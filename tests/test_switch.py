@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from easycall.asterisk.ami import Message
 from easycall.asterisk.channel import Place
 from easycall.asterisk.link import ActionRefused, ActionTimeout, AmiError, LinkDown, TooManyActions
-from easycall.asterisk.wake import LOOK_SECONDS
 from easycall.asterisk.switch import AUDIT_SECONDS, NEWS_SECONDS, UNSHOWN_SECONDS, UNTOLD_SECONDS
+from easycall.asterisk.wake import LOOK_SECONDS
 from easycall.defer import start
 from easycall.events import Corrected, PbxDown, PbxUp
 from easycall.model import OfferOutcome
@@ -276,7 +276,7 @@ class TestRinging:
             nothing_left(pbx)
 
     def test_a_leg_of_which_nothing_is_ever_heard_is_not_kept_for_ever(self) -> None:
-        """reliability F19, P5: its events were lost, that it could not be made among them; its agent is free within seconds."""
+        """reliability F19, P5: its events were lost, perhaps that it could not be made: its agent is free within seconds."""
         pbx = FakePbx()
         leg = pbx.rings(seconds=20)
         pbx.clock.advance(UNSHOWN_SECONDS)

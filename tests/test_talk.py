@@ -75,7 +75,9 @@ class Stage:
             self.reactor,
             database,
             self.outside,
-            queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=wrap_up_seconds) for name in ("sales", "support")},
+            queues={
+                name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=wrap_up_seconds) for name in ("sales", "support")
+            },
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
             **daemon,

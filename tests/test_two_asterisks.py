@@ -1,4 +1,4 @@
-"""One daemon, two Asterisks, in virtual time: callers of both wait in the same queues, and one that dies takes only its own."""
+"""One daemon, two Asterisks, in virtual time: one line for the callers of both, and one that dies takes only its own."""
 
 from __future__ import annotations
 

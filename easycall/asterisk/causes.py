@@ -25,8 +25,8 @@ _CAUSES = {
 }
 
 _DEATHS = frozenset({18, 20, 27, 38, 41, 42, 44, 102})
-"""Causes of a Hangup after the answer that nobody asked for: 44 when no sound came any more (``rtp_timeout``), 18 when the far
-end did not answer within its dialog, the others of networks.  Who hangs up says 16, or nothing (0)."""
+"""Causes of a Hangup after the answer that nobody asked for: 44 when no sound came any more (``rtp_timeout``), 18 when the
+far end did not answer within its dialog, the others of networks.  Who hangs up says 16, or nothing (0)."""
 
 
 def is_death(cause: str) -> bool:

@@ -142,7 +142,7 @@ class Manager:
         self.linked = False
         """True while actions reach an Asterisk that has fully booted."""
         self.refused: float | None = None
-        """Since when every try to connect has been refused: nobody listens, so that Asterisk does not run.  None: it is not so."""
+        """Since when every try to connect has been refused: nobody listens, Asterisk does not run.  None: it is not so."""
         self.booted: float | None = None
         """When that Asterisk started, seconds since the epoch; None until it has told.  A later moment means a restart."""
 

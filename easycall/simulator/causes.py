@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["BUSY", "CONGESTION", "NORMAL", "NO_ANSWER", "NO_SOUND", "NO_USER_RESPONSE", "REJECTED", "TEXT", "UNALLOCATED", "UNKNOWN"]
+__all__ = [
+    "BUSY",
+    "CONGESTION",
+    "NORMAL",
+    "NO_ANSWER",
+    "NO_SOUND",
+    "NO_USER_RESPONSE",
+    "REJECTED",
+    "TEXT",
+    "UNALLOCATED",
+    "UNKNOWN",
+]
 
 UNKNOWN = 0
 UNALLOCATED = 1

@@ -103,16 +103,12 @@ class RealBox(SecondBox):
     async def returns(self) -> None:
         assert self.state.root is not None
         for name in reversed(INSTANCES):
-            command = Instance(name, self.state.folder, Installation(self.state.root)).command()
-            self._processes.append(
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            )
+            self._run(Instance(name, self.state.folder, Installation(self.state.root)).command())
+
+    def _run(self, command: list[str]) -> None:
+        nowhere = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
+        self._processes.append(process)
 
     async def world_returns(self) -> None:
         self.world = AsteriskWorld(self.state, reactor, tell=self.tell)

@@ -20,10 +20,11 @@ async def answers_in_time_or_not(agent: Agent) -> None:
         await agent.answers()
 
 
+@pytest.mark.fault("F56")
 @pytest.mark.seconds(120)
 @pytest.mark.site(wrap_up_seconds=0.1)
 async def test_both_hang_up_at_once(centre: CallCentre) -> None:
-    """reliability F56: one record each, the agent in wrap-up once."""
+    """One record each, the agent in wrap-up once."""
     chen = await centre.agent("chen").works()
     for _ in range(ROUNDS):
         carl = await centre.caller().dials(STRAIGHT)
@@ -42,10 +43,11 @@ async def test_both_hang_up_at_once(centre: CallCentre) -> None:
         assert [one["kind"] for one in steps].count("talk.ended") == 1
 
 
+@pytest.mark.fault("F57")
 @pytest.mark.seconds(120)
 @pytest.mark.site(wrap_up_seconds=0)
 async def test_the_caller_leaves_in_the_moment_the_agent_answers(centre: CallCentre) -> None:
-    """reliability F57: no silent leg is left, and the agent is free again."""
+    """No silent leg is left, and the agent is free again."""
     chen = await centre.agent("chen").works()
     outcomes = []
     for round_ in range(ROUNDS):
@@ -61,6 +63,25 @@ async def test_the_caller_leaves_in_the_moment_the_agent_answers(centre: CallCen
         assert record["ended_by"] == "caller"
         await chen.is_("ready")
     assert set(outcomes) <= {"answered", "abandoned"}
+
+
+@pytest.mark.fault("F58")
+@pytest.mark.seconds(60)
+async def test_the_caller_leaves_right_after_the_offer(centre: CallCentre) -> None:
+    """Asterisk may not know the leg yet that is to be hung up: no phone rings on."""
+    chen = await centre.agent("chen").works()
+    for round_ in range(20):
+        carl = await centre.caller().dials(STRAIGHT)
+        await centre.feed.wait("offer.made", SOON, contact=await carl.contact())
+        await after(centre.reactor, round_ / 1000)
+        carl.hangs_up()
+        assert (await carl.record())["outcome"] == "abandoned"
+
+        async def silent() -> bool:
+            return not await centre.channels()
+
+        await centre.until(silent, 1.0, "no phone rings")
+        await chen.is_("ready")
 
 
 @pytest.mark.seconds(60)

@@ -25,7 +25,9 @@ STARTS = 30.0
 
 
 @pytest_twisted.async_yield_fixture
-async def both(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Path) -> AsyncIterator[tuple[CallCentre, SecondBox]]:
+async def both(
+    request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Path
+) -> AsyncIterator[tuple[CallCentre, SecondBox]]:
     """A call centre on two Asterisks."""
     async with up(pbx) as (state, worlds):
         centre = CallCentre(state, worlds, tmp_path / "site", reactor)
