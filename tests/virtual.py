@@ -71,6 +71,7 @@ class VirtualDaemon:
         faults: Faults | None = None,
         boxes: Sequence[str] = (PBX,),
         phones: Mapping[str, str] = {},
+        dice: Callable[[], float] = lambda: 0.5,
     ) -> None:
         """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning."""
         self.reactor = reactor
@@ -99,7 +100,7 @@ class VirtualDaemon:
         [box] = config.asterisks
         config = evolve(config, asterisks=tuple(_box(box, name, number) for number, name in enumerate(boxes)))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__)
+        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice)
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         for asterisk in self.asterisks.values():

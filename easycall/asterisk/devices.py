@@ -1,8 +1,8 @@
 """What the state of a phone's device means, when some of the calls at the phone are ours.  Pure.
 
 Asterisk tells of a device only that it rings or is in use, not for whom, and tells it late: before or behind what it tells
-of our own legs to that phone.  So a device in use is somebody else's call when no leg of ours explains it, or when the last one
-that did has been gone for longer than news takes.
+of our own legs to that phone.  So a device in use is somebody else's call when no leg of ours explains it, or when the last
+one that did has been gone for longer than news takes.
 """
 
 from __future__ import annotations
