@@ -67,7 +67,9 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self, database: MemoryDatabase, *, wrap_up_seconds: float = 5.0, **daemon: Any) -> None:
+    def __init__(
+        self, database: MemoryDatabase, *, wrap_up_seconds: float = 5.0, lost_agent: str = "requeue", **daemon: Any
+    ) -> None:
         self.reactor = VirtualReactor(1_800_000_000.0)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
@@ -76,7 +78,8 @@ class Stage:
             database,
             self.outside,
             queues={
-                name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=wrap_up_seconds) for name in ("sales", "support")
+                name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=wrap_up_seconds, lost_agent=lost_agent)
+                for name in ("sales", "support")
             },
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
@@ -139,6 +142,10 @@ class Stage:
 
     def kinds(self, *prefixes: str) -> list[str]:
         return [event.kind for event in self.told if event.kind.startswith(prefixes)]
+
+    def line_of(self, number: str) -> list[str]:
+        """Who waits in a queue, the first in line first."""
+        return [item.contact for item in self.joined.distributor.waiting(number)]
 
     def check(self) -> None:
         """What the daemon holds is what Asterisk shows."""

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from easycall.asterisk.ami import Action, Message, variable
 from easycall.asterisk.fastagi import FastAgiFactory, Session, SessionOver
-from easycall.asterisk.manager import Account, ActionRefused, Manager
+from easycall.asterisk.manager import Account, ActionRefused, LinkDown, LinkLost, Manager
 from easycall.defer import Bell, first, limited, start, unattended
 from easycall.lab.answering import Attendance
 from easycall.lab.ear import Ear
@@ -67,7 +67,7 @@ class AsteriskHandset(Handset):
             unattended(self._hang_up(cause))
 
     async def _hang_up(self, cause: int) -> None:
-        with suppress(ActionRefused):  # the other side was faster
+        with suppress(ActionRefused, LinkDown, LinkLost):  # the other side was faster, or the world is gone
             await self._world.send(Action.of("Hangup", Channel=self.id, Cause=str(cause)))
 
     async def listen(self) -> Ear:

@@ -187,7 +187,7 @@ class SimulatedLab:
     def _outside(self, dialled: str) -> FarEnd | Unreachable | None:
         number, _, endpoint = dialled.removeprefix("PJSIP/").rpartition("@")
         if endpoint == UNPLUGGED:
-            return Unreachable()
+            return FarEnd() if self.asterisk.core.devices.is_reachable(UNPLUGGED) else Unreachable()
         if endpoint in DESKS and not number:
             number = endpoint
         elif endpoint != "world":

@@ -92,7 +92,7 @@ async def test_a_private_call_in_the_moment_of_an_offer_takes_the_offer_back(cen
     await chen.is_("ready")
 
 
-@pytest.mark.fault("F51", "F52")
+@pytest.mark.fault("F51")
 @pytest.mark.seconds(60)
 @pytest.mark.site(**DESKS)
 async def test_a_phone_that_is_not_there_gets_no_offers_until_it_is(centre: CallCentre) -> None:
@@ -114,6 +114,28 @@ async def test_a_phone_that_is_not_there_gets_no_offers_until_it_is(centre: Call
     await hindered(centre, ana, None, 5.0)
     await centre.world.pull_plug()
     await hindered(centre, ana, "phone unreachable", 8.0)
+
+
+@pytest.mark.fault("F52")
+@pytest.mark.seconds(60)
+@pytest.mark.site(**DESKS, ring_seconds=2)
+async def test_a_phone_that_seems_to_be_there_and_is_not_costs_the_ring_time(centre: CallCentre) -> None:
+    """It answers to OPTIONS and to nothing else: our own ring time counts, not the 32 s of SIP."""
+    await centre.world.plug_in()
+    ana, bo = centre.agent("ana", "unplugged"), centre.agent("bo")
+    await ana.works()
+    await hindered(centre, ana, None, FIRST_NEWS)
+    await bo.works()
+    carl = await centre.caller("carl").dials()
+    await carl.chooses("1", "sales")
+    await bo.answers(6.0)
+    await talking(carl, bo)
+    bo.hangs_up()
+    record = await carl.record()
+    assert offers(record) == ["offer(ana, no_answer)", "offer(bo, answered)"]
+    rung = next(one for one in record["segments"] if one["agent"] == "ana")
+    assert rung["ended"] - rung["started"] == pytest.approx(2.0, abs=0.5)
+    await ana.is_("not_ready", reason="missed")
 
 
 @pytest.mark.fault("F55")
