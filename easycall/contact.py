@@ -24,7 +24,7 @@ from easycall.ivr.runner import run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
-from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Taken
+from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, Taken
 from easycall.recording import Recordings
 from easycall.talk import Course, Reach, RunFlow, Side, Talk, Wait, ring
 from easycall.verbs import Verb
@@ -121,6 +121,13 @@ class Contacts:
             log.failure("contact {contact} was not carried to its end", result, contact=contact_id)
 
 
+def _ended_by(customer: Channel) -> EndedBy:
+    """Who ended a contact whose story is over, when nobody has said so."""
+    if not customer.gone:
+        return EndedBy.FLOW
+    return EndedBy.SYSTEM if customer.died_of else EndedBy.CALLER
+
+
 class Visit:
     """One contact being carried."""
 
@@ -159,7 +166,7 @@ class Visit:
         except Exception:
             log.failure("contact {contact} failed", contact=contact.id)
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
-        self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
+        self.end(_ended_by(live.customer))
         await self._leave()
         live.recorder.over()
         contact.stage = Stage.ENDED

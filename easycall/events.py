@@ -35,6 +35,7 @@ __all__ = [
     "Offered",
     "PbxDown",
     "PbxUp",
+    "PhoneLost",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -322,6 +323,15 @@ class RecordingHeard(Event):
 
 
 @frozen(kw_only=True)
+class PhoneLost(Event):
+    """The agent's phone died while the agent had the customer: nobody hung up.  The end of the talk follows."""
+
+    kind = "talk.phone_lost"
+    cause: str
+    """What Asterisk gave as the cause: a number of Q.850, 44 when no sound came any more."""
+
+
+@frozen(kw_only=True)
 class TalkEnded(Event):
     """Caller and agent parted."""
 
@@ -350,6 +360,8 @@ class AgentChanged(Event):
     phone: str = ""
     queues: tuple[str, ...] = ()
     until: float = 0.0
+    hindrance: str = ""
+    """Why nothing is offered to the agent, ready or not: ``on a private call``, ``phone unreachable``."""
 
 
 @frozen(kw_only=True)

@@ -18,8 +18,10 @@ __all__ = [
     "Contact",
     "EndedBy",
     "Loan",
+    "LostAgent",
     "OfferOutcome",
     "Outcome",
+    "PhoneState",
     "Queue",
     "RecordRule",
     "Role",
@@ -68,6 +70,27 @@ class AgentState(StrEnum):
     WRAP_UP = "wrap_up"
 
 
+class PhoneState(StrEnum):
+    """What an agent's phone does besides the calls we make to it."""
+
+    UNKNOWN = "unknown"
+    """Asterisk does not tell: it is taken for free."""
+    IDLE = "idle"
+    RINGING = "ringing"
+    """Somebody else calls it."""
+    IN_USE = "in_use"
+    """It is in a call that is not ours."""
+    UNREACHABLE = "unreachable"
+
+
+class LostAgent(StrEnum):
+    """What becomes of a customer whose agent's phone died in talk."""
+
+    REQUEUE = "requeue"
+    """The front place of the queue."""
+    HANG_UP = "hang_up"
+
+
 class OfferOutcome(StrEnum):
     """How one offer of a contact to one agent ended."""
 
@@ -75,6 +98,8 @@ class OfferOutcome(StrEnum):
     NO_ANSWER = "no_answer"
     DECLINED = "declined"
     UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    """The phone was in another call, which began in the moment of the offer."""
     CALLER_LEFT = "caller_left"
     CANCELLED = "cancelled"
     """Whoever asked for the agent took the question back."""
@@ -90,7 +115,7 @@ class EndedBy(StrEnum):
     FLOW = "flow"
     API = "api"
     SYSTEM = "system"
-    """The daemon, because something failed."""
+    """Nobody: something failed, a part of the daemon, the way to the caller, or Asterisk."""
 
 
 class Outcome(StrEnum):
@@ -131,6 +156,9 @@ class Queue:
     busy_repeat_seconds: float = 30.0
     """How often the busy prompt is repeated; 0: never."""
     record: RecordRule = RecordRule.NEVER
+    """Whether its talks are recorded."""
+    lost_agent: LostAgent = field(default=LostAgent.REQUEUE, converter=LostAgent)
+    """What becomes of a customer whose agent's phone died in talk."""
 
 
 @mutable
@@ -158,6 +186,10 @@ class Agent:
     """The contact reserved for, ringing, spoken with or wrapped up; empty otherwise."""
     until: float = 0.0
     """When the present state ends by itself (wrap-up); 0: it does not."""
+    phones: Mapping[str, PhoneState] = field(factory=dict)
+    """Asterisk -> what the agent's phone does there, as far as that is known."""
+    phone_lost: bool = False
+    """Not ready because the phone could not be reached: ready again when it can, unless the agent chooses otherwise."""
     wants: tuple[AgentState, str] | None = None
     """The state and reason asked for while busy, taken up when the contact is done."""
 

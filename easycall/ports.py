@@ -87,6 +87,13 @@ class Channel(Protocol):
     def end_seen(self) -> bool:
         """False when the leg was found gone, some time after it went."""
 
+    @property
+    def died_of(self) -> str:
+        """Why the leg ended though nobody hung up, in the switch's words: its phone died, or the way to it.
+
+        Empty while it lives, and when somebody hung up or nothing tells why it ended.
+        """
+
     def when_gone(self) -> Deferred[None]:
         """A Deferred of the asker's own that fires when the leg has ended (at once if it has)."""
 

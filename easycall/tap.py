@@ -316,6 +316,7 @@ def _pbx(
         arrived=contacts.arrive,
         went_up=distributor.thaw,
         went_down=distributor.freeze,
+        phone_is=distributor.phone_is,
     )
     manager = Manager(
         box.name,

@@ -16,6 +16,7 @@ DECISIONS = {
     "asterisk.ami",
     "asterisk.agi",
     "asterisk.causes",
+    "asterisk.devices",
     "doctor.answers",
     "doctor.findings",
     "doctor.judgement",

@@ -5,7 +5,7 @@ Who is in which bridge and who hears what is looked up on the Asterisk, what hap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -67,8 +67,14 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self, database: MemoryDatabase, latency: Callable[[], float] | None = None, **rules: Any) -> None:
-        """``latency``: of the network; ``rules``: of both queues, besides the usual."""
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        latency: Callable[[], float] | None = None,
+        rules: Mapping[str, Any] | None = None,
+        **daemon: Any,
+    ) -> None:
+        """``latency``: of the network; ``rules``: of both queues, besides the usual; ``daemon``: how it is made besides."""
         self.reactor = VirtualReactor(1_800_000_000.0, latency)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
@@ -77,11 +83,12 @@ class Stage:
             database,
             self.outside,
             queues={
-                name: Queue(name, name, **{"ring_seconds": 10.0, "wrap_up_seconds": 5.0, **rules})
+                name: Queue(name, name, **{"ring_seconds": 10.0, "wrap_up_seconds": 5.0, **(rules or {})})
                 for name in ("sales", "support")
             },
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
+            **daemon,
         )
         self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 
@@ -97,10 +104,11 @@ class Stage:
             self.joined.distributor.log_in(agent)
             self.joined.distributor.set_state(agent, AgentState.READY)
 
-    def calls(self) -> Person:
+    def calls(self, box: str = "") -> Person:
         customer = Person(self, CUSTOMER_SAYS)
         self.customers.append(customer)
-        self.asterisk.call_in(NUMBER, "+4930123456", "Carl", customer)
+        asterisk = self.daemon.asterisks[box] if box else self.asterisk
+        asterisk.call_in(NUMBER, "+4930123456", "Carl", customer)
         self.pass_(0.1)
         return customer
 
@@ -139,6 +147,10 @@ class Stage:
 
     def kinds(self, *prefixes: str) -> list[str]:
         return [event.kind for event in self.told if event.kind.startswith(prefixes)]
+
+    def line_of(self, number: str) -> list[str]:
+        """Who waits in a queue, the first in line first."""
+        return [item.contact for item in self.joined.distributor.waiting(number)]
 
     def check(self) -> None:
         """What the daemon holds is what Asterisk shows."""

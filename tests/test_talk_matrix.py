@@ -99,7 +99,7 @@ def database() -> Iterator[MemoryDatabase]:
 
 def cell(database: MemoryDatabase, verbs: tuple[Verb, ...], step: int, fault: Fault, moment: float) -> str:
     """One cell; what became of the customer.  AssertionError when something does not hold."""
-    stage = Stage(database, record=RecordRule.ON_DEMAND)
+    stage = Stage(database, rules={"record": RecordRule.ON_DEMAND})
     customer, _ = stage.talk("bo", "chen")
     answers: list[Any] = []
     for number, verb in enumerate(verbs):

@@ -10,11 +10,11 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from easycall.config import AgentSettings
+from easycall.config import AgentSettings, AsteriskBox
 from easycall.events import Event
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
 from easycall.ivr.source import parse
-from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
+from easycall.lab.day.site import AGI_PORT, AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
 from easycall.model import Queue
@@ -91,6 +91,17 @@ class Tape:
         }
 
 
+def _numbered(settings: Settings, number: int) -> Settings:
+    """The same for another Asterisk beside the first."""
+    here = {"EASYCALL_AGI": f"agi://127.0.0.1:{AGI_PORT + number}/leg"}
+    return evolve(settings, ami=AMI_PORT + number, variables=here if number else {})
+
+
+def _box(box: AsteriskBox, name: str, number: int) -> AsteriskBox:
+    ami, fastagi = f"tcp:127.0.0.1:{AMI_PORT + number}", f"tcp:{AGI_PORT + number}:interface=127.0.0.1"
+    return evolve(box, name=name, ami=ami, fastagi=fastagi)
+
+
 class VirtualDaemon:
     """A daemon that is up; ``agents``: id -> queues, their phones are 2001, 2002 and so on."""
 
@@ -105,8 +116,11 @@ class VirtualDaemon:
         sound_seconds: float,
         hear: Callable[[Event], None] = lambda event: None,
         faults: Faults | None = None,
+        boxes: Sequence[str] = (PBX,),
+        phones: Mapping[str, str] = {},
         dice: Callable[[], float] = lambda: 0.5,
     ) -> None:
+        """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning."""
         self.reactor = reactor
         self.database = database
         self.told: list[Event] = []
@@ -123,18 +137,26 @@ class VirtualDaemon:
             boot_seconds=0.0,
             sounds=lambda name: sound_seconds,
             tape=lambda file: self.tapes.setdefault(file, Tape(reactor)),
+            endpoints=phones,
         )
-        self.asterisk = SimulatedAsterisk(reactor, settings, outside, faults=faults)
+        self.asterisks = {
+            name: SimulatedAsterisk(reactor, _numbered(settings, number), outside, faults=faults)
+            for number, name in enumerate(boxes)
+        }
+        self.asterisk = self.asterisks[boxes[0]]
         people = {
             name: AgentSettings(name, name, served, f"200{number}")
             for number, (name, served) in enumerate(agents.items(), 1)
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
+        [box] = config.asterisks
+        config = evolve(config, asterisks=tuple(_box(box, name, number) for number, name in enumerate(boxes)))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
         conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size)
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
-        self.now(self.asterisk.start())
+        for asterisk in self.asterisks.values():
+            self.now(asterisk.start())
         self.joined.daemon.startService()
         reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
 
@@ -155,10 +177,10 @@ class VirtualDaemon:
         return results[0]
 
     def channels(self) -> tuple[PbxChannel, ...]:
-        """The channels of the Asterisk, as AMI would show them."""
+        """The channels of the Asterisks, as AMI would show them."""
         return tuple(
             PbxChannel(
-                pbx=PBX,
+                pbx=name,
                 id=channel.id,
                 up=channel.up,
                 bridge=channel.bridge.id if channel.bridge is not None else "",
@@ -167,7 +189,8 @@ class VirtualDaemon:
                 role=channel.variables.get("EC_ROLE", ""),
                 agent=channel.variables.get("EC_AG", ""),
             )
-            for channel in self.asterisk.core.channels.values()
+            for name, asterisk in self.asterisks.items()
+            for channel in asterisk.core.channels.values()
         )
 
     def of(self, kind: str) -> list[Any]:
@@ -182,12 +205,12 @@ class VirtualDaemon:
 
     def left(self) -> dict[str, int]:
         """What there is though everybody has hung up."""
-        pbx = self.joined.pbxs[0]
+        asterisks, pbxs = self.asterisks.values(), self.joined.pbxs
         ended = {event.contact for event in self.of("contact.ended")}
         return {
-            "channels": len(self.asterisk.core.channels),
-            "legs": len(pbx.switch.legs),
-            "sessions": len(pbx.fastagi.sessions) + len(self.asterisk.sessions),
+            "channels": sum(len(asterisk.core.channels) for asterisk in asterisks),
+            "legs": sum(len(pbx.switch.legs) for pbx in pbxs),
+            "sessions": sum(len(pbx.fastagi.sessions) for pbx in pbxs) + sum(len(one.sessions) for one in asterisks),
             "contacts": len(self.joined.contacts.live),
             "contacts without an end": len({event.contact for event in self.of("contact.arrived")} - ended),
             "busy agents": sum(bool(agent.contact) for agent in self.joined.distributor.agents.values()),
@@ -196,6 +219,7 @@ class VirtualDaemon:
     def stop(self) -> dict[str, int]:
         """End it; the timers that are left."""
         self.now(self.joined.daemon.stopService())
-        self.now(self.asterisk.stop())
+        for asterisk in self.asterisks.values():
+            self.now(asterisk.stop())
         self.reactor.advance(1.0)
         return {"timers": len([call for call in self.reactor.getDelayedCalls() if call.active()])}

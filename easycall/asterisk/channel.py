@@ -70,6 +70,8 @@ class AsteriskChannel:
         """The bridge it is in, as Asterisk tells."""
         self.doomed = False
         """It shall be hung up, as soon as it can be reached."""
+        self.died_of = ""
+        """The cause of its end, when nobody hung up."""
         self.visits = 0
         """How often it came home."""
         self.overdue = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from easycall.config.kinds import Kind, addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
-from easycall.model import RecordRule
+from easycall.model import LostAgent, RecordRule
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -71,6 +71,7 @@ SCHEMA: Schema = {
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
         "record": Option(Kind("never, on_demand or always", RecordRule)),
+        "lost_agent": Option(matching("requeue or hang_up", "|".join(LostAgent))),
     },
     "services": {
         "url": Option(_SERVICE, required=True),

@@ -107,6 +107,7 @@ class SimulatedAsterisk:
             faults=faults,
             run_application=self.run_application,
             endpoints=self.settings.endpoints,
+            node=self.settings.ami,
         )
         core.globals |= self.settings.variables
         core.on_dialled = self._on_dialled

@@ -270,6 +270,17 @@ class Channel:
         self.interrupt_dialling()
         self.far.ended(cause)
 
+    def die(self) -> None:
+        """The far end has been silent for too long: nobody hung up, Asterisk does."""
+        if not self.up:
+            return
+        self._left = True
+        self.far_sound = SILENCE
+        if self.core.wanted("call", "SoftHangupRequest"):
+            self.core.tell("call", "SoftHangupRequest", self, [("Cause", "1")])
+        self.hang_up_soft(causes.NO_SOUND)
+        self.far.ended(causes.NO_SOUND)
+
     def press(self, key: str) -> None:
         """The far end presses a key."""
         if self.up:

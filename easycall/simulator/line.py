@@ -47,6 +47,9 @@ class Line(Protocol):
     def hang_up(self, cause: int = NORMAL) -> None:
         """Hang up, or give up dialling."""
 
+    def die(self) -> None:
+        """Fall silent for ever, without a word; Asterisk has given up waiting for sound (``rtp_timeout``)."""
+
     def press(self, key: str) -> None:
         """Press one key: 100 ms of DTMF."""
 

@@ -155,6 +155,11 @@ def _endpoints(asterisk: SimulatedAsterisk, session: ManagerSession, request: Re
     session.listing(request, text, items, "EndpointListComplete")
 
 
+def _device_states(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
+    items = list(asterisk.core.devices)
+    session.listing(request, "Device State Changes will follow", items, "DeviceStateListComplete")
+
+
 def _fax_sessions(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
     items = [
         [
@@ -179,6 +184,7 @@ LISTINGS: Mapping[str, Action] = {
     "coresettings": needs(_core_settings, "system", "reporting"),
     "coreshowchannels": needs(_core_show_channels, "system", "reporting"),
     "corestatus": needs(_core_status, "system", "reporting"),
+    "devicestatelist": needs(_device_states, "call", "reporting"),
     "faxsessions": needs(_fax_sessions, "system", "reporting", "call"),
     "pjsipshowendpoints": needs(_endpoints, "system"),
     "showdialplan": needs(_show_dialplan, "config", "reporting"),

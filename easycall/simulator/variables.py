@@ -85,10 +85,16 @@ def _pjsip(core: Core, function: str, name: str, fact: str) -> str:
     state = core.endpoints.get(name.partition("@@")[0])
     if state is None:
         return ""
+    reachable = core.devices.is_reachable(name.partition("@@")[0])
     facts = {
-        "PJSIP_ENDPOINT": {"aors": name, "direct_media": "false", "rtp_timeout": "0"},
+        "PJSIP_ENDPOINT": {
+            "aors": name,
+            "direct_media": "false",
+            "rtp_timeout": "30",
+            "allow_transfer": "false",
+        },
         "PJSIP_AOR": {"qualify_frequency": "2", "contact": f"{name}@@{'0' * 32}"},
-        "PJSIP_CONTACT": {"status": "Unreachable" if state == "Unavailable" else "Reachable"},
+        "PJSIP_CONTACT": {"status": "Reachable" if reachable else "Unreachable"},
     }
     return facts[function].get(fact, "")
 

@@ -16,6 +16,7 @@ _OFFER_ENDS = {
     OfferOutcome.NO_ANSWER: "does not answer",
     OfferOutcome.DECLINED: "declines",
     OfferOutcome.UNREACHABLE: "cannot be reached",
+    OfferOutcome.BUSY: "is on a private call",
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
     OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
@@ -101,12 +102,15 @@ def _text(event: facts.Event) -> str:
             return f"is not recorded as it should be: {event.why}"
         case facts.RecordingHeard():
             return f"{event.by} listens to the recording"
+        case facts.PhoneLost():
+            return f"the phone of {event.agent} died (cause {event.cause})"
         case facts.TalkEnded():
             return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
         case facts.ContactEnded():
             found = " (found out later)" if event.end_estimated else ""
             return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}{found}"
         case facts.AgentChanged():
-            return f"{event.agent} is {event.state.value.replace('_', ' ')}"
+            hindered = f", {event.hindrance}" if event.hindrance else ""
+            return f"{event.agent} is {event.state.value.replace('_', ' ')}{hindered}"
         case _:
             return event.kind

@@ -11,7 +11,7 @@ from easycall.ivr.flow import Flow, Prompt
 from easycall.lab.layout import shipped
 from easycall.model import Queue
 
-__all__ = ["AMI_PORT", "NUMBER", "PBX", "SECRET", "Spoken", "configuration", "flows"]
+__all__ = ["AGI_PORT", "AMI_PORT", "NUMBER", "PBX", "SECRET", "Spoken", "configuration", "flows"]
 
 PBX = "sim"
 NUMBER = "95588"
