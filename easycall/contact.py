@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -211,7 +212,8 @@ class Visit:
         contact.agent = ""
         live.at(Stage.IVR)
         await live.recorder.stop("flow")
-        left = await run(live.script.named(name), live.customer, live.record, live.now, contact, live.script.sounds)
+        script, means = live.script, evolve(live.script.means, unheard=live.unheard)
+        left = await run(script.named(name), live.customer, live.record, live.now, contact, script.sounds, means)
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:

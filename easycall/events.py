@@ -17,6 +17,7 @@ __all__ = [
     "KINDS",
     "AgentChanged",
     "Answered",
+    "Collected",
     "ConsultAnswered",
     "ConsultEnded",
     "ConsultStarted",
@@ -44,6 +45,7 @@ __all__ = [
     "Retrieved",
     "ScreenPop",
     "ScreenPopRevoked",
+    "ServiceAsked",
     "TalkEnded",
     "Transferred",
 ]
@@ -87,6 +89,29 @@ class MenuAnswered(Event):
     kind = "ivr.answered"
     node: str
     choice: str
+
+
+@frozen(kw_only=True)
+class Collected(Event):
+    """The caller keyed a value that was asked for.  Of a secret only that it was keyed: ``value`` is empty then."""
+
+    kind = "ivr.collected"
+    node: str
+    name: str
+    value: str = ""
+
+
+@frozen(kw_only=True)
+class ServiceAsked(Event):
+    """A flow handed values to a service outside: ``answered``, ``misfit`` (not as declared), ``failed`` or ``cancelled``.
+
+    After the last three the service may have done what it was asked.
+    """
+
+    kind = "ivr.service"
+    node: str
+    service: str
+    outcome: str
 
 
 @frozen(kw_only=True)
@@ -215,12 +240,19 @@ class Lent(Event):
 
 @frozen(kw_only=True)
 class LoanEnded(Event):
-    """The loan is over: ``done``, ``cancelled`` or ``failed``; what the flow found out, without anything keyed in."""
+    """The loan is over: ``done``, or without a result: ``cancelled``, ``failed``, ``timeout`` or ``left``.
+
+    ``left``: the customer hung up.  What the flow found out is without anything secret.
+    """
 
     kind = "loan.ended"
     flow: str
     how: str
     answers: Mapping[str, str] = field(factory=dict)
+    result: Mapping[str, str] = field(factory=dict)
+    """What the function gave; empty when it is none, or gave nothing."""
+    back: bool = True
+    """The customer is with the agent again."""
 
 
 @frozen(kw_only=True)

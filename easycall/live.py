@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from attrs import Factory, field, frozen
@@ -18,7 +19,10 @@ from easycall.model import Contact, Stage
 from easycall.ports import Channel, HungUp, Switch, Taken
 from easycall.recording import Recorder, Recordings
 
-__all__ = ["LiveContact", "attach", "keep_music"]
+__all__ = ["CAPTURE", "LiveContact", "attach", "keep_music"]
+
+CAPTURE = "secure capture"
+"""Why a recording is paused while the customer may key something secret."""
 
 TURN_SECONDS = 20.0
 """How long one wait under music lasts; a dead daemon is noticed by Asterisk at once in any case."""
@@ -60,6 +64,18 @@ class LiveContact:
                 return await do()
             except Taken:
                 await self.customer.home()
+
+    @asynccontextmanager
+    async def unheard(self) -> AsyncIterator[None]:
+        """Nobody but a flow hears the customer, and nothing is recorded, for as long as the ``async with``.
+
+        Raises CannotPause.
+        """
+        await self.recorder.pause(CAPTURE)
+        try:
+            yield
+        finally:
+            await self.recorder.resume(CAPTURE)
 
     async def news(self, *events: Deferred[Any]) -> Letter | int:
         """Wait for the next letter, or for one of ``events`` (which are consumed): its index.  An event goes first."""

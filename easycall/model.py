@@ -17,6 +17,7 @@ __all__ = [
     "AgentState",
     "Contact",
     "EndedBy",
+    "Loan",
     "OfferOutcome",
     "Outcome",
     "Queue",
@@ -161,6 +162,17 @@ class Agent:
     """The state and reason asked for while busy, taken up when the contact is done."""
 
 
+@frozen
+class Loan:
+    """How a loan of the customer to a flow ended."""
+
+    flow: str
+    how: str
+    """``done``, ``cancelled``, ``failed``, ``timeout``; see :class:`easycall.events.LoanEnded`."""
+    result: Mapping[str, str] = field(factory=dict)
+    """What the function gave; empty when it gave nothing."""
+
+
 @mutable
 class Contact:
     """One caller's whole visit.  Its id is given at the first moment and never changes."""
@@ -191,6 +203,8 @@ class Contact:
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)
     """Attached data: travels with the contact and is shown in the pop."""
+    loan: Loan | None = None
+    """The latest loan to a flow that is over."""
 
 
 @frozen

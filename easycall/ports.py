@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 
 from easycall.events import Event
 from easycall.model import OfferOutcome
+from easycall.secure.secret import Secret
 
 __all__ = [
     "Arrival",
@@ -28,6 +29,8 @@ __all__ = [
     "HungUp",
     "Journal",
     "NotAnswered",
+    "Service",
+    "ServiceFailed",
     "StoreUnavailable",
     "Switch",
     "Taken",
@@ -52,6 +55,10 @@ class NotAnswered(Exception):
 
 class BridgeFailed(Exception):
     """Two legs could not be joined; each is where it was, or gone."""
+
+
+class ServiceFailed(Exception):
+    """A service did not answer as it should.  Whether it did what was asked is not known; the text never quotes."""
 
 
 class CannotRecord(Exception):
@@ -197,6 +204,16 @@ class Journal(Protocol):
 
     def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
         """Call ``listener(sequence, event)`` for each event from now on; returns how to stop it."""
+
+
+class Service(Protocol):
+    """A service outside, which flows hand values to."""
+
+    async def post(self, values: Mapping[str, Secret]) -> Mapping[str, Any]:
+        """Send values, once, and give the object that is answered.  Raises ServiceFailed.
+
+        Cancelled, it does not wait for the answer; the service may have got the values.
+        """
 
 
 class Database(Protocol):

@@ -37,11 +37,13 @@ from easycall.contact import Contacts
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
 from easycall.ivr.prompts import PromptError, Prompts
-from easycall.ivr.runner import Sounds
+from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
 from easycall.model import Agent
 from easycall.ports import Database, StoreUnavailable
 from easycall.recording import Recordings
+from easycall.secure.sealing import Seal
+from easycall.secure.service import WebService
 from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
@@ -88,7 +90,7 @@ class Options(usage.Options):
             self.config = error.readable
         try:
             if self.config and (not wrong or self.config.flows_directory.is_dir()):
-                self.flows = library.load(self.config.flows_directory, self.config.queues, self.config.prompts.voices)
+                self.flows = library.flows_of(self.config)
         except FlowError as error:
             wrong.append(error)
         if wrong:
@@ -252,9 +254,19 @@ def make_conduct(
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
     distributor = Distributor(config.queues, agents, clock, journal)
-    contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id, recordings)
+    script = Script(flows, config.flow, sounds, _means(config, reactor, clock))
+    contacts = Contacts(clock, journal, distributor, script, new_id, recordings)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     return Conduct(clock, journal, distributor, contacts, pbxs)
+
+
+def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
+    """What flows may use outside."""
+    services = {
+        name: WebService(reactor, clock, one.url, ca=one.ca, token=one.token, seconds=one.timeout)
+        for name, one in config.services.items()
+    }
+    return Means({name: Seal(pem) for name, pem in config.keys.items()}, services)
 
 
 def join_conduct(

@@ -101,6 +101,8 @@ class Lend(Verb):
     """The customer goes to an IVR flow and then comes back to the same agent, who hears music meanwhile."""
 
     flow: str
+    parameters: Mapping[str, str] = field(factory=dict)
+    """Of a function."""
 
 
 @frozen

@@ -571,6 +571,7 @@ async def test_a_client_that_goes_away_cancels_its_question(site: Running, monke
         ("transfer", {"queue": "loans", "wait": False}, ToQueue("loans", wait=False)),
         ("transfer", {"flow": "welcome"}, ToFlow("welcome")),
         ("lend", {"flow": "pin"}, Lend("pin")),
+        ("lend", {"flow": "card", "parameters": {"amount": "19.90"}}, Lend("card", {"amount": "19.90"})),
         ("data", {"data": {"order": "4711"}}, AttachData({"order": "4711"})),
         ("record", {"action": "start"}, RecordStart()),
         ("record", {"action": "pause"}, RecordPause()),

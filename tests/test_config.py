@@ -7,12 +7,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, Right, load
+from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, Right, ServiceSettings, load
 from easycall.config.schema import SCHEMA
 from easycall.config.toml import Entries
+from easycall.lab.certificates import Authority
 from easycall.model import Queue, RecordRule
 
 SHIPPED = Path(__file__).parent.parent / "etc" / "easycall.toml"
@@ -430,7 +433,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
 
 def test_the_shipped_file_mentions_every_option() -> None:
     shown = tomllib.loads(uncommented())
-    names = {"asterisk": "main", "queues": "sales", "agents": "ana"}
+    names = {"asterisk": "main", "queues": "sales", "agents": "ana", "services": "payments"}
     for section, options in SCHEMA.items():
         table = shown
         for part in (*section.split("."), *([names[section]] if section in names else [])):
@@ -441,6 +444,85 @@ def test_the_shipped_file_mentions_every_option() -> None:
         if not isinstance(options, Entries):
             assert options.keys() - {"secret"} <= table.keys(), section
     assert 'secret = "' in SHIPPED.read_text(encoding="utf-8")
+
+
+# Services and keys
+
+
+def public(bits: int = 2048) -> bytes:
+    key = rsa.generate_private_key(65537, bits)
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def test_services_and_keys_are_read(folder: Path) -> None:
+    Authority("tests").write(folder / "ca.pem")
+    write(folder, "t0ken", "payments.token")
+    pem = public()
+    (folder / "vault.pem").write_bytes(pem)
+    text = """
+[services.payments]
+url = "https://payments.example.com:8443/charge?a=1"
+ca = "ca.pem"
+token_file = "payments.token"
+timeout = 4
+[services.local]
+url = "http://127.0.0.1:9000/"
+[keys]
+vault = "vault.pem"
+"""
+    config = read(folder, SMALL + text)
+    ca = (folder / "ca.pem").read_bytes()
+    assert config.services == {
+        "payments": ServiceSettings("https://payments.example.com:8443/charge?a=1", 4.0, ca, "t0ken"),
+        "local": ServiceSettings("http://127.0.0.1:9000/"),
+    }
+    assert config.keys == {"vault": pem}
+    assert "t0ken" not in repr(config)
+
+
+@pytest.mark.fault("A64")
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://payments.example.com/", "http://169.254.169.254/", "file:///etc/passwd", "gopher://127.0.0.1/", ""),
+        *("https://user:word@example.com/", "https://example.com/#x", "http://127.0.0.1.example.com/", "https:///x"),
+        *("http://localhost@example.com/", "https://example.com/\\u000a", "https://exa mple.com/"),
+    ],
+)
+def test_a_service_is_reached_over_tls_or_on_this_machine(folder: Path, url: str) -> None:
+    told = faults(folder, SMALL + f'[services.payments]\nurl = "{url}"\n')
+    assert "services.payments.url" in told
+    assert "must be an address https://…; http:// only for this machine" in told
+
+
+def test_files_of_services_and_keys(folder: Path) -> None:
+    write(folder, "t0ken", "open.token", mode=0o644)
+    (folder / "none.pem").write_text("nothing")
+    (folder / "small.pem").write_bytes(public(1024))
+    private = rsa.generate_private_key(65537, 2048)
+    (folder / "private.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    told = faults(
+        folder,
+        SMALL
+        + """
+[services.payments]
+url = "https://payments.example.com/"
+ca = "none.pem"
+token_file = "open.token"
+[keys]
+away = "nowhere.pem"
+none = "none.pem"
+small = "small.pem"
+private = "private.pem"
+""",
+    )
+    assert "services.payments.ca: must be a file of CA certificates (PEM)" in told
+    assert "services.payments.token_file: others may read or write" in told
+    assert "keys.away: must be a file with a public RSA key (PEM)" in told
+    assert "nowhere.pem cannot be read: No such file" in told
+    assert "keys.none: must be a file with a public RSA key" in told
+    assert "keys.small: must be a file with a public RSA key (PEM): is no RSA key of 2048 bits or more" in told
+    assert "keys.private: must be a file with a public RSA key (PEM): is a private key" in told
 
 
 # Whatever stands in the file

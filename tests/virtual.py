@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from easycall.config import AgentSettings
 from easycall.events import Event
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
+from easycall.ivr.source import parse
 from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
@@ -33,6 +34,22 @@ STRAIGHT = Flow("straight", "queue", {"queue": QueueNode("sales")})
 """A flow that leads straight into the queue: that of every number."""
 NOTICE = Flow("notice", "say", {"say": SayNode((Prompt(sound="notice"),), "end"), "end": HangUpNode()})
 """A flow that says something, and ends."""
+CARD = parse(
+    """
+parameters: {amount: required}
+result: {status: [ok, none], card: masked}
+limit: 60
+start: card
+nodes:
+  card: {collect: "sound:card", name: card, digits: 12-19, check: luhn, secret: yes, timeout: 2, retries: 1,
+         next: pin, otherwise: nothing}
+  pin: {collect: "sound:pin", name: pin, digits: 4, secret: yes, timeout: 2, retries: 1, next: paid, otherwise: nothing}
+  paid: {return: {status: ok, card: "{card.masked}"}}
+  nothing: {return: {status: none}}
+""",
+    "card",
+)
+"""A function that asks for two secrets."""
 
 
 @contextmanager
@@ -113,7 +130,7 @@ class VirtualDaemon:
             for number, (name, served) in enumerate(agents.items(), 1)
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
-        flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
+        flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
         conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size)
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)

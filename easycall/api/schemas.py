@@ -149,6 +149,7 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "recording": contact.recording or None,
         "answers": contact.answers,
         "data": contact.data,
+        "loan": msgspec.to_builtins(contact.loan),
     }
 
 

@@ -74,10 +74,10 @@ class AsteriskChannel:
         """How often it came home."""
         self.overdue = False
         """It is in between for longer than news takes: Asterisk must tell where it is."""
-        self.end_seen = True
-        """False when it was found gone, some time after it went."""
         self.errand: Callable[[Session], None] | None = None
         """What is begun in the leg's next session before anything else."""
+        self.end_seen = True
+        """False when it was found gone, some time after it went."""
         self._outcome = OfferOutcome.LOST
         self._session: Session | None = None
         self._moved = Bell()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from easycall.config.kinds import client_host, server_port, tls_files
+from easycall.config.outside import read_key, read_service
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
 from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, RecordingSettings, Right, Token
 from easycall.config.toml import Document, read_secret
@@ -46,6 +47,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         numbers=document.entries("numbers"),
         queues={name: Queue(name, **document.section(f"queues.{name}")) for name in document.names("queues", ID)},
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
+        services={name: read_service(document, name, base) for name in document.names("services", ID)},
+        keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},
     )
     for key, allowed in (*_contradictions(config), *_open_secrets(document)):
         document.fault(key, allowed)
@@ -171,8 +174,7 @@ def _flow_contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "flows.directory", f"there is no folder {config.flows_directory}"
         return
     flows = [file.stem for file in config.flows_directory.glob("*.yaml")]
-    wanted = {"flows.default": config.default_flow} | {f"numbers.{number}": flow for number, flow in config.numbers.items()}
-    for key, flow in wanted.items():
+    for key, flow in config.entered.items():
         if flow not in flows:
             yield key, f"there is no flow {flow!r} in {config.flows_directory}; {_known(flows)}"
 

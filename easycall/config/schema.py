@@ -20,6 +20,10 @@ _DIAL = matching(
     "a technology, / and {phone} once, such as PJSIP/{phone} or PJSIP/{phone}@trunk",
     r"[A-Za-z0-9]+/[A-Za-z0-9_./@:-]*\{phone\}[A-Za-z0-9_./@:-]*",
 )
+_SERVICE = matching(
+    "an address https://…; http:// only for this machine (127.0.0.1, [::1], localhost)",
+    r"(https://[A-Za-z0-9.-]{1,253}|https?://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/?=&%:@,+-]{0,500})?",
+)
 ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
 
 SECRET = text(1, 256)
@@ -68,10 +72,17 @@ SCHEMA: Schema = {
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
         "record": Option(Kind("never, on_demand or always", RecordRule)),
     },
+    "services": {
+        "url": Option(_SERVICE, required=True),
+        "ca": Option(text(1, 500)),
+        "token_file": Option(text(1, 500)),
+        "timeout": Option(number("seconds", 1, 30)),
+    },
+    "keys": Entries(ID, text(1, 500)),
     "agents": {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Sections below ``asterisk``, ``queues`` and ``agents`` have names of the operator's own."""
+"""Sections below ``asterisk``, ``queues``, ``services`` and ``agents`` have names of the operator's own."""

@@ -11,7 +11,17 @@ from attrs import field, frozen
 
 from easycall.model import Queue, RecordRule
 
-__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "PromptSettings", "RecordingSettings", "Right", "Token"]
+__all__ = [
+    "USUAL_RIGHTS",
+    "AgentSettings",
+    "AsteriskBox",
+    "Config",
+    "PromptSettings",
+    "RecordingSettings",
+    "Right",
+    "ServiceSettings",
+    "Token",
+]
 
 
 class Right(StrEnum):
@@ -111,6 +121,19 @@ class AgentSettings:
 
 
 @frozen
+class ServiceSettings:
+    """A service outside that flows may hand values to."""
+
+    url: str
+    timeout: float = 10.0
+    """Seconds from asking to the end of the answer."""
+    ca: bytes = field(default=b"", repr=False)
+    """The certificates (PEM) of the only CAs trusted; empty: those of the system."""
+    token: str = field(default="", repr=False)
+    """What we show of ourselves, as a bearer token; empty: nothing."""
+
+
+@frozen
 class Config:
     """Everything an operator decides."""
 
@@ -132,6 +155,16 @@ class Config:
     """Dialled number -> flow."""
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
+    services: Mapping[str, ServiceSettings] = field(factory=dict)
+    """What flows may hand values to."""
+    keys: Mapping[str, bytes] = field(factory=dict)
+    """Public keys (PEM) that flows may seal values with."""
+
+    @property
+    def entered(self) -> dict[str, str]:
+        """Option -> the flow that callers begin with because of it."""
+        numbers = {f"numbers.{number}": flow for number, flow in self.numbers.items()}
+        return {"flows.default": self.default_flow, **numbers}
 
     @property
     def store_path(self) -> Path:

@@ -10,6 +10,7 @@ from easycall.config.kinds import client_host, server_port
 from easycall.config.settings import AsteriskBox
 from easycall.doctor.answers import Answers, Phone, Step
 from easycall.doctor.findings import Finding, fault, ok, unseen, warning
+from easycall.doctor.logging import judge_logging
 from easycall.doctor.phones import judge_phones
 
 __all__ = ["FALLBACK", "NEEDED", "RECORDING", "TESTED", "UNWANTED", "home_of", "judge"]
@@ -57,6 +58,7 @@ def judge(box: AsteriskBox, phones: Sequence[Phone], shipped: Sequence[Step], an
         findings += _rights(box, answers)
         findings += _dialplan(box, shipped, answers)
         findings += _way_home(box, key, answers)
+        findings += judge_logging(answers.variables)
         findings += judge_phones(phones, answers.variables)
     findings += _server(box, key, answers)
     return findings

@@ -33,6 +33,12 @@ AGENTS: Mapping[str, Desk] = {
 PHONES: Mapping[str, str] = {agent: desk.phone for agent, desk in AGENTS.items()}
 """Agent -> phone number in the lab's world."""
 
+NO_PAYMENTS = """\
+# The shipped flows name it; nobody is there.
+[services.payments]
+url = "http://127.0.0.1:9/"
+"""
+
 SOURCE = """\
 # A daemon for the lab {name!r}; every option is told in etc/easycall.toml.
 [node]
@@ -80,6 +86,8 @@ wrap_up_seconds = {wrap_up_seconds:g}
 record = "{record}"
 
 {agents}
+
+{more}
 """
 
 
@@ -111,12 +119,14 @@ class Site:
         recordings: Path | None = None,
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
+        more: str = NO_PAYMENTS,
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
 
         ``ami``, ``agi``: other ports than the PBX's own and the one it looks for us at, for something between;
         ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
-        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id.
+        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id;
+        ``more``: further sections, as they stand in the file.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -142,6 +152,7 @@ class Site:
                 agents="\n\n".join(_section(agent, desk) for agent, desk in agents.items()),
                 ring_seconds=ring_seconds,
                 wrap_up_seconds=wrap_up_seconds,
+                more=more,
             ),
             encoding="utf-8",
         )

@@ -53,6 +53,10 @@ def _text(event: facts.Event) -> str:
             return f"flow {event.flow} reaches {event.node}"
         case facts.MenuAnswered():
             return f"chooses {event.choice} at {event.node}"
+        case facts.Collected():
+            return f"keys {event.name} at {event.node}"
+        case facts.ServiceAsked():
+            return f"the service {event.service} is asked at {event.node} ({event.outcome})"
         case facts.Queued():
             return f"waits in {event.queue} at place {event.position}"
         case facts.Offered():
@@ -80,7 +84,9 @@ def _text(event: facts.Event) -> str:
         case facts.Lent():
             return f"{event.agent} sends the customer to the flow {event.flow}"
         case facts.LoanEnded():
-            return f"the customer is back from the flow {event.flow} ({event.how})"
+            back = "the customer is back from" if event.back else "there is an end to"
+            status = f", {event.result['status']}" if "status" in event.result else ""
+            return f"{back} the flow {event.flow} ({event.how}{status})"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
         case facts.RecordingStarted():

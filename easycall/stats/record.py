@@ -15,10 +15,12 @@ from attrs import evolve, field, frozen
 
 from easycall.events import (
     Answered,
+    Collected,
     ConsultEnded,
     ConsultStarted,
     ContactArrived,
     ContactEnded,
+    DataAttached,
     Event,
     FlowStep,
     Held,
@@ -192,6 +194,17 @@ class _Line:
         self.answers[event.node] = event.choice
 
     @take.register
+    def _(self, event: Collected) -> None:
+        if event.value:
+            self.answers[event.name] = event.value
+
+    @take.register
+    def _(self, event: DataAttached) -> None:
+        self.data.update(event.data)
+        for name in [name for name, value in self.data.items() if not value]:
+            del self.data[name]
+
+    @take.register
     def _(self, event: Queued) -> None:
         again = self._open.kind is SegmentKind.WAITING and event.queue == self._open.queue
         if not again and self._open.kind not in (SegmentKind.OFFER, *WITH_AGENT):
@@ -251,7 +264,8 @@ class _Line:
 
     @take.register
     def _(self, event: LoanEnded) -> None:
-        self._with_agent(event, SegmentKind.TALK)
+        if event.back:
+            self._with_agent(event, SegmentKind.TALK)
 
     def _with_agent(self, event: Event, kind: SegmentKind) -> None:
         """What an agent who has the contact does with it."""

@@ -23,7 +23,7 @@ from easycall.model import EndedBy, OfferOutcome, Queue, Stage
 from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
 from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Wait
-from easycall.talk.loan import Loan
+from easycall.talk.loan import Loan, lend
 from easycall.talk.ringing import Side
 from easycall.talk.taping import carry_out
 from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Record, Retrieve, ToAgent, ToFlow, ToQueue, Verb
@@ -81,7 +81,7 @@ class Talk:
             self.live.mailbox.close(NOBODY)
             self._free_all()
             if self._loan is not None:
-                await self._loan.stop()
+                await self._loan.close()
         return self._course
 
     def _free_all(self) -> None:
@@ -220,11 +220,7 @@ class Talk:
         return self.consultation.calling
 
     async def _lend(self, verb: Lend) -> StageOfTalk:
-        self._known_flow(verb.flow)
-        await self.live.switch.fetch(self.live.customer, self.side.leg)
-        if self.live.contact.stage is Stage.TALKING:
-            self.side.assignment.holds()
-        self._loan = Loan(self, verb.flow)
+        self._loan = await lend(self, verb)
         return self._loan.lent
 
     async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
@@ -249,7 +245,9 @@ class Talk:
         return self._parted
 
     async def _to_flow(self, verb: ToFlow) -> StageOfTalk:
-        self._known_flow(verb.flow)
+        self.known_flow(verb.flow)
+        if self.live.script.function(verb.flow) is not None:
+            raise NotNow(f"the flow {verb.flow!r} is a function: lend the customer to it")
         await self._give_away("flow", verb.flow)
         self._course = RunFlow(verb.flow)
         return self._parted
@@ -260,7 +258,8 @@ class Talk:
         self.live.tell(Transferred, self.side.agent, target=target, to=to)
         self.part(EndedBy.AGENT)
 
-    def _known_flow(self, flow: str) -> None:
+    def known_flow(self, flow: str) -> None:
+        """Raises NotNow when there is no flow of that name."""
         if not self.live.script.knows(flow):
             raise NotNow(f"there is no flow {flow!r}")
 

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from easycall.acd.distributor import REFUSED_SECONDS
-from easycall.asterisk.ami import Action
+from easycall.asterisk.ami import Action, Message
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.manager import Account, Manager
 from easycall.client import Client, Live
@@ -91,7 +91,7 @@ class CallCentre:
 
     async def start_daemon(self) -> None:
         config = load(self.site.file, {})
-        flows = library.load(config.flows_directory, config.queues, config.prompts.voices)
+        flows = library.flows_of(config)
         self.fatal: list[str] = []
         self.running = join(config, flows, self.reactor, self.fatal.append)
         fairness = Fairness(REFUSED_SECONDS)
@@ -171,6 +171,10 @@ class CallCentre:
         """The channels of the PBX."""
         items = await self._pbx.collect(Action.of("CoreShowChannels"))
         return [dict(item.headers()) for item in items if item.name == "CoreShowChannel"]
+
+    async def listed(self, action: Action) -> list[Message]:
+        """What the PBX lists for an action that easycall knows nothing of."""
+        return list(await self._pbx.collect(action))
 
     async def on_pbx(self, action: Action) -> Any:
         """An action on the PBX that easycall knows nothing of."""
