@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd.distributor import Distributor
+from easycall.audience import Audience
 from easycall.defer import dropped, first
 from easycall.events import Event
 from easycall.ivr.script import Script
@@ -35,6 +36,8 @@ class LiveContact:
     distributor: Distributor
     script: Script
     mailbox: Mailbox = field(factory=Mailbox)
+    audience: Audience = field(factory=Audience)
+    """Who listens beside those who talk."""
 
     def now(self) -> float:
         """Now."""

@@ -21,7 +21,9 @@ __all__ = [
     "Outcome",
     "Queue",
     "Role",
+    "Speaks",
     "Stage",
+    "SupervisionMode",
     "WorkItem",
 ]
 
@@ -35,6 +37,28 @@ class Role(StrEnum):
 
     CALLER = "caller"
     AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    """It listens to other legs and is in no bridge."""
+
+
+class SupervisionMode(StrEnum):
+    """What a supervisor does with a call."""
+
+    LISTEN = "listen"
+    WHISPER = "whisper"
+    """The agent hears the supervisor, the customer does not."""
+    BARGE = "barge"
+    """All hear each other."""
+
+
+class Speaks(StrEnum):
+    """To whom a leg speaks that listens to another one."""
+
+    NOBODY = "nobody"
+    ONE = "one"
+    """To the leg it listens to."""
+    BOTH = "both"
+    """To that leg and to the one in a bridge with it."""
 
 
 class Stage(StrEnum):
@@ -64,6 +88,8 @@ class AgentState(StrEnum):
     TALKING = "talking"
     HELD = "held"
     WRAP_UP = "wrap_up"
+    SUPERVISING = "supervising"
+    """Held by a supervision: no call is offered."""
 
 
 class OfferOutcome(StrEnum):
@@ -147,6 +173,8 @@ class Agent:
     """When the present state ends by itself (wrap-up); 0: it does not."""
     wants: tuple[AgentState, str] | None = None
     """The state and reason asked for while busy, taken up when the contact is done."""
+    supervises: tuple[str, ...] = ()
+    """The queues whose contacts and agents this person may supervise; ``*``: all."""
 
 
 @mutable

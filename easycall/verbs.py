@@ -18,8 +18,10 @@ __all__ = [
     "Consult",
     "Hold",
     "Lend",
+    "NotAllowed",
     "NotNow",
     "Retrieve",
+    "TakeOver",
     "ToAgent",
     "ToFlow",
     "ToQueue",
@@ -29,6 +31,10 @@ __all__ = [
 
 class NotNow(Exception):
     """What was asked for makes no sense at this moment, or cannot be had; the text says why.  Nothing was changed."""
+
+
+class NotAllowed(Exception):
+    """Who asks may not have it; the text says why.  Nothing was changed."""
 
 
 @frozen
@@ -96,6 +102,13 @@ class Lend(Verb):
     """The customer goes to an IVR flow and then comes back to the same agent, who hears music meanwhile."""
 
     flow: str
+
+
+@frozen
+class TakeOver(Verb):
+    """The customer goes to the supervisor who listens; the agent is free at once."""
+
+    supervision: str
 
 
 @frozen

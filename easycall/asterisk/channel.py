@@ -17,13 +17,19 @@ from twisted.logger import Logger
 
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.defer import Bell, unattended
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, Speaks
 from easycall.ports import HungUp, NotAnswered, Taken
 
 __all__ = ["AsteriskChannel", "Place"]
 
 log = Logger()
 T = TypeVar("T")
+
+LISTEN_SECONDS = 4 * 3600.0
+"""After so long the session of a leg that listens is given up; it comes home anew and may listen again."""
+
+SPEAKS: Mapping[Speaks, str] = {Speaks.NOBODY: "", Speaks.ONE: "w", Speaks.BOTH: "B"}
+"""ChanSpy's options for speaking."""
 
 DONE_VARIABLE = "EC_DONE"
 """Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
@@ -247,6 +253,15 @@ class AsteriskChannel:
                 await session.set_music(name is not None, name or "")
 
         await self._verb(music)
+
+    async def listen(self, leg: str, speaks: Speaks) -> None:
+        """Hear another leg by ChanSpy: ``u``, exactly that one; ``q``, without a beep; ``E``, until it ends."""
+
+        async def listen(session: Session) -> None:
+            with suppress(CommandFailed):  # there is no such leg any more
+                await session.exec("ChanSpy", leg, "uqE" + SPEAKS[speaks], seconds=LISTEN_SECONDS)
+
+        await self._verb(listen)
 
     async def remember(self, values: Mapping[str, str]) -> None:
         """Set channel variables: they outlive our process."""

@@ -345,8 +345,8 @@ class AsteriskSwitch:
             known = self.legs.get(uniqueid)
             if known is not None:
                 self._compare(known, status)
-            elif uniqueid not in ours and _is_stray(status):
-                self._correct(uniqueid, "stray agent leg")
+            elif uniqueid not in ours and (stray := _stray(status)):
+                self._correct(uniqueid, stray)
                 self.reach(self._new_leg(uniqueid, dialled=False))
 
     def _vanished(self, leg: AsteriskChannel) -> None:
@@ -399,6 +399,10 @@ def _redirect_home(legs: Sequence[str], context: str) -> Action:
     return Action.of("Redirect", Channel=legs[0], **home, **extra)
 
 
-def _is_stray(status: Message) -> bool:
-    """An agent's leg that talks with nobody."""
-    return f"EC_ROLE={Role.AGENT.value}" in status.all("Variable") and not status.get("BridgeID")
+def _stray(status: Message) -> str:
+    """What is to be hung up though we do not know it: an agent's leg that talks with nobody, a supervisor's that listens
+    for nobody."""
+    for role in (Role.AGENT, Role.SUPERVISOR):
+        if f"EC_ROLE={role.value}" in status.all("Variable") and not status.get("BridgeID"):
+            return f"stray {role.value} leg"
+    return ""

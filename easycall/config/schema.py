@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from easycall.config.kinds import addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
+from easycall.config.kinds import addresses, client_endpoint, command, lists, matching, number, server_endpoint, switch, text
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
 
@@ -65,9 +65,11 @@ SCHEMA: Schema = {
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
     },
+    "supervision": {"tell_agents": Option(switch)},
     "agents": {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
+        "supervises": Option(lists(matching('the id of a queue, or "*" for all', r"\*|[A-Za-z0-9_-]{1,64}"))),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }

@@ -98,6 +98,8 @@ class AgentSettings:
     queues: tuple[str, ...] = ()
     phone: str = ""
     """The phone taken when the agent logs in without naming one."""
+    supervises: tuple[str, ...] = ()
+    """The queues whose contacts and agents this person may supervise; ``*``: all."""
 
 
 @frozen
@@ -121,6 +123,8 @@ class Config:
     """Dialled number -> flow."""
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
+    tell_agents: bool = True
+    """Whether agents are told over their live feed that they are supervised."""
 
     @property
     def store_path(self) -> Path:

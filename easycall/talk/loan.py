@@ -24,7 +24,7 @@ log = Logger()
 
 
 class Loan:
-    """One loan.  Making it sends the customer, who is at home, into the flow."""
+    """One loan.  Making it sends the customer, who is at home and whom nobody hears (Audience.deafen), into the flow."""
 
     def __init__(self, talk: Talk, flow: str) -> None:
         self._talk = talk
@@ -38,7 +38,10 @@ class Loan:
         """The flow is not walked any further."""
         walking, self._walking = self._walking, None
         if walking is not None:
-            await cancelled(walking)
+            try:
+                await cancelled(walking)
+            finally:
+                self._live.audience.hear()
 
     async def _walk(self) -> None:
         """The customer walks the flow; that it failed is no reason to lose the customer."""

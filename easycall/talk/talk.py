@@ -25,7 +25,8 @@ from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Wait
 from easycall.talk.loan import Loan
 from easycall.talk.ringing import Side
-from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToQueue, Verb
+from easycall.talk.takeover import take_over
+from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Retrieve, TakeOver, ToAgent, ToFlow, ToQueue, Verb
 
 __all__ = ["Talk"]
 
@@ -174,7 +175,13 @@ class Talk:
     @property
     def _giving_away(self) -> dict[type[Verb], Do]:
         """What can be done with a customer who talks or is on hold."""
-        return {ToAgent: self._to_agent, ToQueue: self._to_queue, ToFlow: self._to_flow, Lend: self._lend}
+        return {
+            ToAgent: self._to_agent,
+            ToQueue: self._to_queue,
+            ToFlow: self._to_flow,
+            Lend: self._lend,
+            TakeOver: self._take_over,
+        }
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
         await self.put_on_hold()
@@ -215,11 +222,19 @@ class Talk:
 
     async def _lend(self, verb: Lend) -> StageOfTalk:
         self._known_flow(verb.flow)
-        await self.live.switch.fetch(self.live.customer, self.side.leg)
+        await self.live.audience.deafen()
+        try:
+            await self.live.switch.fetch(self.live.customer, self.side.leg)
+        except BaseException:
+            self.live.audience.hear()
+            raise
         if self.live.contact.stage is Stage.TALKING:
             self.side.assignment.holds()
         self._loan = Loan(self, verb.flow)
         return self._loan.lent
+
+    async def _take_over(self, verb: TakeOver) -> StageOfTalk:
+        return await take_over(self, verb)
 
     async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
         assignment = self._reserve(verb.agent)
@@ -269,6 +284,7 @@ class Talk:
     def at(self, stage: Stage) -> None:
         """The contact is at this stage: who asked for it hears so now."""
         self.live.contact.stage = stage
+        self.live.audience.look()
         self._tell_done()
 
     def _tell_done(self) -> None:
