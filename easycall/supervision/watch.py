@@ -109,8 +109,11 @@ class Watch:
 
     @property
     def agent(self) -> str:
-        """The agent who is supervised now."""
-        return self.order.agent or (self._live.contact.agent if self._live is not None else "")
+        """The agent who is supervised now; empty while none has the contact that is followed."""
+        if self.order.agent or self._live is None:
+            return self.order.agent
+        agent = self._live.contact.agent
+        return agent if agent in self._live.audience.legs else ""
 
     @property
     def state(self) -> str:
