@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from easycall.simulator import causes
 from easycall.simulator.bridge import Bridge
-from easycall.simulator.line import SILENCE, SPEECH, FarEnd
+from easycall.simulator.line import SILENCE, SPEECH, FarEnd, mixed
 
 if TYPE_CHECKING:
     from easycall.simulator.core import Core
@@ -382,7 +382,7 @@ class Channel:
             return SILENCE
         whispered = next((spy.far_sound for spy in self._whisperers() if spy.far_sound), "")
         if self.bridge is not None:
-            return self.bridge.sound_for(self) or whispered
+            return mixed(self.bridge.sound_for(self), whispered)
         if self.playing:
             return SPEECH
         if self.music:

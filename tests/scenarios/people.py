@@ -78,7 +78,7 @@ class Caller(Person):
 
     async def dials(self, dialled: str = "95588") -> Caller:
         self.tell(f"dials {dialled}")
-        self._leg = await self.centre.world.dial(dialled, self.number)
+        self._leg = await self.centre.world.dial(dialled, self.number, tone=self.voice or None)
         return self
 
     async def contact(self, seconds: float = SOON) -> str:
@@ -180,7 +180,7 @@ class Agent(Person):
         """Answer, as soon as the phone rings.  Raises NotSeen when it does not, or when the call is over by then."""
         call = await self._picked(seconds)
         self.tell("answers")
-        await call.answer(self.voice)
+        await call.answer(self.voice or None)
         return call
 
     async def declines(self, seconds: float = SOON) -> None:
