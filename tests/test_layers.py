@@ -32,9 +32,19 @@ DECISIONS = {
     "stats.codec",
     "stats.journey",
     "stats.record",
+    "supervision.scene",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"company", "contact", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {
+    "acd.distributor",
+    "audience",
+    "company",
+    "contact",
+    "ivr.runner",
+    "stats.journal",
+    "supervision.supervisions",
+    "supervision.watch",
+}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 

@@ -712,23 +712,24 @@ class TestReconciling:
         assert corrections(pbx) == [("c1", "gone")]
 
     @pytest.mark.parametrize(
-        ("channel", "ends"),
+        ("channel", "stray"),
         [
-            ({"Variable": "EC_ROLE=agent"}, True),
-            ({"Variable": "EC_ROLE=agent", "BridgeID": "b1"}, False),
-            ({"Variable": "EC_ROLE=caller"}, False),
-            ({"Variable": "EC_ROLE=agentx"}, False),
-            ({"Variable": "EC_CONTACT=EC_ROLE=agent"}, False),
-            ({}, False),
+            ({"Variable": "EC_ROLE=agent"}, "stray agent leg"),
+            ({"Variable": "EC_ROLE=agent", "BridgeID": "b1"}, ""),
+            ({"Variable": "EC_ROLE=supervisor"}, "stray supervisor leg"),
+            ({"Variable": "EC_ROLE=caller"}, ""),
+            ({"Variable": "EC_ROLE=agentx"}, ""),
+            ({"Variable": "EC_CONTACT=EC_ROLE=agent"}, ""),
+            ({}, ""),
         ],
     )
-    def test_strays(self, channel: dict[str, str], ends: bool) -> None:
-        """Only an agent's leg that nobody talks with: it can be nobody's loss."""
+    def test_strays(self, channel: dict[str, str], stray: str) -> None:
+        """Only an agent's leg that nobody talks with, or a supervisor's: it can be nobody's loss."""
         pbx = FakePbx(up=False)
         pbx.manager.channels = {"x1": channel, "x2": LIVE}
         pbx.connects()
-        assert hung_up(pbx) == (["x1"] if ends else [])
-        assert corrections(pbx) == ([("x1", "stray agent leg")] if ends else [])
+        assert hung_up(pbx) == (["x1"] if stray else [])
+        assert corrections(pbx) == ([("x1", stray)] if stray else [])
         assert len(pbx.switch.legs) == 0
 
     def test_a_leg_made_after_status_was_asked_is_not_ended(self) -> None:
