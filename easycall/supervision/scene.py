@@ -8,7 +8,7 @@ from attrs import frozen
 
 from easycall.model import Speaks, Stage, SupervisionMode
 
-__all__ = ["EVERYTHING", "Ear", "ear_at_agent", "ear_at_contact", "may_supervise"]
+__all__ = ["EVERYTHING", "Ear", "Scene", "ear_at_agent", "ear_at_contact", "may_supervise"]
 
 EVERYTHING = "*"
 """In place of a queue: all of them, and contacts that are in none."""
@@ -26,6 +26,20 @@ class Ear:
 
     leg: str
     speaks: Speaks
+
+
+@frozen
+class Scene:
+    """What is heard, and who talks with whom meanwhile.
+
+    When those who talk change, the supervisor must listen anew even to the same leg: of a leg that moved from one bridge
+    straight into another, Asterisk lets who listened before hear only one side (docs/asterisk.rst).
+    """
+
+    ear: Ear
+    stage: Stage
+    agent: str
+    consulted: str
 
 
 def ear_at_contact(mode: SupervisionMode, stage: Stage, customer: str, agent: str, deaf: bool) -> Ear | None:

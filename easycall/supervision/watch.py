@@ -22,7 +22,7 @@ from easycall.events import Event, SupervisionChanged, SupervisionEnded, Supervi
 from easycall.live import LiveContact, keep_music
 from easycall.model import Role, SupervisionMode
 from easycall.ports import BridgeFailed, Channel, HungUp, NotAnswered, Switch, Taken
-from easycall.supervision.scene import Ear, ear_at_agent, ear_at_contact
+from easycall.supervision.scene import Ear, Scene, ear_at_agent, ear_at_contact
 from easycall.verbs import NotNow
 
 __all__ = ["Order", "Watch"]
@@ -214,11 +214,11 @@ class Watch:
         while True:
             self._attend(self._find())
             leg, switch = await self._there()
-            ear = self._ear()
+            scene = self._scene()
             await switch.fetch(leg)
             self._is_silent()
-            if self._same(ear):
-                await self._hear(leg, ear)
+            if self._same(scene):
+                await self._hear(leg, scene)
 
     async def _there(self) -> tuple[Channel, Switch]:
         """The supervisor's leg on the Asterisk where there is something to hear: rung there, if it is not there yet.
@@ -259,21 +259,28 @@ class Watch:
             return ear_at_agent(self.mode, leg, live.audience.deaf)
         return ear_at_contact(self.mode, live.contact.stage, live.customer.id, leg, live.audience.deaf)
 
-    def _same(self, ear: Ear | None) -> bool:
-        """Whether that is what is to be heard, still."""
-        return self._find() is self._live and self._ear() == ear
+    def _scene(self) -> Scene | None:
+        """What is to be heard now; None: nothing."""
+        live, ear = self._live, self._ear()
+        if live is None or ear is None:
+            return None
+        return Scene(ear, live.contact.stage, live.contact.agent, live.contact.consulted)
 
-    async def _hear(self, leg: Channel, ear: Ear | None) -> None:
+    def _same(self, scene: Scene | None) -> bool:
+        """Whether that is what is to be heard, still."""
+        return self._find() is self._live and self._scene() == scene
+
+    async def _hear(self, leg: Channel, scene: Scene | None) -> None:
         """Until something else is to be heard: that, or music.  Raises HungUp."""
         over = Bell()
-        if ear is not None:
+        if scene is not None:
             self._sounding, self._silent = True, Bell()
-        hearing = start(keep_music(leg, MUSIC) if ear is None else _spy(leg, ear))
+        hearing = start(keep_music(leg, MUSIC) if scene is None else _spy(leg, scene.ear))
         hearing.addErrback(_log_unexpected).addBoth(lambda _: over.ring())
         try:
-            while self._same(ear):
+            while self._same(scene):
                 self._changed = Bell()
-                self._tell_heard(ear is not None)
+                self._tell_heard(scene is not None)
                 news = await first(self._changed.wait(), leg.when_gone(), over.wait())
                 if leg.gone:
                     raise HungUp
