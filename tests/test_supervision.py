@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,15 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.python.failure import Failure
 
+from easycall.audience import Audience
+from easycall.events import SupervisionMoved
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import lasting, violations
-from easycall.model import AgentState, Speaks, SupervisionMode
+from easycall.model import AgentState, Contact, Speaks, SupervisionMode
 from easycall.model import Stage as StageOfContact
+from easycall.ports import HungUp, Taken
 from easycall.store.memory import MemoryDatabase
 from easycall.supervision import Watch
 from easycall.supervision.scene import Ear, ear_at_agent, ear_at_contact, may_supervise
+from easycall.supervision.watch import Order
 from easycall.verbs import Alternate, Cancel, Complete, Consult, Hold, Lend, NotAllowed, NotNow, Retrieve, ToAgent, ToQueue
 
+from .fakes import FakeSwitch, Notes, clock_at
 from .test_talk import MUSIC, Person, Stage
 from .virtual import opened
 
@@ -482,6 +488,51 @@ def test_following_an_agent_only_the_agents_own_leg_is_heard(mode: SupervisionMo
 )
 def test_who_may(supervises: tuple[str, ...], queues: tuple[str, ...], may: bool) -> None:
     assert may_supervise(supervises, queues) is may
+
+
+# Several Asterisks
+
+
+class Box(FakeSwitch):
+    """One of several: legs that are fetched stop what they do."""
+
+    async def fetch(self, *channels: Any) -> None:
+        await self._takes()
+        for leg in channels:
+            if leg.gone:
+                raise HungUp
+            leg._fail(Taken)
+
+
+def test_the_next_contact_of_an_agent_is_on_another_asterisk() -> None:
+    """The supervisor's leg must be where the agent's is: the phone is rung there, and the old leg hung up."""
+    clock, notes = clock_at(), Notes()
+    boxes = [Box(clock, lambda leg: leg.comes_home()) for _ in range(2)]
+    lives: list[Any] = []
+    for number, box in enumerate(boxes):
+        contact = Contact(f"c{number}", f"pbx{number}", f"{number}.1", "+4930", "", "95588", 0.0, StageOfContact.TALKING)
+        audience = Audience()
+        audience.seat("ana", box.leg(f"agent-{number}"))
+        contact.agent = "ana"
+        lives.append(SimpleNamespace(contact=contact, switch=box, customer=box.leg(contact.leg), audience=audience))
+    now = [lives[0]]
+    watch = Watch(Order("s1", SUE, "", "ana", "crm"), BARGE, "2003", clock, notes.record, lambda: now[0], boxes)
+    over = watch.begin()
+    clock.advance(0.01)
+    clock.advance(0.01)
+    assert boxes[0].legs[-1].heard[-1] == ("listen", "agent-0", "both")
+    now[0] = lives[1]
+    watch.look()
+    for _ in range(5):
+        clock.advance(0.01)
+    assert (boxes[0].legs[-1].gone, boxes[1].legs[-1].heard[-1]) == (True, ("listen", "agent-1", "both"))
+    assert [one["leg"] for box in boxes for one in box.rung] == ["ec-s1-supervisor-1", "ec-s1-supervisor-2"]
+    assert [(one.contact, one.hears) for one in notes.of(SupervisionMoved)] == [("c0", True), ("c0", False), ("c1", True)]
+    watch.end("api")
+    clock.advance(0.01)
+    assert over.called
+    assert boxes[1].legs[-1].gone
+    assert not clock.getDelayedCalls()
 
 
 # Whoever leaves, in every step
