@@ -107,6 +107,10 @@ class FakeSession(Commands):
     def over(self) -> bool:
         return self._over.rung
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting)
+
     def when_over(self) -> Deferred[None]:
         return self._over.wait()
 

@@ -279,7 +279,7 @@ class TestDeaf:
         stage.pass_(2)
         assert stage.sue.hears == ana.says
 
-    @pytest.mark.fault("F51")
+    @pytest.mark.fault("F09")
     def test_no_loan_while_a_supervisor_cannot_be_taken_away(
         self, stage: Supervised, monkeypatch: pytest.MonkeyPatch
     ) -> None:

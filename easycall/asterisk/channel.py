@@ -71,6 +71,8 @@ class AsteriskChannel:
         """We are bridging it: when it leaves home it was taken, not hung up."""
         self.bridge = ""
         """The bridge it is in, as Asterisk tells."""
+        self.listens_to = ""
+        """The leg it listens to, from when it is told to until it came home or that leg has ended."""
         self.doomed = False
         """It shall be hung up, as soon as it can be reached."""
         self.visits = 0
@@ -99,7 +101,7 @@ class AsteriskChannel:
             return
         self.seen = True
         self.taking = False
-        self.bridge = ""
+        self.bridge = self.listens_to = ""
         if self.doomed:
             unattended(self._end_at_home(session))
             return
@@ -258,8 +260,10 @@ class AsteriskChannel:
         """Hear another leg by ChanSpy: ``u``, exactly that one; ``q``, without a beep; ``E``, until it ends."""
 
         async def listen(session: Session) -> None:
+            self.listens_to = leg
             with suppress(CommandFailed):  # there is no such leg any more
                 await session.exec("ChanSpy", leg, "uqE" + SPEAKS[speaks], seconds=LISTEN_SECONDS)
+            self.listens_to = ""
 
         await self._verb(listen)
 

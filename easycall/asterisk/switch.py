@@ -7,7 +7,7 @@ compares our picture with Asterisk's at every log-in and every ten seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 
 from twisted.internet.defer import Deferred
@@ -172,6 +172,7 @@ class AsteriskSwitch:
         return leg
 
     async def _join(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
+        await self._unheard({leg.id for leg in (one, other) if leg.place is Place.AWAY})
         while True:
             await self._reachable(one, other)
             conversation = AsteriskConversation(one, other)
@@ -191,6 +192,15 @@ class AsteriskSwitch:
                 await shielded(self.reconcile())
             except AmiError as refusal:
                 raise BridgeFailed(str(refusal)) from None
+
+    async def _unheard(self, legs: Set[str]) -> None:
+        """Take home who listens to legs that are about to move from one bridge straight into another.
+
+        ChanSpy does not always bear that: it is stuck until the leg ends (docs/asterisk.rst).  Whoever listened comes back.
+        """
+        for leg in [leg for leg in self.legs if leg.listens_to in legs]:
+            with suppress(BridgeFailed, HungUp):
+                await self.fetch(leg)
 
     async def _meet(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
         """Wait until both are shown in one bridge.

@@ -196,7 +196,7 @@ async def test_a_supervisor_takes_over(centre: CallCentre) -> None:
     assert (await carl.record())["agent"] == "chen"
 
 
-@pytest.mark.fault("F53")
+@pytest.mark.fault("F32")
 async def test_after_a_restart_no_supervisor_is_left(centre: CallCentre) -> None:
     centre.corrected = True
     carl, ana = await connected(centre)
