@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -225,8 +226,11 @@ def make_conduct(
     database: Database,
     sounds: Sounds,
     new_id: Callable[[], str],
+    dice: Callable[[], float] = random.random,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
+
+    ``dice`` (0 to 1) spreads the retries of links.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
@@ -237,7 +241,7 @@ def make_conduct(
     ]
     distributor = Distributor(config.queues, agents, clock, journal)
     contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id)
-    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
+    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     supervisions = Supervisions(clock, journal, distributor, contacts, [pbx.switch for pbx in pbxs], new_id)
     return Conduct(clock, journal, distributor, contacts, supervisions, pbxs)
 
@@ -272,7 +276,13 @@ def _make_folder(folder: Path) -> None:
 
 
 def _pbx(
-    box: AsteriskBox, clock: IReactorTime, reactor: Any, journal: Journal, distributor: Distributor, contacts: Contacts
+    box: AsteriskBox,
+    clock: IReactorTime,
+    reactor: Any,
+    journal: Journal,
+    distributor: Distributor,
+    contacts: Contacts,
+    dice: Callable[[], float],
 ) -> Pbx:
     distributor.freeze(box.name)
     switch = AsteriskSwitch(
@@ -293,6 +303,7 @@ def _pbx(
         events=switch.listeners(),
         connected=switch.connected,
         lost=switch.lost,
+        random=dice,
     )
     switch.use(manager)
     return Pbx(box, switch, manager, FastAgiFactory(switch.serve, clock, peers=box.peers))
