@@ -6,7 +6,8 @@ Whatever sends the customer where nobody may listen (a loan to a flow, keys that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from easycall.ports import Channel
@@ -118,6 +119,15 @@ class Audience:
         """The contact may be heard again."""
         self._secrets -= 1
         self.look()
+
+    @asynccontextmanager
+    async def hushed(self) -> AsyncIterator[None]:
+        """Nobody hears the contact for as long as the ``async with``.  Raises NotNow."""
+        await self.deafen()
+        try:
+            yield
+        finally:
+            self.hear()
 
     def close(self) -> None:
         """The contact ends now."""

@@ -10,16 +10,18 @@ from klein import Klein
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
 from easycall.api import supervision
 from easycall.api.auth import Right, Tokens, allow, allow_agent
-from easycall.api.conduct import Contacts, Distributor, Journal, Link, Supervisions
+from easycall.api.conduct import Contacts, Distributor, Journal, Link, RecordingFiles, Supervisions
 from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
 from easycall.api.problems import Problem
+from easycall.api.recordings import RecordingRoutes
 from easycall.api.schemas import (
     LogIn,
     Nothing,
@@ -66,6 +68,7 @@ class Api:
         links: Mapping[str, Link],
         tokens: Iterable[Token],
         clock: IReactorTime,
+        files: RecordingFiles,
         *,
         tell_agents: bool = True,
     ) -> None:
@@ -77,6 +80,7 @@ class Api:
         self._clock = clock
         self.supervisions = supervisions
         self._tell_agents = tell_agents
+        self._recordings = RecordingRoutes(journal, files, clock, _took_part)
         self._feed = Feed(clock, journal, self._board, tell_agents=tell_agents)
         self._root = Gate(self.app, Tokens(tokens))
 
@@ -231,6 +235,26 @@ class Api:
         return contact
 
     supervision.add_routes(app)
+
+    # Recordings
+
+    @app.route("/api/v1/recordings", methods=["GET"])
+    async def recordings(self, request: BoundedRequest) -> bytes:
+        """The recordings of one contact, or a page of all, or of one day's, the latest first."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.page(request, lambda asked: _limit(asked or str(PAGE)))
+
+    @app.route("/api/v1/recordings/<recording_id>", methods=["GET"])
+    async def recording(self, request: BoundedRequest, recording_id: str) -> bytes:
+        """One recording."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.one(request, recording_id)
+
+    @app.route("/api/v1/recordings/<recording_id>/audio", methods=["GET"])
+    async def recording_audio(self, request: BoundedRequest, recording_id: str) -> Resource:
+        """Its sound, with ranges."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.audio(request, recording_id)
 
     # Live feed
 

@@ -31,6 +31,7 @@ async def test_listening_at_home_ends_by_a_redirect_and_with_whom_it_hears(stage
     stage.notes.add("redirected", *said)
     leg.leave()
     again = await at_home(stage, leg.id)
+    stage.notes.add("its beginning", await again.ask(f"EXEC ChanSpy {one.id[:-1]},uqE"))
     again.send(f"EXEC ChanSpy {one.id},uqE\n".encode())
     await supervisor.hears(700, SOON)
     caller.hang_up()

@@ -76,8 +76,10 @@ class Caller(Person):
         """True once there is a call."""
         return self._leg is not None
 
-    async def dials(self, dialled: str = "95588") -> Caller:
+    async def dials(self, dialled: str = "95588", *, speaks: bool = False) -> Caller:
+        """``speaks``: all the time, by a tone of 700 Hz; else the caller is silent, or has a voice already."""
         self.tell(f"dials {dialled}")
+        self.voice = 700 if speaks else self.voice
         self._leg = await self.centre.world.dial(dialled, self.number, tone=self.voice or None)
         return self
 
@@ -128,6 +130,11 @@ class Agent(Person):
     def leg(self) -> legs.PhoneCall:
         assert self._call is not None, f"{self.name}'s phone has not rung"
         return self._call
+
+    @property
+    def was_rung(self) -> bool:
+        """True once there was a call."""
+        return self._call is not None
 
     # At the desk
 
