@@ -64,6 +64,15 @@ class Contacts:
         """The contacts of now, by id."""
         return {visit.contact.id: visit.contact for visit in self._visits.values()}
 
+    def carried(self, contact_id: str) -> LiveContact | None:
+        """A live contact with what it is carried with."""
+        visit = self._visits.get(contact_id)
+        return visit.live if visit is not None else None
+
+    def of_agent(self, agent: str) -> LiveContact | None:
+        """The contact an agent has answered and not left."""
+        return next((visit.live for visit in self._visits.values() if agent in visit.live.audience.legs), None)
+
     def arrive(self, arrival: Arrival) -> None:
         """A caller's leg came in: give it its id and start its story."""
         contact = Contact(
@@ -170,6 +179,7 @@ class Visit:
         await self._leave()
         live.recorder.over()
         contact.stage = Stage.ENDED
+        live.audience.close()
         live.tell(
             ContactEnded,
             outcome=self._outcome,

@@ -11,10 +11,11 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome
+from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, SupervisionMode
 
 __all__ = [
     "KINDS",
+    "OF_SUPERVISION",
     "AgentChanged",
     "Answered",
     "Collected",
@@ -47,6 +48,10 @@ __all__ = [
     "ScreenPop",
     "ScreenPopRevoked",
     "ServiceAsked",
+    "SupervisionChanged",
+    "SupervisionEnded",
+    "SupervisionMoved",
+    "SupervisionStarted",
     "TalkEnded",
     "Transferred",
 ]
@@ -265,6 +270,59 @@ class DataAttached(Event):
 
 
 @frozen(kw_only=True)
+class SupervisionStarted(Event):
+    """A supervisor's phone is rung to listen to ``contact``, or to each contact of ``agent`` in turn.
+
+    Of all supervision events, ``agent`` is who is supervised.
+    """
+
+    kind = "supervision.started"
+    supervision: str
+    supervisor: str
+    mode: SupervisionMode
+    follows: str
+    """``contact`` or ``agent``."""
+    by: str
+    """The name of the token that asked for it."""
+
+
+@frozen(kw_only=True)
+class SupervisionMoved(Event):
+    """From now the supervisor hears the contact, or hears it no more."""
+
+    kind = "supervision.moved"
+    supervision: str
+    supervisor: str
+    mode: SupervisionMode
+    hears: bool
+
+
+@frozen(kw_only=True)
+class SupervisionChanged(Event):
+    """The supervisor listens, whispers or barges in from now."""
+
+    kind = "supervision.mode"
+    supervision: str
+    supervisor: str
+    mode: SupervisionMode
+    by: str
+
+
+@frozen(kw_only=True)
+class SupervisionEnded(Event):
+    """The supervision is over."""
+
+    kind = "supervision.ended"
+    supervision: str
+    supervisor: str
+    how: str
+    """``api``, ``supervisor`` (hung up), ``contact`` (ended), ``agent`` (logged out), ``taken_over``, how the ringing ended
+    (:class:`OfferOutcome`), or ``failed``."""
+    by: str = ""
+    """The name of the token that asked for the end; empty: nobody did."""
+
+
+@frozen(kw_only=True)
 class RecordingStarted(Event):
     """The customer's leg is recorded from now on, through every transfer."""
 
@@ -393,3 +451,6 @@ class Corrected(Event):
 
 KINDS: Mapping[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
 """Public name -> class, for reading the journal back."""
+
+OF_SUPERVISION = (SupervisionStarted, SupervisionMoved, SupervisionChanged, SupervisionEnded)
+"""What the agent who is supervised may not be told (setting ``supervision.tell_agents``)."""

@@ -25,7 +25,9 @@ __all__ = [
     "Queue",
     "RecordRule",
     "Role",
+    "Speaks",
     "Stage",
+    "SupervisionMode",
     "WorkItem",
 ]
 
@@ -39,6 +41,28 @@ class Role(StrEnum):
 
     CALLER = "caller"
     AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    """It listens to other legs and is in no bridge."""
+
+
+class SupervisionMode(StrEnum):
+    """What a supervisor does with a call."""
+
+    LISTEN = "listen"
+    WHISPER = "whisper"
+    """The agent hears the supervisor, the customer does not."""
+    BARGE = "barge"
+    """All hear each other."""
+
+
+class Speaks(StrEnum):
+    """To whom a leg speaks that listens to another one."""
+
+    NOBODY = "nobody"
+    ONE = "one"
+    """To the leg it listens to."""
+    BOTH = "both"
+    """To that leg and to the one in a bridge with it."""
 
 
 class Stage(StrEnum):
@@ -68,6 +92,8 @@ class AgentState(StrEnum):
     TALKING = "talking"
     HELD = "held"
     WRAP_UP = "wrap_up"
+    SUPERVISING = "supervising"
+    """Held by a supervision: no call is offered."""
 
 
 class PhoneState(StrEnum):
@@ -192,6 +218,8 @@ class Agent:
     """Not ready because the phone could not be reached: ready again when it can, unless the agent chooses otherwise."""
     wants: tuple[AgentState, str] | None = None
     """The state and reason asked for while busy, taken up when the contact is done."""
+    supervises: tuple[str, ...] = ()
+    """The queues whose contacts and agents this person may supervise; ``*``: all."""
 
 
 @frozen

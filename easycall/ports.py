@@ -16,7 +16,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from easycall.events import Event
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, Speaks
 from easycall.secure.secret import Secret
 
 __all__ = [
@@ -117,6 +117,12 @@ class Channel(Protocol):
 
     async def music(self, name: str | None) -> None:
         """Start music of that class under the leg, or stop it with None."""
+
+    async def listen(self, leg: str, speaks: Speaks) -> None:
+        """Hear what another leg says and hears, and speak as ``speaks`` says, until that leg ends.
+
+        It goes with that leg into bridges and home again.  :meth:`Switch.fetch` ends it, stopping to wait for it does not.
+        """
 
     async def remember(self, values: Mapping[str, str]) -> None:
         """Keep values on the leg itself, where a later process of ours finds them."""

@@ -49,6 +49,7 @@ from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
 from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
+from easycall.supervision import Supervisions
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
 
@@ -173,6 +174,7 @@ class Conduct:
     journal: Journal
     distributor: Distributor
     contacts: Contacts
+    supervisions: Supervisions
     pbxs: list[Pbx]
 
     def let_go(self) -> None:
@@ -188,6 +190,7 @@ class Joined:
 
     daemon: Daemon
     contacts: Contacts
+    supervisions: Supervisions
     pbxs: list[Pbx]
     distributor: Distributor
     journal: Journal
@@ -252,12 +255,16 @@ def make_conduct(
     """
     journal = Journal(clock, ContactArchive(database))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
-    agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
+    agents = [
+        Agent(one.id, one.name, one.queues, one.queues, one.phone, supervises=one.supervises)
+        for one in config.agents.values()
+    ]
     distributor = Distributor(config.queues, agents, clock, journal)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock))
     contacts = Contacts(clock, journal, distributor, script, new_id, recordings)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
-    return Conduct(clock, journal, distributor, contacts, pbxs)
+    supervisions = Supervisions(clock, journal, distributor, contacts, [pbx.switch for pbx in pbxs], new_id)
+    return Conduct(clock, journal, distributor, contacts, supervisions, pbxs)
 
 
 def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
@@ -281,13 +288,14 @@ def join_conduct(
         *before,
         Part("journal", conduct.journal.start, conduct.journal.stop),
         Part("contacts", nothing, conduct.contacts.stop),
+        Part("supervisions", nothing, conduct.supervisions.stop),
         *(_fastagi(pbx, reactor) for pbx in conduct.pbxs),
         *(_ami(pbx, fatal) for pbx in conduct.pbxs),
         *beside,
         Part("call control", nothing, let_go),
     ]
     daemon = Daemon(parts, conduct.clock, fatal)
-    return Joined(daemon, conduct.contacts, conduct.pbxs, conduct.distributor, conduct.journal)
+    return Joined(daemon, conduct.contacts, conduct.supervisions, conduct.pbxs, conduct.distributor, conduct.journal)
 
 
 def _make_folder(folder: Path) -> None:
@@ -377,7 +385,17 @@ def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) 
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock, files)
+        api = Api(
+            conduct.distributor,
+            conduct.contacts,
+            conduct.supervisions,
+            conduct.journal,
+            links,
+            config.tokens,
+            conduct.clock,
+            files,
+            tell_agents=config.tell_agents,
+        )
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

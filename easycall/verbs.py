@@ -18,6 +18,7 @@ __all__ = [
     "Consult",
     "Hold",
     "Lend",
+    "NotAllowed",
     "NotNow",
     "Record",
     "RecordPause",
@@ -25,6 +26,7 @@ __all__ = [
     "RecordStart",
     "RecordStop",
     "Retrieve",
+    "TakeOver",
     "ToAgent",
     "ToFlow",
     "ToQueue",
@@ -34,6 +36,10 @@ __all__ = [
 
 class NotNow(Exception):
     """What was asked for makes no sense at this moment, or cannot be had; the text says why.  Nothing was changed."""
+
+
+class NotAllowed(Exception):
+    """Who asks may not have it; the text says why.  Nothing was changed."""
 
 
 @frozen
@@ -103,6 +109,13 @@ class Lend(Verb):
     flow: str
     parameters: Mapping[str, str] = field(factory=dict)
     """Of a function."""
+
+
+@frozen
+class TakeOver(Verb):
+    """The customer goes to the supervisor who listens; the agent is free at once."""
+
+    supervision: str
 
 
 @frozen

@@ -22,7 +22,7 @@ from easycall.asterisk.link import ActionRefused, LinkDown, LinkLost
 from easycall.asterisk.switch import AsteriskSwitch
 from easycall.defer import Bell
 from easycall.events import Event
-from easycall.model import OfferOutcome, PhoneState
+from easycall.model import OfferOutcome, PhoneState, Speaks
 from easycall.ports import Arrival, BridgeFailed, HungUp, NotAnswered, Taken
 
 NOON = 1_800_000_000.0
@@ -428,6 +428,9 @@ class FakeChannel:
 
     async def music(self, name: str | None) -> None:
         await self._verb(("music", name), self._switch.latency())
+
+    async def listen(self, leg: str, speaks: Speaks) -> None:
+        await self._verb(("listen", leg, speaks.value), 3600.0)
 
     async def remember(self, values: Mapping[str, str]) -> None:
         await self._verb(("remember", dict(values)), self._switch.latency())

@@ -208,6 +208,8 @@ def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(folder
         ("[queues.q]\nname = 3\nring_seconds = true", "queues.q.ring_seconds = True: must be a number"),
         ("[queues.q]\nring_seconds = nan", "queues.q.ring_seconds = nan"),
         ('[agents.a]\nqueues = ["sales", "sales"]', "none twice"),
+        ('[agents.a]\nname = "A"\nsupervises = ["salez"]', "agents.a.supervises: there is no queue 'salez'"),
+        ("[supervision]\ntell_agents = 1", "supervision.tell_agents = 1: must be true or false"),
         ('[asterisk.main]\n[asterisk.b]\nsecret = "x"', "is in the way of asterisk.main.fastagi"),
         ('[api]\nlisten = "tcp:4573"', "asterisk.main.fastagi: 'tcp:4573:interface=127.0.0.1' is in the way of api.listen"),
         ("[node", "cannot be read as TOML: "),

@@ -42,9 +42,20 @@ DECISIONS = {
     "stats.journey",
     "stats.record",
     "stats.recordings",
+    "supervision.scene",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"company", "contact", "recording", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {
+    "acd.distributor",
+    "audience",
+    "company",
+    "contact",
+    "ivr.runner",
+    "recording",
+    "stats.journal",
+    "supervision.supervisions",
+    "supervision.watch",
+}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 

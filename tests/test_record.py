@@ -20,9 +20,13 @@ from easycall.events import (
     OfferEnded,
     Queued,
     ScreenPop,
+    SupervisionChanged,
+    SupervisionEnded,
+    SupervisionMoved,
+    SupervisionStarted,
     TalkEnded,
 )
-from easycall.model import EndedBy, OfferOutcome, Outcome
+from easycall.model import EndedBy, OfferOutcome, Outcome, SupervisionMode
 from easycall.stats.journey import journey
 from easycall.stats.record import Record, SegmentKind, fold
 
@@ -180,6 +184,28 @@ def test_journey_reads_like_a_story() -> None:
     assert steps[0].text == "0301 calls 95588 on main"
     assert (steps[5].text, steps[5].after) == ("ana does not answer", 27.0)
     assert steps[-1].text == "ends as answered, by the agent"
+
+
+WHO = {"contact": C, "agent": "ana", "supervision": "s1", "supervisor": "chen"}
+LISTEN = SupervisionMode.LISTEN
+SUPERVISED: list[tuple[Event, str]] = [
+    (
+        SupervisionStarted(at=150.0, **WHO, mode=LISTEN, follows="agent", by="crm"),
+        "chen begins to supervise the agent (listen)",
+    ),
+    (SupervisionMoved(at=150.0, **WHO, mode=LISTEN, hears=True), "chen hears it with ana (listen)"),
+    (SupervisionMoved(at=150.0, **{**WHO, "agent": ""}, mode=LISTEN, hears=True), "chen hears it (listen)"),
+    (SupervisionMoved(at=150.0, **WHO, mode=LISTEN, hears=False), "chen hears nothing of it any more"),
+    (SupervisionChanged(at=150.0, **WHO, mode=SupervisionMode.BARGE, by="crm"), "chen changes to barge"),
+    (SupervisionEnded(at=150.0, **WHO, how="taken_over"), "the supervision by chen ends (taken over)"),
+]
+
+
+@pytest.mark.parametrize(("event", "text"), SUPERVISED)
+def test_who_supervised_is_a_fact_of_the_contact(event: Event, text: str) -> None:
+    [step] = journey([(1, event)])
+    assert step.text == text
+    assert fold(C, [*STORY, event]) == fold(C, STORY)
 
 
 @pytest.mark.parametrize("event", STORY, ids=lambda event: event.kind)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from easycall.asterisk.ami import Message
-from easycall.asterisk.channel import Place
+from easycall.asterisk.channel import AsteriskChannel, Place
 from easycall.asterisk.link import ActionRefused, ActionTimeout, AmiError, LinkDown, TooManyActions
-from easycall.asterisk.switch import AUDIT_SECONDS, NEWS_SECONDS, UNSHOWN_SECONDS, UNTOLD_SECONDS
+from easycall.asterisk.switch import ARRIVAL_SECONDS, AUDIT_SECONDS, NEWS_SECONDS, UNSHOWN_SECONDS, UNTOLD_SECONDS
 from easycall.asterisk.wake import LOOK_SECONDS
 from easycall.defer import start
 from easycall.events import Corrected, PbxDown, PbxUp
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, Speaks
 from easycall.ports import BridgeFailed, HungUp, NotAnswered, Taken
 
 from .fakes import WAITS, FakePbx, FakeSession, event
@@ -647,6 +647,50 @@ class TestBridging:
         assert hung_up(at.pbx) == []
 
 
+class TestListening:
+    def listening(self, at: Joining, to: str = "a1") -> tuple[AsteriskChannel, FakeSession, Tried]:
+        supervisor, home = at.pbx.agent("s1")
+        home.answers["EXEC"] = [WAITS]
+        return supervisor, home, Tried(supervisor.listen(to, Speaks.ONE))
+
+    def test_exactly_that_leg_until_it_ends(self) -> None:
+        at = Joining()
+        supervisor, home, listens = self.listening(at)
+        assert home.sent[-1] == ("EXEC", "ChanSpy", "a1,uqEw")
+        assert supervisor.listens_to == "a1"
+        home.says("-1")
+        assert (listens.result, supervisor.listens_to, supervisor.place) == ("done", "", Place.HOME)
+
+    @pytest.mark.parametrize("to", ["a1", "c1"])
+    def test_who_listens_to_a_leg_that_moves_between_bridges_is_taken_home_first(self, to: str) -> None:
+        """ChanSpy is stuck otherwise."""
+        at = Joining()
+        at.ask()
+        at.bridged()
+        other, _ = at.pbx.caller("c2")
+        _, home, listens = self.listening(at, to)
+        joined = Tried(at.pbx.switch.bridge(at.agent, other))
+        moves = to == "a1"
+        assert (at.sent, [one["Channel"] for one in at.pbx.manager.of("Redirect")]) == ((1, ["s1"]) if moves else (2, []))
+        home.ends()
+        at.pbx.home("s1", "", "supervisor")
+        assert (listens.raised, at.sent) == (Taken, 2)
+        at.pbx.tells(*(event("BridgeEnter", Uniqueid=leg, BridgeUniqueid="b2") for leg in ("a1", "c2")))
+        assert joined.result is not None
+
+    def test_a_supervisor_who_does_not_come_home_does_not_keep_two_apart(self) -> None:
+        at = Joining()
+        at.ask()
+        at.bridged()
+        other, _ = at.pbx.caller("c2")
+        self.listening(at)
+        Tried(at.pbx.switch.bridge(at.agent, other))
+        at.pbx.clock.advance(ARRIVAL_SECONDS)
+        at.pbx.clock.advance(ARRIVAL_SECONDS)
+        at.pbx.clock.advance(ARRIVAL_SECONDS)
+        assert at.sent == 2
+
+
 class TestLeavingHome:
     def test_hung_up(self) -> None:
         pbx = FakePbx()
@@ -752,23 +796,24 @@ class TestReconciling:
         assert corrections(pbx) == [("c1", "gone")]
 
     @pytest.mark.parametrize(
-        ("channel", "ends"),
+        ("channel", "stray"),
         [
-            ({"Variable": "EC_ROLE=agent"}, True),
-            ({"Variable": "EC_ROLE=agent", "BridgeID": "b1"}, False),
-            ({"Variable": "EC_ROLE=caller"}, False),
-            ({"Variable": "EC_ROLE=agentx"}, False),
-            ({"Variable": "EC_CONTACT=EC_ROLE=agent"}, False),
-            ({}, False),
+            ({"Variable": "EC_ROLE=agent"}, "stray agent leg"),
+            ({"Variable": "EC_ROLE=agent", "BridgeID": "b1"}, ""),
+            ({"Variable": "EC_ROLE=supervisor"}, "stray supervisor leg"),
+            ({"Variable": "EC_ROLE=caller"}, ""),
+            ({"Variable": "EC_ROLE=agentx"}, ""),
+            ({"Variable": "EC_CONTACT=EC_ROLE=agent"}, ""),
+            ({}, ""),
         ],
     )
-    def test_strays(self, channel: dict[str, str], ends: bool) -> None:
-        """Only an agent's leg that nobody talks with: it can be nobody's loss."""
+    def test_strays(self, channel: dict[str, str], stray: str) -> None:
+        """Only an agent's leg that nobody talks with, or a supervisor's: it can be nobody's loss."""
         pbx = FakePbx(up=False)
         pbx.manager.channels = {"x1": channel, "x2": LIVE}
         pbx.connects()
-        assert hung_up(pbx) == (["x1"] if ends else [])
-        assert corrections(pbx) == ([("x1", "stray agent leg")] if ends else [])
+        assert hung_up(pbx) == (["x1"] if stray else [])
+        assert corrections(pbx) == ([("x1", stray)] if stray else [])
         assert len(pbx.switch.legs) == 0
 
     def test_a_leg_made_after_status_was_asked_is_not_ended(self) -> None:

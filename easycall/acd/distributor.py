@@ -234,6 +234,27 @@ class Distributor:
         self.step(agent_id, Step.RESERVED, contact=contact)
         return Assignment(self, agent, attempt)
 
+    def supervise(self, agent_id: str) -> str:
+        """Hold an agent who supervises, so that no call is offered; the phone to ring.  Raises NotNow.
+
+        :meth:`supervised` lets the agent go, to the state the agent had or has asked for meanwhile.
+        """
+        agent = self.agents[agent_id]
+        was, why = agent.state, agent.reason
+        self.step(agent_id, Step.SUPERVISES)
+        agent.wants = None if was is AgentState.READY else (was, why)
+        return agent.phone
+
+    def supervised(self, agent_id: str) -> None:
+        """The agent does not supervise any more."""
+        self.step(agent_id, Step.RELEASED)
+        self._match()
+
+    def takes_over(self, agent_id: str, contact: str, attempt: int) -> Assignment:
+        """Hold an agent who supervises for the contact itself.  Raises NotNow when the agent does not supervise."""
+        self.step(agent_id, Step.RESERVED, contact=contact)
+        return Assignment(self, self.agents[agent_id], attempt)
+
     def someone_free(self, queue: str) -> bool:
         """True when an agent of the queue is ready now, and the agent's phone is."""
         ready = (agent for agent in self.agents.values() if agent.state is AgentState.READY and queue in agent.queues)

@@ -14,8 +14,9 @@ from twisted.web.resource import Resource
 from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
+from easycall.api import supervision
 from easycall.api.auth import Right, Tokens, allow, allow_agent
-from easycall.api.conduct import Contacts, Distributor, Journal, Link, RecordingFiles
+from easycall.api.conduct import Contacts, Distributor, Journal, Link, RecordingFiles, Supervisions
 from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
@@ -62,20 +63,25 @@ class Api:
         self,
         distributor: Distributor,
         contacts: Contacts,
+        supervisions: Supervisions,
         journal: Journal,
         links: Mapping[str, Link],
         tokens: Iterable[Token],
         clock: IReactorTime,
         files: RecordingFiles,
+        *,
+        tell_agents: bool = True,
     ) -> None:
-        """``links``: the Asterisk boxes by name."""
+        """``links``: the Asterisk boxes by name; ``tell_agents``: agents learn that they are supervised."""
         self._distributor = distributor
         self._contacts = contacts
         self._journal = journal
         self._links = links
         self._clock = clock
+        self.supervisions = supervisions
+        self._tell_agents = tell_agents
         self._recordings = RecordingRoutes(journal, files, clock, _took_part)
-        self._feed = Feed(clock, journal, self._board)
+        self._feed = Feed(clock, journal, self._board, tell_agents=tell_agents)
         self._root = Gate(self.app, Tokens(tokens))
 
     def site(self) -> IProtocolFactory:
@@ -190,7 +196,10 @@ class Api:
         found = await self._journal.record_of(contact_id)
         if found is None or not _took_part(request, found[0]):
             raise _unknown("contact", contact_id)
-        return answer_json(request, record_with_journey(*found))
+        record, steps = found
+        if request.token.agent and not self._tell_agents:
+            steps = [step for step in steps if not step.kind.startswith("supervision.")]
+        return answer_json(request, record_with_journey(record, steps))
 
     @app.route("/api/v1/contacts/<contact_id>/hangup", methods=["POST"])
     def hang_up(self, request: BoundedRequest, contact_id: str) -> bytes:
@@ -224,6 +233,8 @@ class Api:
         if contact is None or not _concerns(request, contact):
             raise _unknown("live contact", contact_id)
         return contact
+
+    supervision.add_routes(app)
 
     # Recordings
 

@@ -17,13 +17,19 @@ from twisted.logger import Logger
 
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.defer import Bell, unattended
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, Speaks
 from easycall.ports import HungUp, NotAnswered, Taken
 
 __all__ = ["AsteriskChannel", "Place"]
 
 log = Logger()
 T = TypeVar("T")
+
+LISTEN_SECONDS = 4 * 3600.0
+"""After so long the session of a leg that listens is given up; it comes home anew and may listen again."""
+
+SPEAKS: Mapping[Speaks, str] = {Speaks.NOBODY: "", Speaks.ONE: "w", Speaks.BOTH: "B"}
+"""ChanSpy's options for speaking."""
 
 DONE_VARIABLE = "EC_DONE"
 """Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
@@ -68,6 +74,8 @@ class AsteriskChannel:
         """We are bridging it: when it leaves home it was taken, not hung up."""
         self.bridge = ""
         """The bridge it is in, as Asterisk tells."""
+        self.listens_to = ""
+        """The leg it listens to, from when it is told to until it came home or that leg has ended."""
         self.doomed = False
         """It shall be hung up, as soon as it can be reached."""
         self.died_of = ""
@@ -103,7 +111,7 @@ class AsteriskChannel:
         self.name = session.variables.get("agi_channel", self.name)
         self.seen = True
         self.taking = False
-        self.bridge = ""
+        self.bridge = self.listens_to = ""
         if self.doomed:
             unattended(self._end_at_home(session))
             return
@@ -265,6 +273,17 @@ class AsteriskChannel:
                 await session.set_music(name is not None, name or "")
 
         await self._verb(music)
+
+    async def listen(self, leg: str, speaks: Speaks) -> None:
+        """Hear another leg by ChanSpy: ``u``, exactly that one; ``q``, without a beep; ``E``, until it ends."""
+
+        async def listen(session: Session) -> None:
+            self.listens_to = leg
+            with suppress(CommandFailed):  # there is no such leg any more
+                await session.exec("ChanSpy", leg, "uqE" + SPEAKS[speaks], seconds=LISTEN_SECONDS)
+            self.listens_to = ""
+
+        await self._verb(listen)
 
     async def remember(self, values: Mapping[str, str]) -> None:
         """Set channel variables: they outlive our process."""

@@ -7,7 +7,7 @@ compares our picture with Asterisk's at every log-in and every ten seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 
@@ -202,6 +202,7 @@ class AsteriskSwitch:
         return leg
 
     async def _join(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
+        await self._unheard({leg.id for leg in (one, other) if leg.place is Place.AWAY})
         while True:
             await self._reachable(one, other)
             conversation = AsteriskConversation(one, other)
@@ -221,6 +222,15 @@ class AsteriskSwitch:
                 await shielded(self.reconcile())
             except AmiError as refusal:
                 raise BridgeFailed(str(refusal)) from None
+
+    async def _unheard(self, legs: Set[str]) -> None:
+        """Take home who listens to legs that are about to move from one bridge straight into another.
+
+        ChanSpy does not always bear that: it is stuck until the leg ends (docs/asterisk.rst).  Whoever listened comes back.
+        """
+        for leg in [leg for leg in self.legs if leg.listens_to in legs]:
+            with suppress(BridgeFailed, HungUp):
+                await self.fetch(leg)
 
     async def _meet(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
         """Wait until both are shown in one bridge.
@@ -415,8 +425,8 @@ class AsteriskSwitch:
             known = self.legs.get(uniqueid)
             if known is not None:
                 self._compare(known, status)
-            elif uniqueid not in ours and _is_stray(status):
-                self._correct(uniqueid, "stray agent leg")
+            elif uniqueid not in ours and (stray := _stray(status)):
+                self._correct(uniqueid, stray)
                 self.reach(self._new_leg(uniqueid, dialled=False))
 
     def _vanished(self, leg: AsteriskChannel) -> None:
@@ -475,6 +485,10 @@ def _redirect_home(legs: Sequence[str], context: str) -> Action:
     return Action.of("Redirect", Channel=legs[0], **home, **extra)
 
 
-def _is_stray(status: Message) -> bool:
-    """An agent's leg that talks with nobody."""
-    return f"EC_ROLE={Role.AGENT.value}" in status.all("Variable") and not status.get("BridgeID")
+def _stray(status: Message) -> str:
+    """What is to be hung up though we do not know it: an agent's leg that talks with nobody, a supervisor's that listens
+    for nobody."""
+    for role in (Role.AGENT, Role.SUPERVISOR):
+        if f"EC_ROLE={role.value}" in status.all("Variable") and not status.get("BridgeID"):
+            return f"stray {role.value} leg"
+    return ""

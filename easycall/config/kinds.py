@@ -20,6 +20,7 @@ __all__ = [
     "number",
     "server_endpoint",
     "server_port",
+    "switch",
     "text",
     "tls_files",
 ]
@@ -73,6 +74,9 @@ def lists(kind: Kind) -> Kind:
 
     return Kind(f"a list, each of {kind.allowed}, none twice", read)
 
+
+switch = Kind("true or false", lambda value: _sure(value, isinstance(value, bool)) is True)
+"""Yes or no."""
 
 addresses = lists(Kind("an IP address", lambda value: str(ip_address(_sure(value, isinstance(value, str))))))
 """A list of IP addresses."""

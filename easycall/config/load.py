@@ -47,6 +47,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         numbers=document.entries("numbers"),
         queues={name: Queue(name, **document.section(f"queues.{name}")) for name in document.names("queues", ID)},
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
+        tell_agents=document.section("supervision").get("tell_agents", True),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
         keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},
     )
@@ -121,6 +122,8 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     for agent in config.agents.values():
         for queue in set(agent.queues) - config.queues.keys():
             yield f"agents.{agent.id}.queues", f"there is no queue {queue!r}; {_known(config.queues)}"
+        for queue in set(agent.supervises) - config.queues.keys() - {"*"}:
+            yield f"agents.{agent.id}.supervises", f"there is no queue {queue!r}; {_known(config.queues)}"
     names = [token.name for token in config.tokens]
     for index, name in enumerate(names, 1):
         if name in names[: index - 1]:

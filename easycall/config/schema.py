@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from easycall.config.kinds import Kind, addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
+from easycall.config.kinds import (
+    Kind,
+    addresses,
+    client_endpoint,
+    command,
+    lists,
+    matching,
+    number,
+    server_endpoint,
+    switch,
+    text,
+)
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
 from easycall.model import LostAgent, RecordRule
@@ -73,6 +84,7 @@ SCHEMA: Schema = {
         "record": Option(Kind("never, on_demand or always", RecordRule)),
         "lost_agent": Option(matching("requeue or hang_up", "|".join(LostAgent))),
     },
+    "supervision": {"tell_agents": Option(switch)},
     "services": {
         "url": Option(_SERVICE, required=True),
         "ca": Option(text(1, 500)),
@@ -83,6 +95,7 @@ SCHEMA: Schema = {
     "agents": {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
+        "supervises": Option(lists(matching('the id of a queue, or "*" for all', r"\*|[A-Za-z0-9_-]{1,64}"))),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }

@@ -118,6 +118,8 @@ class AgentSettings:
     queues: tuple[str, ...] = ()
     phone: str = ""
     """The phone taken when the agent logs in without naming one."""
+    supervises: tuple[str, ...] = ()
+    """The queues whose contacts and agents this person may supervise; ``*``: all."""
 
 
 @frozen
@@ -155,6 +157,8 @@ class Config:
     """Dialled number -> flow."""
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
+    tell_agents: bool = True
+    """Whether agents are told over their live feed that they are supervised."""
     services: Mapping[str, ServiceSettings] = field(factory=dict)
     """What flows may hand values to."""
     keys: Mapping[str, bytes] = field(factory=dict)

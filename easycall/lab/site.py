@@ -23,12 +23,13 @@ class Desk:
     phone: str
     """The number in the lab's world."""
     queues: tuple[str, ...]
+    supervises: tuple[str, ...] = ()
 
 
 AGENTS: Mapping[str, Desk] = {
     "ana": Desk("2001", ("sales", "support")),
     "bo": Desk("2002", ("sales",)),
-    "chen": Desk("2003", ("support",)),
+    "chen": Desk("2003", ("support",), supervises=("*",)),
 }
 PHONES: Mapping[str, str] = {agent: desk.phone for agent, desk in AGENTS.items()}
 """Agent -> phone number in the lab's world."""
@@ -166,5 +167,5 @@ def _options(**commands: Sequence[str]) -> str:
 
 def _section(agent: str, desk: Desk) -> str:
     """The section of an agent."""
-    queues = json.dumps(desk.queues)
-    return f'[agents.{agent}]\nname = "{agent.capitalize()}"\nqueues = {queues}\nphone = "{desk.phone}"'
+    lists = f"queues = {json.dumps(desk.queues)}\nsupervises = {json.dumps(desk.supervises)}"
+    return f'[agents.{agent}]\nname = "{agent.capitalize()}"\n{lists}\nphone = "{desk.phone}"'

@@ -10,9 +10,11 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
+
 from easycall.simulator import causes, fastagi
 from easycall.simulator.bridge import Bridge
-from easycall.simulator.channel import Channel
+from easycall.simulator.channel import Channel, Failed
 from easycall.simulator.expression import true
 from easycall.simulator.variables import set_variable
 
@@ -129,12 +131,13 @@ async def _chan_spy(asterisk: SimulatedAsterisk, channel: Channel, data: str) ->
     channel.pick_up()
     target = asterisk.core.find(name)
     if target is None:
-        return
+        raise Failed
     target.spies.append((channel, options))
-    channel.spying_on = target
+    channel.spying_on, channel.spied = target, Deferred()
     target.spied_sounds_changed()
     try:
-        await channel.sleep(FOREVER)
+        await channel.wait(channel.spied)
+        raise Failed
     finally:
         target.spies = [spy for spy in target.spies if spy[0] is not channel]
         channel.spying_on = None

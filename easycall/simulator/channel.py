@@ -16,13 +16,13 @@ from twisted.internet.defer import Deferred
 
 from easycall.simulator import causes
 from easycall.simulator.bridge import Bridge
-from easycall.simulator.line import SILENCE, SPEECH, FarEnd
+from easycall.simulator.line import SILENCE, SPEECH, FarEnd, mixed
 from easycall.simulator.mixmonitor import MixMonitor
 
 if TYPE_CHECKING:
     from easycall.simulator.core import Core
 
-__all__ = ["DOWN", "RING", "RINGING", "STATES", "UP", "Channel", "Interrupted", "Place"]
+__all__ = ["DOWN", "RING", "RINGING", "STATES", "UP", "Channel", "Failed", "Interrupted", "Place"]
 
 DOWN, RING, RINGING, UP = 0, 4, 5, 6
 STATES: Mapping[int, str] = {DOWN: "Down", RING: "Ring", RINGING: "Ringing", UP: "Up"}
@@ -36,6 +36,10 @@ KEY_SECONDS = 0.1
 
 class Interrupted(Exception):
     """The channel was hung up, redirected or bridged: its application ends."""
+
+
+class Failed(Exception):
+    """The application gives -1 though the channel is there: in the dialplan that is its end."""
 
 
 class Channel:
@@ -64,6 +68,8 @@ class Channel:
         self.spies: list[tuple[Channel, str]] = []
         """Who listens to it, and how: with ``w`` it hears them, with ``B`` both sides do."""
         self.spying_on: Channel | None = None
+        self.spied: Deferred[None] = Deferred()
+        """Fires when whom it listens to has ended."""
         self.far_sound = SILENCE
         """What its far end says."""
         self.keys: deque[str] | None = None
@@ -122,8 +128,12 @@ class Channel:
         self.finish()
 
     async def _run(self, application: str, data: str) -> None:
-        with suppress(Interrupted):  # who runs applications looks at what was noted
+        try:
             await self.core.run_application(self, application, data)
+        except Interrupted:
+            pass  # who runs applications looks at what was noted
+        except Failed:
+            self.hang_up_soft(causes.UNKNOWN)
         self.application = self.data = ""
 
     async def _stay_in_bridge(self) -> None:
@@ -390,7 +400,7 @@ class Channel:
             return SILENCE
         whispered = next((spy.far_sound for spy in self._whisperers() if spy.far_sound), "")
         if self.bridge is not None:
-            return self.bridge.sound_for(self) or whispered
+            return mixed(self.bridge.sound_for(self), whispered)
         if self.playing:
             return SPEECH
         if self.music:
@@ -405,7 +415,8 @@ class Channel:
         self.over = self.hung_up = True
         for spy, _ in self.spies:
             spy.spying_on = None
-            spy.interrupt()
+            if not spy.spied.called:
+                spy.spied.callback(None)
         self.spies = []
         for recording in self.recordings.values():
             recording.stop()

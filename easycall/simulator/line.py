@@ -10,10 +10,16 @@ from typing import Protocol
 
 from easycall.simulator.causes import BUSY, NORMAL
 
-__all__ = ["SILENCE", "SPEECH", "FarEnd", "Line", "Outside", "Unreachable"]
+__all__ = ["SILENCE", "SPEECH", "FarEnd", "Line", "Outside", "Unreachable", "mixed"]
 
 SILENCE = ""
 SPEECH = "speech"
+
+
+def mixed(*sounds: str) -> str:
+    """What is heard of several at once: two of them are no pure tone any more."""
+    heard = {sound for sound in sounds if sound != SILENCE}
+    return SPEECH if len(heard) > 1 else next(iter(heard), SILENCE)
 
 
 class Line(Protocol):

@@ -90,6 +90,16 @@ def _text(event: facts.Event) -> str:
             return f"{back} the flow {event.flow} ({event.how}{status})"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
+        case facts.SupervisionStarted():
+            return f"{event.supervisor} begins to supervise the {event.follows} ({event.mode.value})"
+        case facts.SupervisionMoved():
+            if not event.hears:
+                return f"{event.supervisor} hears nothing of it any more"
+            return f"{event.supervisor} hears it{f' with {event.agent}' if event.agent else ''} ({event.mode.value})"
+        case facts.SupervisionChanged():
+            return f"{event.supervisor} changes to {event.mode.value}"
+        case facts.SupervisionEnded():
+            return f"the supervision by {event.supervisor} ends ({event.how.replace('_', ' ')})"
         case facts.RecordingStarted():
             return f"is recorded from now on, as the {event.why} wants"
         case facts.RecordingPaused():

@@ -25,8 +25,22 @@ from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Wait
 from easycall.talk.loan import Loan, lend
 from easycall.talk.ringing import Side
+from easycall.talk.takeover import take_over
 from easycall.talk.taping import carry_out
-from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Record, Retrieve, ToAgent, ToFlow, ToQueue, Verb
+from easycall.verbs import (
+    AttachData,
+    Consult,
+    Hold,
+    Lend,
+    NotNow,
+    Record,
+    Retrieve,
+    TakeOver,
+    ToAgent,
+    ToFlow,
+    ToQueue,
+    Verb,
+)
 
 __all__ = ["Talk"]
 
@@ -194,7 +208,13 @@ class Talk:
     @property
     def _giving_away(self) -> dict[type[Verb], Do]:
         """What can be done with a customer who talks or is on hold."""
-        return {ToAgent: self._to_agent, ToQueue: self._to_queue, ToFlow: self._to_flow, Lend: self._lend}
+        return {
+            ToAgent: self._to_agent,
+            ToQueue: self._to_queue,
+            ToFlow: self._to_flow,
+            Lend: self._lend,
+            TakeOver: self._take_over,
+        }
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
         await self.put_on_hold()
@@ -237,6 +257,9 @@ class Talk:
     async def _lend(self, verb: Lend) -> StageOfTalk:
         self._loan = await lend(self, verb)
         return self._loan.lent
+
+    async def _take_over(self, verb: TakeOver) -> StageOfTalk:
+        return await take_over(self, verb)
 
     async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
         assignment = self._reserve(verb.agent)
