@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,7 +19,9 @@ from easycall.acd.distributor import Assignment, Distributor, Offer, Place
 from easycall.company import keep_company
 from easycall.defer import background, cancelled, dropped, limited, start
 from easycall.events import ContactArrived, ContactEnded, Event, Offered, OfferEnded
-from easycall.ivr.flow import ToQueue
+from easycall.fax import callers
+from easycall.fax.desk import FaxDesk
+from easycall.ivr.flow import Finish, ToQueue
 from easycall.ivr.runner import run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
@@ -39,13 +42,21 @@ class Contacts:
     """The live contacts, each carried by its coroutine."""
 
     def __init__(
-        self, clock: IReactorTime, journal: Journal, distributor: Distributor, script: Script, new_id: Callable[[], str]
+        self,
+        clock: IReactorTime,
+        journal: Journal,
+        distributor: Distributor,
+        script: Script,
+        new_id: Callable[[], str],
+        fax: FaxDesk | None = None,
     ) -> None:
+        """``fax``: None when there is none."""
         self._clock = clock
         self._journal = journal
         self._distributor = distributor
         self._script = script
         self._new_id = new_id
+        self._fax = fax
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -67,7 +78,7 @@ class Contacts:
             arrived=self._clock.seconds(),
         )
         live = LiveContact(
-            contact, arrival.switch, arrival.channel, self._clock, self._record, self._distributor, self._script
+            contact, arrival.switch, arrival.channel, self._clock, self._record, self._distributor, self._script, self._fax
         )
         visit = self._visits[contact.id] = Visit(live)
         running = self._running[contact.id] = start(visit.carry())
@@ -187,12 +198,18 @@ class Visit:
     async def _flow(self, name: str) -> Course:
         live, contact = self.live, self.contact
         contact.stage, contact.agent = Stage.IVR, ""
-        left = await run(live.script.named(name), live.customer, live.record, live.now, contact, live.script.sounds)
+        left = await callers.unless_fax(live, partial(self._walk, name))
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED
         return None
+
+    async def _walk(self, name: str) -> ToQueue | Finish:
+        live = self.live
+        flow, sounds = live.script.named(name), live.script.sounds
+        receive = partial(callers.receive, live)
+        return await run(flow, live.customer, live.record, live.now, self.contact, sounds, receive)
 
     # In a queue
 

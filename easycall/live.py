@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from easycall.acd.distributor import Distributor
 from easycall.defer import dropped, first
 from easycall.events import Event
+from easycall.fax.desk import FaxDesk
 from easycall.ivr.script import Script
 from easycall.mailbox import Letter, Mailbox
 from easycall.model import Contact
@@ -34,6 +35,8 @@ class LiveContact:
     record: Callable[[Event], None]
     distributor: Distributor
     script: Script
+    fax: FaxDesk | None = None
+    """None: there is no fax."""
     mailbox: Mailbox = field(factory=Mailbox)
 
     def now(self) -> float:

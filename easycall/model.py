@@ -17,6 +17,8 @@ __all__ = [
     "AgentState",
     "Contact",
     "EndedBy",
+    "FaxOutcome",
+    "FaxResult",
     "OfferOutcome",
     "Outcome",
     "Queue",
@@ -50,6 +52,8 @@ class Stage(StrEnum):
     """The customer hears music while the agent asks another."""
     LENT = "lent"
     """The customer is in a flow that an agent sent it to, and comes back."""
+    FAX = "fax"
+    """The customer's fax machine sends or receives; then the customer comes back to the agent."""
     ENDED = "ended"
 
 
@@ -101,6 +105,31 @@ class Outcome(StrEnum):
     SELF_SERVED = "self_served"
     """The flow came to its own end without a queue."""
     FAILED = "failed"
+
+
+class FaxOutcome(StrEnum):
+    """How a fax ended."""
+
+    DONE = "done"
+    """All pages went over."""
+    FAILED = "failed"
+    """They did not; the error says why.  Some of the pages may have."""
+    CANCELLED = "cancelled"
+    """It was broken off from here."""
+
+
+@frozen
+class FaxResult:
+    """What the switch says of a fax that is over."""
+
+    outcome: FaxOutcome
+    pages: int = 0
+    """How many the other machine has confirmed, or we have."""
+    error: str = ""
+    station: str = ""
+    """What the other machine calls itself."""
+    rate: int = 0
+    """Bits a second."""
 
 
 @frozen

@@ -17,10 +17,11 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -31,8 +32,9 @@ from easycall.acd.distributor import Distributor
 from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Account, Manager
 from easycall.asterisk.switch import AsteriskSwitch
-from easycall.config import AsteriskBox, Config, ConfigError, load
+from easycall.config import AsteriskBox, Config, ConfigError, FaxSettings, load
 from easycall.contact import Contacts
+from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
 from easycall.ivr.prompts import PromptError, Prompts
@@ -169,6 +171,7 @@ class Conduct:
     distributor: Distributor
     contacts: Contacts
     pbxs: list[Pbx]
+    fax: FaxDesk | None = None
 
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
@@ -193,7 +196,8 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     database = SQLite(str(config.store_path), reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
-    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()))
+    fax = _fax(config.fax, clock, reactor)
+    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), fax)
 
     async def open_store() -> None:
         try:
@@ -206,11 +210,14 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
 
     async def prepare() -> None:
         try:
-            await prompts.prepare(library.every_prompt(flows, config.queues))
+            wanted = [*library.every_prompt(flows, config.queues), *([fax.start_prompt] if fax else [])]
+            await prompts.prepare(wanted)
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
 
     before = [Part("store", open_store, database.close), Part("prompts", prepare, nothing)]
+    if fax is not None:
+        before.append(_fax_part(fax, config.fax.directory))
     return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct)])
 
 
@@ -222,6 +229,7 @@ def make_conduct(
     database: Database,
     sounds: Sounds,
     new_id: Callable[[], str],
+    fax: FaxDesk | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
@@ -230,9 +238,31 @@ def make_conduct(
     journal = Journal(clock, ContactArchive(database))
     agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
     distributor = Distributor(config.queues, agents, clock, journal)
-    contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id)
+    contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id, fax)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
-    return Conduct(clock, journal, distributor, contacts, pbxs)
+    return Conduct(clock, journal, distributor, contacts, pbxs, fax)
+
+
+def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:
+    """The fax desk, if there is fax at all."""
+    if not settings.lines:
+        return None
+
+    def in_thread(work: Callable[..., Any], /, *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *arguments)
+
+    made = settings, clock, reactor, in_thread
+    return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
+
+
+def _fax_part(fax: FaxDesk, folder: Path) -> Part:
+    async def start() -> None:
+        try:
+            await fax.open()
+        except OSError as error:
+            raise CannotStart(f"fax.directory = {str(folder)!r}: {error.strerror}") from error
+
+    return Part("fax", start, fax.close)
 
 
 def join_conduct(
@@ -335,7 +365,7 @@ def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock)
+        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock, conduct.fax)
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

@@ -16,6 +16,7 @@ __all__ = [
     "Cancel",
     "Complete",
     "Consult",
+    "Fax",
     "Hold",
     "Lend",
     "NotNow",
@@ -65,7 +66,7 @@ class Complete(Verb):
 
 @frozen
 class Cancel(Verb):
-    """The consultation, or the loan to the IVR, is broken off; the customer comes back to the agent."""
+    """The consultation, the loan to the IVR or the fax is broken off; the customer comes back to the agent."""
 
 
 @frozen
@@ -96,6 +97,14 @@ class Lend(Verb):
     """The customer goes to an IVR flow and then comes back to the same agent, who hears music meanwhile."""
 
     flow: str
+
+
+@frozen
+class Fax(Verb):
+    """A document goes to the customer's fax machine, or one comes from there; then the customer is back at the agent."""
+
+    document: str = ""
+    """The id of the document to send; empty: receive one."""
 
 
 @frozen

@@ -378,6 +378,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     path = SHIPPED.parent / "easycall.toml"
     shown = tomllib.loads(uncommented())
     shown["api"].pop("tokens")
+    shown["fax"].pop("detect")  # whose numbers are the operator's own
     shown["agents"]["ana"].pop("phone")
     config = load(path, ENVIRON)
     box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "login", "fastagi", "dial", "context")}

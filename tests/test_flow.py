@@ -117,7 +117,7 @@ def test_values_are_what_stands_in_the_file(value: str) -> None:
         (("start: hello", ""), "f.yaml:3: 'start' is missing"),
         (
             ("  queue:\n    queue", "  queue:\n    qeue"),
-            "f.yaml:17: queue: a node has exactly one of say, menu, queue, hangup, not 0",
+            "f.yaml:17: queue: a node has exactly one of say, menu, queue, fax, hangup, not 0",
         ),
         (("    queue: sales", "    queue: sales\n    say: x"), "f.yaml:17: queue: a node has exactly one of"),
         (("    queue: sales", "    queue: [sales]"), "f.yaml:18: queue: must be a single value"),

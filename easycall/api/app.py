@@ -15,10 +15,11 @@ from werkzeug.exceptions import HTTPException
 
 from easycall.api.auth import Right, Tokens, allow, allow_agent
 from easycall.api.conduct import Contacts, Distributor, Journal, Link
-from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
+from easycall.api.exchange import answer, answer_json, limit_of, read_body, read_query, refuse
+from easycall.api.faxes import DOCUMENTS, add_routes
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
-from easycall.api.problems import Problem
+from easycall.api.problems import Problem, unknown
 from easycall.api.schemas import (
     LogIn,
     Nothing,
@@ -34,20 +35,17 @@ from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.verbs import WISHES
 from easycall.config import Token
 from easycall.defer import limited
+from easycall.fax import FaxDesk
 from easycall.model import AgentState, Contact, EndedBy
 from easycall.ports import StoreUnavailable
-from easycall.stats.record import Record
 from easycall.verbs import NotNow
 
 __all__ = ["Api"]
 
 log = Logger()
 
-PAGE = 50
 VERB_SECONDS = 10.0
 """How long an answer to a verb is waited for; the verb itself goes on."""
-LONGEST_PAGE = 200
-"""Contacts in one answer."""
 
 
 class Api:
@@ -64,6 +62,7 @@ class Api:
         links: Mapping[str, Link],
         tokens: Iterable[Token],
         clock: IReactorTime,
+        fax: FaxDesk | None = None,
     ) -> None:
         """``links``: the Asterisk boxes by name."""
         self._distributor = distributor
@@ -71,12 +70,18 @@ class Api:
         self._journal = journal
         self._links = links
         self._clock = clock
+        self.fax = fax
+        """None when there is none."""
         self._feed = Feed(clock, journal, self._board)
         self._root = Gate(self.app, Tokens(tokens))
 
     def site(self) -> IProtocolFactory:
         """What to listen with."""
-        return cast(IProtocolFactory, bounded_site(self._root, self._clock))
+        return cast(IProtocolFactory, bounded_site(self._root, self._clock, self._takes_large))
+
+    def _takes_large(self, path: bytes, authorization: str | None) -> bool:
+        """Whether a large body is taken at an address from whom sends it."""
+        return self.fax is not None and path == DOCUMENTS and self._root.knows(authorization)
 
     def stop(self) -> None:
         """Close the live feeds."""
@@ -113,7 +118,7 @@ class Api:
         """One agent."""
         allow(request, Right.READ)
         if agent_id not in self._distributor.agents:
-            raise _unknown("agent", agent_id)
+            raise unknown("agent", agent_id)
         return answer_json(request, agent_view(self._distributor.agents[agent_id]))
 
     @app.route("/api/v1/agents/<agent_id>/login", methods=["POST"])
@@ -140,7 +145,7 @@ class Api:
 
     def _change(self, request: BoundedRequest, agent_id: str, change: Callable[[], None]) -> bytes:
         if agent_id not in self._distributor.agents:
-            raise _unknown("agent", agent_id)
+            raise unknown("agent", agent_id)
         allow_agent(request, agent_id)
         try:
             change()
@@ -173,7 +178,7 @@ class Api:
             return answer_json(request, {"contacts": [contact_view(contact) for contact in seen]})
         if state != "ended":
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "state is live, or ended (with limit and before)", field="state")
-        limit = _limit(asked.get("limit", str(PAGE)))
+        limit = limit_of(asked)
         records = await self._journal.ended(limit, asked.get("before", ""))
         following = records[-1].id if len(records) == limit else None
         shown = [record_view(record) for record in records if request.token.agent in ("", record.agent)]
@@ -185,7 +190,7 @@ class Api:
         allow(request, Right.READ)
         found = await self._journal.record_of(contact_id)
         if found is None or not _took_part(request, found[0]):
-            raise _unknown("contact", contact_id)
+            raise unknown("contact", contact_id)
         return answer_json(request, record_with_journey(*found))
 
     @app.route("/api/v1/contacts/<contact_id>/hangup", methods=["POST"])
@@ -218,7 +223,7 @@ class Api:
         """A contact that lives and concerns the asker; raises Problem (404), in the same words for both."""
         contact = self._contacts.live.get(contact_id)
         if contact is None or not _concerns(request, contact):
-            raise _unknown("live contact", contact_id)
+            raise unknown("live contact", contact_id)
         return contact
 
     # Live feed
@@ -230,7 +235,7 @@ class Api:
         agent_id = read_query(request, "agent").get("agent", request.token.agent)
         agent = self._distributor.agents.get(agent_id)
         if agent_id and agent is None:
-            raise _unknown("agent", agent_id)
+            raise unknown("agent", agent_id)
         allow_agent(request, agent_id)
         return self._feed.subscribe(request, agent_id, agent.contact if agent else "")
 
@@ -264,12 +269,6 @@ class Api:
         return refuse(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of easycall; its log says more"))
 
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= LONGEST_PAGE):
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"limit is a number from 1 to {LONGEST_PAGE}", field="limit")
-    return int(text)
-
-
 def _concerns(request: BoundedRequest, contact: Contact) -> bool:
     """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
     return request.token.agent in ("", contact.agent, contact.consulted)
@@ -279,5 +278,4 @@ def _took_part(request: BoundedRequest, record: Record) -> bool:
     return request.token.agent in ("", *(segment.agent for segment in record.segments))
 
 
-def _unknown(what: str, name: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, f"there is no {what} {name[:100]!r}")
+add_routes(Api.app)

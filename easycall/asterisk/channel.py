@@ -15,9 +15,10 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from easycall.asterisk import fax
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.defer import Bell, unattended
-from easycall.model import OfferOutcome
+from easycall.model import FaxResult, OfferOutcome
 from easycall.ports import HungUp, NotAnswered, Taken
 
 __all__ = ["AsteriskChannel", "Place"]
@@ -27,6 +28,10 @@ T = TypeVar("T")
 
 DONE_VARIABLE = "EC_DONE"
 """Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
+
+
+FAX_MARK = "fax"
+"""The dialplan's third argument for a leg on which a fax machine was heard."""
 
 
 class Place(Enum):
@@ -78,6 +83,7 @@ class AsteriskChannel:
         self._gone = Bell()
         self._joined = Bell()
         self._ringing = Bell()
+        self._fax_tone = Bell()
         self._answered = False
         self._decided = Bell()
 
@@ -106,6 +112,8 @@ class AsteriskChannel:
         session.when_over().addCallback(lambda _: self._left_home(session))
         if old is not None:
             old.close()
+        if FAX_MARK in session.arguments[2:]:
+            self._fax_tone.ring()  # before whoever was interrupted by it goes on
         self._tell_moved()
         back.ring()
         self._ringing.ring()
@@ -256,6 +264,22 @@ class AsteriskChannel:
                 await session.set_variable(key, value)
 
         await self._verb(remember)
+
+    async def send_fax(self, file: str, station: str, header: str) -> FaxResult:
+        """Send a TIFF file to the machine at the far end."""
+        return await self._verb(lambda session: fax.run(session, "SendFAX", file, station, header))
+
+    async def receive_fax(self, file: str, station: str) -> FaxResult:
+        """Receive a fax from the machine at the far end into a TIFF file."""
+        return await self._verb(lambda session: fax.run(session, "ReceiveFAX", file, station, ""))
+
+    async def listen_for_fax(self, on: bool) -> None:
+        """Listen for the tone of a fax machine, or not."""
+        await self._verb(lambda session: fax.detect(session, on))
+
+    def when_fax_tone(self) -> Deferred[None]:
+        """Fires when the tone of a fax machine was heard, and the leg is at home again."""
+        return self._fax_tone.wait()
 
     def hang_up(self) -> None:
         """Hang up, now or as soon as Asterisk knows the leg (facts M15: right behind an Originate it does not)."""

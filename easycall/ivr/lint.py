@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from easycall.ivr.flow import Choice, Fault, Flow, MenuNode, Node, Prompt, QueueNode, SayNode
+from easycall.ivr.flow import Choice, Fault, FaxNode, Flow, MenuNode, Node, Prompt, QueueNode, SayNode
 
 __all__ = ["NODE_LIMIT", "STEP_LIMIT", "lint"]
 
@@ -42,6 +42,10 @@ def _targets(node: Node) -> Iterator[tuple[str, str]]:
         case MenuNode():
             yield from ((f"choice {key}", choice.next) for key, choice in node.choices.items())
             yield "otherwise", node.otherwise
+        case FaxNode():
+            yield "next", node.next
+            if node.otherwise != node.next:
+                yield "otherwise", node.otherwise
 
 
 def _unknown_nodes(flow: Flow) -> Iterator[Fault]:
@@ -89,6 +93,8 @@ def _silent(node: Node) -> str:
         case SayNode():
             return node.next
         case MenuNode():
+            return node.otherwise
+        case FaxNode():
             return node.otherwise
         case _:
             return ""

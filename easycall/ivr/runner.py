@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from easycall.events import Event, FlowStep, MenuAnswered
 from easycall.ivr.flow import (
@@ -13,6 +13,7 @@ from easycall.ivr.flow import (
     Flow,
     Key,
     Prompt,
+    Receive,
     Said,
     Say,
     Silence,
@@ -25,10 +26,13 @@ from easycall.ivr.lint import STEP_LIMIT
 from easycall.model import Contact
 from easycall.ports import Channel, Taken
 
-__all__ = ["Sounds", "Stuck", "run"]
+__all__ = ["ReceiveFax", "Sounds", "Stuck", "run"]
 
 Sounds = Callable[[Prompt, str], list[str]]
 """What to play for a prompt to a caller of that language (``""``: the site's own)."""
+
+ReceiveFax = Callable[[str], Awaitable[bool]]
+"""Receives a fax into a box; False when no page came."""
 
 
 class Stuck(Exception):
@@ -45,6 +49,7 @@ async def run(
     now: Callable[[], float],
     contact: Contact,
     sounds: Sounds,
+    receive: ReceiveFax | None = None,
 ) -> ToQueue | Finish:
     """Walk ``flow`` with the caller on ``channel``, an answered leg, and return how it ended.
 
@@ -65,7 +70,7 @@ async def run(
         if ahead and isinstance(instruction, Ask):
             said, ahead = Key(ahead), ""
         else:
-            said = await _carry_out(instruction, position.language, channel, sounds)
+            said = await _carry_out(instruction, position.language, channel, sounds, receive)
             ahead = said.key if isinstance(instruction, Say) and isinstance(said, Key) else ""
         if choice := chosen(flow, position, said):
             steps = 0
@@ -76,8 +81,12 @@ async def run(
         position, instruction = step(flow, position, said)
 
 
-async def _carry_out(instruction: Say | Ask, language: str, channel: Channel, sounds: Sounds) -> Said:
+async def _carry_out(
+    instruction: Say | Ask | Receive, language: str, channel: Channel, sounds: Sounds, receive: ReceiveFax | None
+) -> Said:
     """Do it on the leg, as often as it takes while the leg comes and goes."""
+    if isinstance(instruction, Receive):
+        return Done() if receive is not None and await receive(instruction.box) else Silence()
     files = [file for prompt in instruction.prompts for file in sounds(prompt, language)]
     while True:
         try:

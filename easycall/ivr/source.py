@@ -19,6 +19,7 @@ from easycall.ivr.flow import (
     KEYS,
     Choice,
     Fault,
+    FaxNode,
     Flow,
     FlowError,
     HangUpNode,
@@ -125,6 +126,12 @@ def _queue(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
     return QueueNode(reader.name(reader.fields(value, name, required=("queue",)), "queue", name), line)
 
 
+def _fax(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
+    fields = reader.fields(value, name, required=("fax", "next"), optional=("otherwise",))
+    following = reader.name(fields, "next", name)
+    return FaxNode(reader.name(fields, "fax", name), following, reader.name(fields, "otherwise", name) or following, line)
+
+
 def _hang_up(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
     fields = reader.fields(value, name, required=("hangup",))
     at, nothing = fields["hangup"]
@@ -137,6 +144,7 @@ _KINDS: Mapping[str, Callable[[_Reader, str, int, yaml.Node], Node]] = {
     "say": _say,
     "menu": _menu,
     "queue": _queue,
+    "fax": _fax,
     "hangup": _hang_up,
 }
 

@@ -65,6 +65,14 @@ class AsteriskHandset(Handset):
         with suppress(ActionRefused):  # the other side was faster
             await self._world.send(Action.of("Hangup", Channel=self.id, Cause=str(cause)))
 
+    async def fax(self, machine: FaxMachine) -> None:
+        """Lead the channel to a fax machine of the dialplan."""
+        what = {"FAXFILE": str(machine.file), "FAXSTATION": machine.station, "FAXTHEN": "hangup" if machine.hangs_up else ""}
+        for name, value in what.items():
+            await self._world.send(Action.of("Setvar", Channel=self.id, Variable=name, Value=value))
+        button = "send" if machine.sends else "receive"
+        await self._world.send(Action.of("Redirect", Channel=self.id, Context="fax-machine", Exten=button, Priority="1"))
+
     async def listen(self) -> Ear:
         """The RTP that arrives at the channel.  Raises LabError."""
         if not self.rtp_port:

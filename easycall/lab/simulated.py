@@ -37,6 +37,8 @@ __all__ = ["SimulatedLab", "SimulatedWorld"]
 MUSIC = {"default": "440", "tone-700": "700", "tone-1000": "1000"}
 PHONE = re.compile("2[0-3][0-9]{2}")
 """The numbers that are phones."""
+FAX_SECONDS = 0.5
+"""Nobody wants to wait for simulated modems."""
 FOLDERS = frozenset({"", "digits", "letters", "phonetic"})
 """Where Asterisk's own sounds are, besides ``silence``."""
 
@@ -139,6 +141,8 @@ class SimulatedLab:
             music=MUSIC,
             sounds=sound_seconds,
             endpoints={"world": "Not in use", "unplugged": "Unavailable"},
+            fax_seconds=FAX_SECONDS,
+            page_seconds=FAX_SECONDS,
         )
 
     async def start(self) -> None:

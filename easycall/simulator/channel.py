@@ -20,6 +20,7 @@ from easycall.simulator.line import SILENCE, SPEECH, FarEnd
 
 if TYPE_CHECKING:
     from easycall.simulator.core import Core
+    from easycall.simulator.fax import Machine
 
 __all__ = ["DOWN", "RING", "RINGING", "STATES", "UP", "Channel", "Interrupted", "Place"]
 
@@ -31,6 +32,10 @@ Place = tuple[str, str, int]
 
 KEY_SECONDS = 0.1
 """How long a pressed key sounds; it arrives when it is released."""
+
+
+TONE_SECONDS = 1.5
+"""After so long the tone of a fax machine that calls is recognised."""
 
 
 class Interrupted(Exception):
@@ -67,6 +72,9 @@ class Channel:
         """What its far end says."""
         self.keys: deque[str] | None = None
         """Keys pressed for an application that reads them; None when none does."""
+        self.machine: Machine | None = None
+        """The fax machine that was started at its far end."""
+        self.machine_waiters: list[Deferred[None]] = []
         self.cause = 0
         """Why it was hung up."""
         self.hung_up = False
@@ -283,6 +291,23 @@ class Channel:
             self.bridge.sounds_changed()
         if self.spying_on is not None:
             self.spying_on.spied_sounds_changed()
+
+    def start_fax(self, machine: Machine) -> None:
+        """The far end starts a fax machine; one that calls is heard by who listens for its tone."""
+        if not self.up:
+            return
+        self.machine = machine
+        waiters, self.machine_waiters = self.machine_waiters, []
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.callback(None)
+        if machine.sends and not waiters:
+            self.core.later(TONE_SECONDS, self._fax_heard)
+
+    def _fax_heard(self) -> None:
+        listens = self.variables.get("FAXOPT(faxdetect)", "no") == "cng"
+        if listens and self.up and self.core.dialplan.step(self.context, "fax", 1) is not None:
+            self.redirect((self.context, "fax", 1))
 
     def _pressed(self, key: str) -> None:
         if not self.up:

@@ -162,11 +162,11 @@ def _fax_sessions(asterisk: SimulatedAsterisk, session: ManagerSession, request:
             ("Technology", "Spandsp"),
             ("SessionNumber", str(number)),
             ("SessionType", "G.711"),
-            ("Operation", operation),
+            ("Operation", faxing.operation),
             ("State", "Active"),
-            ("Files", file),
+            ("Files", faxing.file),
         ]
-        for number, (channel, (operation, file)) in enumerate(asterisk.faxes.items())
+        for number, (channel, faxing) in enumerate(asterisk.faxes.items())
         if channel in asterisk.core.channels
     ]
     session.listing(request, "FAXSessionsEntry event list will follow", items, "FAXSessionsComplete")

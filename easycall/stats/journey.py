@@ -81,6 +81,17 @@ def _text(event: facts.Event) -> str:
             return f"{event.agent} sends the customer to the flow {event.flow}"
         case facts.LoanEnded():
             return f"the customer is back from the flow {event.flow} ({event.how})"
+        case facts.FaxStarted(operation="send"):
+            return f"{event.agent} sends the document {event.document} to the customer's fax machine"
+        case facts.FaxStarted():
+            return "the customer's fax machine sends"
+        case facts.FaxProgress():
+            return f"the fax is at page {event.page}"
+        case facts.FaxEnded():
+            error = f" ({event.error})" if event.error else ""
+            return f"the fax is over: {event.outcome.value}, {event.pages} pages{error}"
+        case facts.FaxReceived():
+            return f"{event.pages} pages of fax are in the box {event.box}"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
         case facts.TalkEnded():

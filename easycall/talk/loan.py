@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -9,6 +10,7 @@ from twisted.logger import Logger
 
 from easycall.defer import Bell, cancelled, start
 from easycall.events import Lent, LoanEnded
+from easycall.fax import callers
 from easycall.ivr.runner import run
 from easycall.mailbox import Letter
 from easycall.model import Stage
@@ -45,7 +47,8 @@ class Loan:
         live = self._live
         try:
             flow = live.script.named(self._flow)
-            await run(flow, live.customer, live.record, live.now, live.contact, live.script.sounds)
+            receive = partial(callers.receive, live)
+            await run(flow, live.customer, live.record, live.now, live.contact, live.script.sounds, receive)
         except CancelledError:
             raise
         except HungUp:

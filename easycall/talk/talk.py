@@ -21,11 +21,12 @@ from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Queue, Stage
 from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
+from easycall.talk import faxing
 from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Wait
 from easycall.talk.loan import Loan
 from easycall.talk.ringing import Side
-from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToQueue, Verb
+from easycall.verbs import AttachData, Consult, Fax, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToQueue, Verb
 
 __all__ = ["Talk"]
 
@@ -58,6 +59,7 @@ class Talk:
         self.handed_over = -math.inf
         """When the agent got the customer from another one."""
         self._loan: Loan | None = None
+        self._faxing: faxing.Faxing | None = None
         self._course: Course = None
         self._carried_out: Letter | None = None
         self._left_by = EndedBy.CALLER
@@ -79,8 +81,9 @@ class Talk:
                 self._carried_out.refused("one of the legs is gone")
             self.live.mailbox.close(NOBODY)
             self._free_all()
-            if self._loan is not None:
-                await self._loan.stop()
+            for errand in (self._loan, self._faxing):
+                if errand is not None:
+                    await errand.stop()
         return self._course
 
     def _free_all(self) -> None:
@@ -174,7 +177,7 @@ class Talk:
     @property
     def _giving_away(self) -> dict[type[Verb], Do]:
         """What can be done with a customer who talks or is on hold."""
-        return {ToAgent: self._to_agent, ToQueue: self._to_queue, ToFlow: self._to_flow, Lend: self._lend}
+        return {ToAgent: self._to_agent, ToQueue: self._to_queue, ToFlow: self._to_flow, Lend: self._lend, Fax: self._fax}
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
         await self.put_on_hold()
@@ -220,6 +223,10 @@ class Talk:
             self.side.assignment.holds()
         self._loan = Loan(self, verb.flow)
         return self._loan.lent
+
+    async def _fax(self, verb: Fax) -> StageOfTalk:
+        self._faxing = await faxing.begin(self, verb)
+        return self._faxing.faxing
 
     async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
         assignment = self._reserve(verb.agent)
