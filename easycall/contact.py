@@ -156,6 +156,8 @@ class Visit:
         self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
         await self._leave()
         contact.stage = Stage.ENDED
+        if contact.faxes and self._outcome is Outcome.ABANDONED_IN_IVR:
+            self._outcome = Outcome.SELF_SERVED  # a machine that is done hangs up
         live.tell(ContactEnded, outcome=self._outcome, ended_by=contact.ended_by or EndedBy.SYSTEM)
 
     async def _until_gone(self, story: Coroutine[Deferred[object], object, None]) -> None:

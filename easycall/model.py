@@ -12,6 +12,7 @@ from enum import StrEnum
 from attrs import field, frozen, mutable
 
 __all__ = [
+    "HUNG_UP_EARLY",
     "PHONE",
     "Agent",
     "AgentState",
@@ -118,6 +119,10 @@ class FaxOutcome(StrEnum):
     """It was broken off from here."""
 
 
+HUNG_UP_EARLY = "the other side hung up too early"
+"""An error of a fax."""
+
+
 @frozen
 class FaxResult:
     """What the switch says of a fax that is over."""
@@ -202,6 +207,8 @@ class Contact:
     """Who ended it first; None while nobody has."""
     attempts: int = 0
     """How often an agent's phone was rung for it: numbers the legs."""
+    faxes: int = 0
+    """How many faxes came from the caller's machine, whole."""
     answers: dict[str, str] = field(factory=dict)
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)

@@ -38,6 +38,7 @@ from easycall.defer import limited
 from easycall.fax import FaxDesk
 from easycall.model import AgentState, Contact, EndedBy
 from easycall.ports import StoreUnavailable
+from easycall.stats.record import Record
 from easycall.verbs import NotNow
 
 __all__ = ["Api"]

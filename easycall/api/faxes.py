@@ -5,16 +5,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 import msgspec
 from klein import Klein
 from twisted.logger import Logger
-from twisted.web.static import File
 
 from easycall.api.auth import Right, allow
-from easycall.api.exchange import answer_json, limit_of, read_body, read_query
+from easycall.api.exchange import answer, answer_json, limit_of, read_body, read_query
 from easycall.api.problems import Problem, unknown
 from easycall.api.schemas import Nothing
 from easycall.api.site import BoundedRequest
@@ -109,15 +107,16 @@ def fax(api: Api, request: BoundedRequest, name: str) -> bytes:
     return answer_json(request, msgspec.to_builtins(_received(api, request, name)))
 
 
-def pages(api: Api, request: BoundedRequest, name: str, kind: str) -> File:
+async def pages(api: Api, request: BoundedRequest, name: str, kind: str) -> bytes:
     """The pages of a fax that came, as PDF, or as TIFF as they came."""
     allow(request, Right.RECORDINGS)
-    found, inbox = _received(api, request, name), _desk(api).inbox
-    file: Path = inbox.pdf(found.id) if kind == "pdf" else inbox.tiff(found.id)
-    if not file.is_file():
-        raise Problem(HTTPStatus.NOT_FOUND, f"the fax {name!r} has no {kind}")
+    found = _received(api, request, name)
+    try:
+        body = await _desk(api).inbox.read(found, kind)
+    except OSError as why:
+        raise Problem(HTTPStatus.NOT_FOUND, f"the {kind} of the fax {name!r} cannot be read: {why.strerror}") from None
     request.setHeader("Content-Disposition", f'inline; filename="fax-{found.id}.{kind}"')
-    return File(str(file), defaultType="application/pdf" if kind == "pdf" else "image/tiff")
+    return answer(request, body, "application/pdf" if kind == "pdf" else "image/tiff")
 
 
 async def remove_fax(api: Api, request: BoundedRequest, name: str) -> bytes:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from urllib.parse import unquote
 
 from easycall.asterisk.fastagi import CommandFailed, Session
-from easycall.model import FaxOutcome, FaxResult
+from easycall.model import HUNG_UP_EARLY, FaxOutcome, FaxResult
 
 __all__ = ["detect", "run"]
 
@@ -24,10 +24,9 @@ STATION = "${URIENCODE(${REMOTESTATIONID})}"
 """A stranger's text: escaped, for an answer of AGI is not."""
 STATION_LENGTH = 40
 
-HANGS_UP = "the machine hung up too early"
 ERRORS: Mapping[str, str] = {
-    "HANGUP": HANGS_UP,
-    "The call dropped prematurely": HANGS_UP,
+    "HANGUP": HUNG_UP_EARLY,
+    "The call dropped prematurely": HUNG_UP_EARLY,
     "Timed out waiting for initial communication": "no fax machine answered within a minute",
 }
 """What Asterisk says -> plain words."""
@@ -39,7 +38,7 @@ async def run(session: Session, application: str, file: str, station: str, heade
     ``station``: what we call ourselves; ``header``: the line above each page sent.  Raises SessionOver when the session
     ends without an answer.
     """
-    options = {"ecm": "yes", "localstationid": station, "headerinfo": header}
+    options = {"faxdetect": "no", "ecm": "yes", "localstationid": station, "headerinfo": header}
     with session.outliving_hang_up():
         for name, value in options.items():
             if value:

@@ -15,7 +15,7 @@ from easycall.events import Event, FaxEnded, FaxReceived, FaxStarted
 from easycall.fax.documents import Document, Documents
 from easycall.fax.inbox import Inbox, ReceivedFax
 from easycall.ivr.flow import Prompt
-from easycall.model import Contact, FaxOutcome, FaxResult
+from easycall.model import HUNG_UP_EARLY, Contact, FaxOutcome, FaxResult
 from easycall.ports import Channel, HungUp, Taken
 from easycall.verbs import NotNow
 
@@ -25,6 +25,7 @@ CLEAN_SECONDS = 3600.0
 """How often what is too old is looked for."""
 
 BROKEN_OFF = FaxResult(FaxOutcome.CANCELLED)
+LEFT = FaxResult(FaxOutcome.FAILED, error=HUNG_UP_EARLY)
 LOST = FaxResult(FaxOutcome.FAILED, error="the line was lost")
 
 
@@ -132,12 +133,15 @@ class FaxDesk:
             else:
                 fax, file = self.inbox.expect()
                 result = await channel.receive_fax(file, self._settings.station)
-        except (HungUp, Taken):
+        except HungUp:
+            result = LEFT
+        except Taken:
             pass
         except CancelledError:
             result = BROKEN_OFF
             raise
         finally:
+            job.contact.faxes += job.document is None and result.outcome is FaxOutcome.DONE
             job.tell(
                 FaxEnded,
                 **job.facts,

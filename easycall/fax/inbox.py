@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -80,13 +79,9 @@ class Inbox:
         """The fax of that id."""
         return self._faxes.get(fax)
 
-    def pdf(self, fax: str) -> Path:
-        """Its pages as PDF; the file is not there when they could not be made into one."""
-        return self._folder.file(fax, "pdf")
-
-    def tiff(self, fax: str) -> Path:
-        """Its pages as they came."""
-        return self._folder.file(fax, "tiff")
+    async def read(self, fax: ReceivedFax, kind: str) -> bytes:
+        """Its pages as ``pdf``, or as they came, as ``tiff``.  Raises OSError, also when no PDF could be made of them."""
+        return await self._in_thread(self._folder.file(fax.id, kind).read_bytes)
 
     async def remove(self, fax: str) -> bool:
         """Throw a fax away; False when there is none."""
@@ -113,7 +108,9 @@ class Inbox:
             await self._in_thread(self._folder.remove, fax.id)
             return None
         try:
-            await convert(self._settings.to_pdf, self._reactor, input=str(tiff), output=str(self.pdf(fax.id)))
+            await convert(
+                self._settings.to_pdf, self._reactor, input=str(tiff), output=str(self._folder.file(fax.id, "pdf"))
+            )
         except CommandFailed as why:
             log.error("the fax {fax} is kept as TIFF only: {why}", fax=str(tiff), why=str(why))
         await self._in_thread(self._folder.note, fax)

@@ -17,7 +17,7 @@ from easycall.asterisk.manager import Account, ActionRefused, Manager
 from easycall.defer import Bell, first, limited, start, unattended
 from easycall.lab.ear import Ear
 from easycall.lab.layout import LabError, State
-from easycall.lab.legs import Caller, CallOver, Handset, Leg, NotSeen, PhoneCall, PhoneHandset
+from easycall.lab.legs import Caller, CallOver, FaxMachine, Handset, Leg, NotSeen, PhoneCall, PhoneHandset
 from easycall.lab.rtp import Wire
 from easycall.lab.world import Tell, World, unheard
 

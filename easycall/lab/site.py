@@ -119,7 +119,8 @@ class Site:
 
         ``ami``, ``agi``: other ports than the PBX's own and the one it looks for us at, for something between;
         ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
-        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id; ``fax_lines``, ``fax_detect``: see ``[fax]``.
+        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id;
+        ``fax_lines``, ``fax_detect``: see ``[fax]``.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -13,6 +13,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from easycall.simulator import causes
 from easycall.simulator.bridge import Bridge
@@ -75,6 +76,7 @@ class Channel:
         self.machine: Machine | None = None
         """The fax machine that was started at its far end."""
         self.machine_waiters: list[Deferred[None]] = []
+        self._tone: IDelayedCall | None = None
         self.cause = 0
         """Why it was hung up."""
         self.hung_up = False
@@ -302,7 +304,7 @@ class Channel:
             if not waiter.called:
                 waiter.callback(None)
         if machine.sends and not waiters:
-            self.core.later(TONE_SECONDS, self._fax_heard)
+            self._tone = self.core.later(TONE_SECONDS, self._fax_heard)
 
     def _fax_heard(self) -> None:
         listens = self.variables.get("FAXOPT(faxdetect)", "no") == "cng"
@@ -410,6 +412,8 @@ class Channel:
         if self.over:
             return
         self.over = self.hung_up = True
+        if self._tone is not None and self._tone.active():
+            self._tone.cancel()
         for spy, _ in self.spies:
             spy.spying_on = None
             spy.interrupt()
