@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from easycall.api.app import Api
 from easycall.config import Right, Token
 from easycall.events import Event
+from easycall.fax import FaxDesk
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, WorkItem
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
@@ -145,10 +146,10 @@ class Log:
 class Running:
     """The API on a loopback socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, fax: FaxDesk | None = None) -> None:
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.links = {"main": SimpleNamespace(up=True)}
-        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor)
+        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor, fax)
         self.port = 0
 
     def url(self, path: str) -> str:
@@ -165,9 +166,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Running]:
+async def running(fax: FaxDesk | None = None) -> AsyncIterator[Running]:
     """Start it, and leave nothing of it."""
-    site = Running()
+    site = Running(fax)
     factory = site.api.site()
     listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     site.port = listening.getHost().port

@@ -5,7 +5,10 @@ Who is in which bridge and who hears what is looked up on the Asterisk, what hap
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import assert_invariants
 from easycall.model import AgentState, Contact, Queue
+from easycall.simulator.fax import Machine
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
 from easycall.store.memory import MemoryDatabase
@@ -34,7 +38,7 @@ from easycall.verbs import (
     Verb,
 )
 
-from .virtual import VirtualDaemon, opened
+from .virtual import Papers, VirtualDaemon, fax_desk, opened
 
 MUSIC = "440"
 SAYS = {"ana": "1001", "bo": "1002", "chen": "1003"}
@@ -49,6 +53,8 @@ class Person(FarEnd):
         self.says = says
         self.when_rung = "answer"
         self.rings = 0
+        self.machine: Machine | None = None
+        """The fax machine that is started when a prompt asks for it."""
 
     def rung(self, caller: str, caller_name: str) -> None:
         self.rings += 1
@@ -59,6 +65,10 @@ class Person(FarEnd):
     def answered(self) -> None:
         self.line.say(self.says)
 
+    def heard(self, sound: str) -> None:
+        if sound == "speech" and self.machine is not None:
+            self.stage.reactor.callLater(0.1, self.line.start_fax, self.machine)
+
     @property
     def hears(self) -> str:
         return self.line.hears
@@ -67,7 +77,10 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
+    def __init__(self, database: MemoryDatabase, **fax: Any) -> None:
+        """``fax``: as in ``[fax]``."""
+        self.folder = Path(tempfile.mkdtemp())
+        self.papers = Papers(self.folder)
         self.reactor = VirtualReactor(1_800_000_000.0)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
@@ -78,6 +91,7 @@ class Stage:
             queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")},
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
+            fax=fax_desk(self.papers, self.reactor, **fax),
         )
         self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 
@@ -153,6 +167,7 @@ class Stage:
         left, failures = self.daemon.left(), tuple(self.daemon.fatal)
         assert_invariants(Evidence(ended=ended, records=records, left=left, failures=failures))
         assert_invariants(Evidence(left=self.daemon.stop()))
+        shutil.rmtree(self.folder)
 
 
 @pytest.fixture

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from easycall.config import AgentSettings
+from easycall.config import AgentSettings, FaxSettings
 from easycall.events import Event
+from easycall.fax import Document, FaxDesk, ReceivedFax
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
 from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
@@ -26,6 +29,8 @@ from easycall.stats.record import Record
 from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
 from easycall.tap import join_conduct, make_conduct
+
+from .transcripts.record import white_page
 
 RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
 DIALPLAN = (shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8")
@@ -44,6 +49,36 @@ def opened() -> Iterator[MemoryDatabase]:
     Deferred.fromCoroutine(database.close())
 
 
+class Papers:
+    """One document, ``d1``, of one page; what is received is kept in a list."""
+
+    def __init__(self, folder: Path) -> None:
+        self.page = folder / "page.tiff"
+        self.page.write_bytes(white_page())
+        self.came = folder / "came.tiff"
+        self.kept: list[ReceivedFax] = []
+
+    def get(self, document: str) -> Document | None:
+        return Document(document, 0.0, 1, 1, "crm") if document == "d1" else None
+
+    def seen(self, document: Document) -> str:
+        return str(self.page)
+
+    def expect(self) -> tuple[str, str]:
+        return f"f{len(self.kept)}", str(self.came)
+
+    async def keep(self, fax: ReceivedFax) -> ReceivedFax | None:
+        if fax.pages:
+            self.kept.append(fax)
+        return fax if fax.pages else None
+
+
+def fax_desk(papers: Papers, clock: IReactorTime, **settings: Any) -> FaxDesk:
+    """A fax desk with one line unless told otherwise."""
+    usual = FaxSettings(papers.page.parent, "", **{"lines": 1, **settings})
+    return FaxDesk(usual, papers, papers, clock)  # type: ignore[arg-type] # for both
+
+
 class VirtualDaemon:
     """A daemon that is up; ``agents``: id -> queues, their phones are 2001, 2002 and so on."""
 
@@ -58,13 +93,22 @@ class VirtualDaemon:
         sound_seconds: float,
         hear: Callable[[Event], None] = lambda event: None,
         faults: Faults | None = None,
+        fax: FaxDesk | None = None,
     ) -> None:
         self.reactor = reactor
         self.database = database
         self.told: list[Event] = []
         self.fatal: list[str] = []
         self._hear = hear
-        settings = Settings(AMI_PORT, {"easycall": RIGHTS}, DIALPLAN, boot_seconds=0.0, sounds=lambda name: sound_seconds)
+        settings = Settings(
+            AMI_PORT,
+            {"easycall": RIGHTS},
+            DIALPLAN,
+            boot_seconds=0.0,
+            sounds=lambda name: sound_seconds,
+            fax_seconds=0.3,
+            page_seconds=0.3,
+        )
         self.asterisk = SimulatedAsterisk(reactor, settings, outside, faults=faults)
         people = {
             name: AgentSettings(name, name, served, f"200{number}")
@@ -72,7 +116,7 @@ class VirtualDaemon:
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__)
+        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, fax)
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         self.now(self.asterisk.start())

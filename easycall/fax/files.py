@@ -89,8 +89,11 @@ class Folder:
         """Where Asterisk finds it."""
         return f"{self._seen}/{name}.{suffix}"
 
-    def prepare(self, shape: type[T]) -> list[T]:
-        """Make the folder, remove what is half there, and give what is noted.  Raises OSError."""
+    def prepare(self, shape: type[T], keep: str = "") -> list[T]:
+        """Make the folder, remove what is half there, and give what is noted.  Raises OSError.
+
+        ``keep``: the suffix of files that stay although nothing is noted of them.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(self._mode)
         found: dict[str, T] = {}
@@ -98,7 +101,7 @@ class Folder:
             with suppress(msgspec.DecodeError, OSError):
                 found[note.stem] = msgspec.json.decode(note.read_bytes(), type=shape)
         for file in self.path.iterdir():
-            if file.stem not in found:
+            if file.stem not in found and (not keep or file.suffix != f".{keep}"):
                 file.unlink(missing_ok=True)
         return list(found.values())
 

@@ -56,7 +56,8 @@ class Inbox:
 
     async def open(self) -> None:
         """Find what is there.  Raises OSError."""
-        found = await self._in_thread(self._folder.prepare, ReceivedFax)
+        # A fax that Asterisk received while we were not there, or receives now, is not ours to throw away.
+        found = await self._in_thread(self._folder.prepare, ReceivedFax, "tiff")
         self._faxes = {fax.id: fax for fax in sorted(found, key=lambda fax: fax.at)}
         await self.clean()
 

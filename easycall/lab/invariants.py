@@ -34,7 +34,8 @@ LAG_USUAL = 0.05
 
 HOLDING = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING, AgentState.HELD})
 """States in which an agent has a contact that has the agent."""
-HOME = "agi"
+AT_HOME = ("agi", "sendfax", "receivefax")
+"""What a leg at home may run: its FastAGI, and what that executes."""
 CALLBACK = "callback"
 """The role of a leg that calls a customer back."""
 
@@ -101,7 +102,7 @@ def _i3(evidence: Evidence) -> Iterator[str]:
             yield f"channel {channel.id} is of contact {channel.contact}, which is not live"
         if channel.bridge != leg.bridge:
             yield f"leg {leg.id} is held in bridge {leg.bridge or 'none'}, its channel is in {channel.bridge or 'none'}"
-        if leg.place == "home" and channel.application.lower() != HOME:
+        if leg.place == "home" and channel.application.lower() not in AT_HOME:
             yield f"leg {leg.id} is held at home, its channel is in {channel.application or 'no application'}"
     partners = _by(evidence.channels, lambda channel: channel.bridge)
     for contact in evidence.held.contacts:
