@@ -98,14 +98,14 @@ class Channel(Protocol):
     async def remember(self, values: Mapping[str, str]) -> None:
         """Keep values on the leg itself, where a later process of ours finds them."""
 
-    async def send_fax(self, file: str, station: str, header: str) -> FaxResult:
+    async def send_fax(self, file: str, station: str, header: str, at_page: Callable[[int], None]) -> FaxResult:
         """Send a fax TIFF file, by its path on the switch, to the machine at the far end; returns when it is over.
 
         ``station``: what we call ourselves; ``header``: a line above each page, ``""`` for none.  A machine that hangs up
-        when it is done is no HungUp: the result is given.
+        when it is done is no HungUp: the result is given.  ``at_page`` is told now and then which page the machines are at.
         """
 
-    async def receive_fax(self, file: str, station: str) -> FaxResult:
+    async def receive_fax(self, file: str, station: str, at_page: Callable[[int], None]) -> FaxResult:
         """Receive a fax into a TIFF file that is not there yet; else as :meth:`send_fax`."""
 
     async def listen_for_fax(self, on: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from attrs import evolve
 
 from easycall.ivr.flow import FaxNode, Flow, HangUpNode, SayNode, parse_prompt
 from easycall.lab.day.site import NUMBER
@@ -237,3 +238,13 @@ class TestAFlowReceives:
         stage.pass_(3)
         assert stage.talking(customer, ana)
         stage.close()
+
+
+def test_the_agent_is_told_the_page(stage: Stage) -> None:
+    stage.asterisk.settings = evolve(stage.asterisk.settings, page_seconds=25.0)
+    customer, _ = stage.talk()
+    machine(stage, customer)
+    stage.ask(Fax("d1"))
+    stage.pass_(PROMPT_SECONDS + 26)
+    assert [event.page for event in stage.daemon.of("fax.progress")] == [1]
+    assert stage.kinds("fax") == ["fax.started", "fax.progress", "fax.ended"]

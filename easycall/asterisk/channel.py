@@ -83,6 +83,10 @@ class AsteriskChannel:
         self._gone = Bell()
         self._joined = Bell()
         self._ringing = Bell()
+        self.fax_file = ""
+        """What is being faxed, as Asterisk sees it."""
+        self._tell_page: Callable[[int], None] = lambda page: None
+        self._page = 0
         self._fax_tone = Bell()
         self._answered = False
         self._decided = Bell()
@@ -265,13 +269,28 @@ class AsteriskChannel:
 
         await self._verb(remember)
 
-    async def send_fax(self, file: str, station: str, header: str) -> FaxResult:
+    async def send_fax(self, file: str, station: str, header: str, at_page: Callable[[int], None]) -> FaxResult:
         """Send a TIFF file to the machine at the far end."""
-        return await self._verb(lambda session: fax.run(session, "SendFAX", file, station, header))
+        return await self._fax("SendFAX", file, station, header, at_page)
 
-    async def receive_fax(self, file: str, station: str) -> FaxResult:
+    async def receive_fax(self, file: str, station: str, at_page: Callable[[int], None]) -> FaxResult:
         """Receive a fax from the machine at the far end into a TIFF file."""
-        return await self._verb(lambda session: fax.run(session, "ReceiveFAX", file, station, ""))
+        return await self._fax("ReceiveFAX", file, station, "", at_page)
+
+    async def _fax(
+        self, application: str, file: str, station: str, header: str, at_page: Callable[[int], None]
+    ) -> FaxResult:
+        self.fax_file, self._tell_page, self._page = file, at_page, 0
+        try:
+            return await self._verb(lambda session: fax.run(session, application, file, station, header))
+        finally:
+            self.fax_file = ""
+
+    def fax_at(self, page: int) -> None:
+        """The fax is at this page."""
+        if self.fax_file and page > self._page:
+            self._page = page
+            self._tell_page(page)
 
     async def listen_for_fax(self, on: bool) -> None:
         """Listen for the tone of a fax machine, or not."""

@@ -20,6 +20,7 @@ from easycall.asterisk.ami import Action, Message, variable
 from easycall.asterisk.channel import AsteriskChannel, Place
 from easycall.asterisk.conversation import AsteriskConversation
 from easycall.asterisk.fastagi import Session
+from easycall.asterisk.fax_progress import FaxProgress
 from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
@@ -84,6 +85,7 @@ class AsteriskSwitch:
         self._went_up = went_up
         self._went_down = went_down
         self.legs = Roster(clock)
+        self._fax_progress = FaxProgress(self.legs)
         self._manager: Manager | None = None
         self._up = Bell()
         self._audit: IDelayedCall | None = None
@@ -290,7 +292,7 @@ class AsteriskSwitch:
 
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The AMI events wanted, by name."""
-        return LegEvents(self.legs, self.reach).listeners()
+        return {**LegEvents(self.legs, self.reach).listeners(), "FAXSession": self._fax_progress.on_session}
 
     # The link
 
@@ -383,6 +385,7 @@ class AsteriskSwitch:
     def _audit_now(self) -> None:
         if self.up:
             unattended(self.reconcile(NEWS_SECONDS))
+            unattended(self._fax_progress.look(self._link.collect, self._link.send))
             self._schedule_audit()
 
 

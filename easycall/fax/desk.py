@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.config import FaxSettings
 from easycall.defer import shielded, unattended
-from easycall.events import Event, FaxEnded, FaxReceived, FaxStarted
+from easycall.events import Event, FaxEnded, FaxProgress, FaxReceived, FaxStarted
 from easycall.fax.documents import Document, Documents
 from easycall.fax.inbox import Inbox, ReceivedFax
 from easycall.ivr.flow import Prompt
@@ -123,16 +123,20 @@ class FaxDesk:
 
         However it ends, its end is told; being cancelled is raised.
         """
+
+        def at_page(page: int) -> None:
+            job.tell(FaxProgress, page=page)
+
         result, fax = LOST, ""
         job.tell(FaxStarted, **job.facts, pages=job.document.pages if job.document else 0)
         try:
             await _play(channel, sounds)
             if job.document is not None:
                 file = self.documents.seen(job.document)
-                result = await channel.send_fax(file, self._settings.station, self._settings.header)
+                result = await channel.send_fax(file, self._settings.station, self._settings.header, at_page)
             else:
                 fax, file = self.inbox.expect()
-                result = await channel.receive_fax(file, self._settings.station)
+                result = await channel.receive_fax(file, self._settings.station, at_page)
         except HungUp:
             result = LEFT
         except Taken:

@@ -94,7 +94,10 @@ class Folder:
 
         ``keep``: the suffix of files that stay although nothing is noted of them.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        if not self.path.parent.is_dir():
+            self.path.parent.mkdir(parents=True)
+            self.path.parent.chmod(0o711)
+        self.path.mkdir(exist_ok=True)
         self.path.chmod(self._mode)
         found: dict[str, T] = {}
         for note in self.path.glob("*.json"):

@@ -103,7 +103,8 @@ class Inbox:
             pages = await self._in_thread(pages_of, tiff, MAX_PAGES)
         except ValueError as why:
             if fax.pages:
-                log.error("the fax {fax} is not kept: {why}", fax=str(tiff), why=str(why))
+                log.error("a fax of {pages} pages lies in {file}: {why}", pages=fax.pages, file=str(tiff), why=str(why))
+                return None
             pages = 0
         if not pages or not fax.pages:
             await self._in_thread(self._folder.remove, fax.id)

@@ -172,12 +172,31 @@ def _fax_sessions(asterisk: SimulatedAsterisk, session: ManagerSession, request:
     session.listing(request, "FAXSessionsEntry event list will follow", items, "FAXSessionsComplete")
 
 
+def _fax_session(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
+    number = request.get("SessionNumber")
+    faxes = dict(enumerate(asterisk.faxes.values()))
+    if not number.isdecimal() or int(number) not in faxes:
+        raise Refused("Session not found")
+    faxing = faxes[int(number)]
+    session.answer(request, "Success", ("Message", "FAXSession event will follow"))
+    facts = [
+        ("SessionNumber", number),
+        ("Operation", faxing.operation),
+        ("State", "Active"),
+        ("DataRate", "14400"),
+        ("PageNumber", str(faxing.page)),
+        ("FileName", faxing.file),
+    ]
+    session.write(ami.message([("Event", "FAXSession"), ("ActionID", request.get("ActionID")), *facts]))
+
+
 LISTINGS: Mapping[str, Action] = {
     "bridgeinfo": needs(_bridge_info, "command", "reporting", "system"),
     "bridgelist": needs(_bridge_list, "command", "reporting", "system"),
     "coresettings": needs(_core_settings, "system", "reporting"),
     "coreshowchannels": needs(_core_show_channels, "system", "reporting"),
     "corestatus": needs(_core_status, "system", "reporting"),
+    "faxsession": needs(_fax_session, "system", "reporting", "call"),
     "faxsessions": needs(_fax_sessions, "system", "reporting", "call"),
     "pjsipshowendpoints": needs(_endpoints, "system"),
     "showdialplan": needs(_show_dialplan, "config", "reporting"),
