@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -197,7 +198,7 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
     fax = _fax(config.fax, clock, reactor)
-    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), fax)
+    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), fax=fax)
 
     async def open_store() -> None:
         try:
@@ -229,9 +230,12 @@ def make_conduct(
     database: Database,
     sounds: Sounds,
     new_id: Callable[[], str],
+    dice: Callable[[], float] = random.random,
     fax: FaxDesk | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
+
+    ``dice`` (0 to 1) spreads the retries of links.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
@@ -239,7 +243,7 @@ def make_conduct(
     agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
     distributor = Distributor(config.queues, agents, clock, journal)
     contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id, fax)
-    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
+    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     return Conduct(clock, journal, distributor, contacts, pbxs, fax)
 
 
@@ -294,7 +298,13 @@ def _make_folder(folder: Path) -> None:
 
 
 def _pbx(
-    box: AsteriskBox, clock: IReactorTime, reactor: Any, journal: Journal, distributor: Distributor, contacts: Contacts
+    box: AsteriskBox,
+    clock: IReactorTime,
+    reactor: Any,
+    journal: Journal,
+    distributor: Distributor,
+    contacts: Contacts,
+    dice: Callable[[], float],
 ) -> Pbx:
     distributor.freeze(box.name)
     switch = AsteriskSwitch(
@@ -315,6 +325,7 @@ def _pbx(
         events=switch.listeners(),
         connected=switch.connected,
         lost=switch.lost,
+        random=dice,
     )
     switch.use(manager)
     return Pbx(box, switch, manager, FastAgiFactory(switch.serve, clock, peers=box.peers))
