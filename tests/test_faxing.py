@@ -136,7 +136,7 @@ class TestAnAgentSends:
         ana.line.hang_up()
         stage.pass_(0.1)
         assert stage.state("ana") == "wrap_up"
-        assert stage.contact.stage.value == "fax"
+        assert (stage.contact.stage.value, stage.contact.agent) == ("fax", "")
         stage.check()
         stage.pass_(PROMPT_SECONDS + FAX_SECONDS + 1.5 - after)
         [ended] = stage.daemon.of("fax.ended")

@@ -20,6 +20,7 @@ DECISIONS = {
     "doctor.findings",
     "doctor.judgement",
     "doctor.phones",
+    "fax.tiff",
     "ivr.flow",
     "ivr.lint",
     "ivr.source",
@@ -34,7 +35,7 @@ DECISIONS = {
     "stats.record",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"company", "contact", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {"company", "contact", "fax.callers", "fax.desk", "ivr.runner", "acd.distributor", "stats.journal"}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 

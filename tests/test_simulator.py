@@ -371,9 +371,9 @@ class TestLegs:
         page = tmp_path / "page.tiff"
         page.write_bytes(white_page())
         stage.pbx.core.later(1.0, person.line.start_fax, Machine(tmp_path / "got.tiff", sends=False, station="+49 30 77"))
-        stage.run(session.exec("SendFAX", str(page), "f", seconds=60), 20)
+        stage.run(session.exec("SendFAX", str(page), "s", seconds=60), 20)
         asked = ("FAXSTATUS", "FAXERROR", "FAXPAGES", "REMOTESTATIONID")
-        assert [stage.run(session.get_variable(name)) for name in asked] == ["SUCCESS", "", "1", "+49 30 77"]
+        assert [stage.run(session.get_variable(name)) for name in asked] == ["SUCCESS", None, "1", "+49 30 77"]
         assert (tmp_path / "got.tiff").read_bytes() == page.read_bytes()
         assert [event.name for event in stage.events][-3:] == ["FAXStatus", "FAXStatus", "SendFAX"]
 

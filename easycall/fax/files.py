@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -64,12 +64,18 @@ def pages_of(file: Path, limit: int) -> int:
 
 async def convert(command: Sequence[str], reactor: Any, **places: str) -> str:
     """Run a command without a shell, ``{input}`` and so on put in; what it complains of.  Raises CommandFailed."""
-    words = [word.format(**places) if "{" in word else word for word in command]
+    words = [_filled(word, places) for word in command]
     limits = LIMITS if shutil.which(LIMITS[0]) else ()
     if shutil.which(words[0]) is None:
         limits = ()  # let the message name the command that is missing
     said = await pipe([*limits, *words], b"", reactor, CONVERT_SECONDS)
     return " ".join(said.decode(errors="replace").split())[:400]
+
+
+def _filled(word: str, places: Mapping[str, str]) -> str:
+    for name, value in places.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
 
 
 class Folder:

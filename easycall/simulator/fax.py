@@ -73,12 +73,12 @@ async def receive_fax(asterisk: SimulatedAsterisk, channel: Channel, data: str) 
 
 
 async def _fax(asterisk: SimulatedAsterisk, channel: Channel, operation: str, data: str) -> None:
-    file = data.partition(",")[0]
+    file, _, options = data.partition(",")
     if operation == "send" and not page_count(Path(file)):
         _over(channel, "FAILED", "FILE_ERROR", "error reading file", 0, "")
         return
     station = channel.variables.get("FAXOPT(localstationid)", "")
-    for status in ("Allocating Resources", "FAX Transmission In Progress"):
+    for status in ("Allocating Resources", "FAX Transmission In Progress") if "s" in options else ():
         facts = [("Operation", operation), ("Status", status), ("LocalStationID", station), ("FileName", file)]
         asterisk.core.tell("call", "FAXStatus", channel, facts)
     faxing = asterisk.faxes[channel.id] = Faxing(operation, file)
@@ -133,9 +133,11 @@ async def _pages(asterisk: SimulatedAsterisk, channel: Channel, machine: Machine
 
 
 def _over(channel: Channel, status: str, error: str, text: str, pages: int, station: str) -> None:
+    channel.variables.pop("FAXERROR", None)
+    if error:
+        channel.variables["FAXERROR"] = error
     channel.variables |= {
         "FAXSTATUS": status,
-        "FAXERROR": error,
         "FAXSTATUSSTRING": text,
         "FAXPAGES": str(pages),
         "FAXBITRATE": "14400",

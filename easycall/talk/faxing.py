@@ -82,6 +82,7 @@ class Faxing:
             return await talk.answer(news, self.faxing, {Cancel: self._take_back, Retrieve: self._take_back})
         if news == 1:
             talk.part(EndedBy.AGENT)
+            self._live.contact.agent = ""
             return self.alone
         return await self._come_back()
 

@@ -21,6 +21,7 @@ TOLD = ("Operation", "Status", "LocalStationID", "RemoteStationID", "PagesTransf
 
 def page(stage: Stage) -> Path:
     file = stage.place.folder / "prompts" / "page.tiff"
+    file.parent.mkdir(exist_ok=True)
     file.write_bytes(white_page())
     return file
 
