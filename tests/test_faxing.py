@@ -224,7 +224,7 @@ class TestAFlowReceives:
         has_flow(stage, HOTLINE)
         customer = stage.calls()
         customer.line.start_fax(Machine(stage.papers.page, sends=True))
-        stage.pass_(1.6 + FAX_SECONDS)
+        stage.pass_(1.5 + 0.5 + FAX_SECONDS + 0.1)
         [received] = stage.daemon.of("fax.received")
         assert received.box == "hotline"
         stage.pass_(1)

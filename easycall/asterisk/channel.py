@@ -87,6 +87,7 @@ class AsteriskChannel:
         """What is being faxed, as Asterisk sees it."""
         self._tell_page: Callable[[int], None] = lambda page: None
         self._page = 0
+        self._listens_for_fax = False
         self._fax_tone = Bell()
         self._answered = False
         self._decided = Bell()
@@ -282,6 +283,9 @@ class AsteriskChannel:
     ) -> FaxResult:
         self.fax_file, self._tell_page, self._page = file, at_page, 0
         try:
+            if self._listens_for_fax:
+                await self._verb(fax.forget_detection)
+                self._listens_for_fax = False
             return await self._verb(lambda session: fax.run(session, application, file, station, header))
         finally:
             self.fax_file = ""
@@ -295,6 +299,7 @@ class AsteriskChannel:
     async def listen_for_fax(self, on: bool) -> None:
         """Listen for the tone of a fax machine, or not."""
         await self._verb(lambda session: fax.detect(session, on))
+        self._listens_for_fax = on
 
     def when_fax_tone(self) -> Deferred[None]:
         """Fires when the tone of a fax machine was heard, and the leg is at home again."""

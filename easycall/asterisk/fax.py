@@ -14,10 +14,13 @@ from urllib.parse import unquote
 from easycall.asterisk.fastagi import CommandFailed, Session
 from easycall.model import HUNG_UP_EARLY, FaxOutcome, FaxResult
 
-__all__ = ["detect", "run"]
+__all__ = ["detect", "forget_detection", "run"]
 
 FAX_SECONDS = 4 * 3600.0
 """The longest fax; Asterisk itself gives up a machine that says nothing after a minute."""
+
+SETTLE_MS = 500
+"""How long the sound of a leg must have passed without detection before a fax: without it the modem hears nothing."""
 
 ASKED = ("FAXSTATUS", "FAXERROR", "FAXPAGES", "FAXBITRATE")
 STATION = "${URIENCODE(${REMOTESTATIONID})}"
@@ -38,7 +41,7 @@ async def run(session: Session, application: str, file: str, station: str, heade
     ``station``: what we call ourselves; ``header``: the line above each page sent.  Raises SessionOver when the session
     ends without an answer.
     """
-    options = {"faxdetect": "no", "ecm": "yes", "localstationid": station, "headerinfo": header}
+    options = {"ecm": "yes", "localstationid": station, "headerinfo": header}
     with session.outliving_hang_up():
         for name, value in options.items():
             if value:
@@ -74,3 +77,9 @@ async def detect(session: Session, on: bool) -> None:
     It comes home again by the extension ``fax`` (etc/asterisk/extensions.conf).
     """
     await session.set_variable("FAXOPT(faxdetect)", "cng" if on else "no")
+
+
+async def forget_detection(session: Session) -> None:
+    """Listen for no tone any more, and let that come true: Asterisk changes the way of the sound only when there is some."""
+    await detect(session, False)
+    await session.wait_for_digit(SETTLE_MS)

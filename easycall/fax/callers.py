@@ -48,8 +48,8 @@ async def unless_fax(live: LiveContact, walk: Callable[[], Walk]) -> ToQueue | F
     left: list[ToQueue | Finish] = []
     walking = start(walk()).addCallback(left.append)
     heard = await first(walking, live.customer.when_fax_tone())
+    if heard:
+        await receive(live, box)
+        return Finish()
     await live.at_home(lambda: live.customer.listen_for_fax(False))
-    if not heard:
-        return left[0]
-    await receive(live, box)
-    return Finish()
+    return left[0]
