@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -22,11 +23,12 @@ from easycall.events import ContactArrived, ContactEnded, Event, Offered, OfferE
 from easycall.fax import callers
 from easycall.fax.desk import FaxDesk
 from easycall.ivr.flow import Finish, ToQueue
-from easycall.ivr.runner import run
+from easycall.ivr.runner import Returned, run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
 from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Taken
+from easycall.recording import Recordings
 from easycall.talk import Course, Reach, RunFlow, Side, Talk, Wait, ring
 from easycall.verbs import Verb
 
@@ -48,6 +50,7 @@ class Contacts:
         distributor: Distributor,
         script: Script,
         new_id: Callable[[], str],
+        recordings: Recordings | None = None,
         fax: FaxDesk | None = None,
     ) -> None:
         """``fax``: None when there is none."""
@@ -56,6 +59,7 @@ class Contacts:
         self._distributor = distributor
         self._script = script
         self._new_id = new_id
+        self._recordings = recordings
         self._fax = fax
         self._stopped = False
         self._visits: dict[str, Visit] = {}
@@ -78,7 +82,15 @@ class Contacts:
             arrived=self._clock.seconds(),
         )
         live = LiveContact(
-            contact, arrival.switch, arrival.channel, self._clock, self._record, self._distributor, self._script, self._fax
+            contact,
+            arrival.switch,
+            arrival.channel,
+            self._clock,
+            self._record,
+            self._distributor,
+            self._script,
+            self._recordings,
+            self._fax,
         )
         visit = self._visits[contact.id] = Visit(live)
         running = self._running[contact.id] = start(visit.carry())
@@ -149,16 +161,23 @@ class Visit:
         except HungUp:
             pass
         except CancelledError:
+            live.recorder.let_go()
             raise
         except Exception:
             log.failure("contact {contact} failed", contact=contact.id)
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
         self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
         await self._leave()
+        live.recorder.over()
         contact.stage = Stage.ENDED
         if contact.faxes and self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED  # a machine that is done hangs up
-        live.tell(ContactEnded, outcome=self._outcome, ended_by=contact.ended_by or EndedBy.SYSTEM)
+        live.tell(
+            ContactEnded,
+            outcome=self._outcome,
+            ended_by=contact.ended_by or EndedBy.SYSTEM,
+            end_estimated=not live.customer.end_seen,
+        )
 
     async def _until_gone(self, story: Coroutine[Deferred[object], object, None]) -> None:
         """Carry on with ``story`` until it is told or the caller's leg is gone, which cancels it."""
@@ -199,7 +218,9 @@ class Visit:
 
     async def _flow(self, name: str) -> Course:
         live, contact = self.live, self.contact
-        contact.stage, contact.agent = Stage.IVR, ""
+        contact.agent = ""
+        live.at(Stage.IVR)
+        await live.recorder.stop("flow")
         left = await callers.unless_fax(live, partial(self._walk, name))
         if isinstance(left, ToQueue):
             return Wait(left.queue)
@@ -207,17 +228,17 @@ class Visit:
             self._outcome = Outcome.SELF_SERVED
         return None
 
-    async def _walk(self, name: str) -> ToQueue | Finish:
-        live = self.live
-        flow, sounds = live.script.named(name), live.script.sounds
-        receive = partial(callers.receive, live)
-        return await run(flow, live.customer, live.record, live.now, self.contact, sounds, receive)
+    async def _walk(self, name: str) -> ToQueue | Finish | Returned:
+        live, script = self.live, self.live.script
+        means = evolve(script.means, unheard=live.unheard, receive_fax=partial(callers.receive, live))
+        return await run(script.named(name), live.customer, live.record, live.now, self.contact, script.sounds, means)
 
     # In a queue
 
     async def _wait(self, queue: Queue, enqueued: float | None) -> Course:
         live, contact = self.live, self.contact
-        contact.stage, contact.queue, contact.agent = Stage.WAITING, queue.id, ""
+        contact.queue, contact.agent = queue.id, ""
+        live.at(Stage.WAITING)
         joined = live.now() if enqueued is None else enqueued
         place = live.distributor.enter(WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts))
         if self._outcome is not Outcome.ANSWERED:
@@ -229,7 +250,8 @@ class Visit:
                     if talk is not None:
                         company.cancel()
                         return await self._talk(talk)
-                    contact.stage, contact.agent = Stage.WAITING, ""
+                    contact.agent = ""
+                    live.at(Stage.WAITING)
         finally:
             place.leave()
 
@@ -245,7 +267,8 @@ class Visit:
     async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
         """Offer the caller to one agent; None when it came to nothing."""
         live, contact = self.live, self.contact
-        contact.stage, contact.agent, contact.attempts = Stage.OFFERED, offer.agent, offer.attempt
+        contact.agent, contact.attempts = offer.agent, offer.attempt
+        live.at(Stage.OFFERED)
         live.tell(Offered, offer.agent, queue=queue.id, attempt=offer.attempt)
         try:
             side = ring(live, offer, queue, since=place.item.enqueued)
@@ -271,6 +294,7 @@ class Visit:
                 if not live.switch.up:
                     with suppress(Taken):
                         await side.leg.music(queue.music)
+                await live.recorder.prepare(queue)
                 conversation = await live.switch.bridge(live.customer, side.leg)
             except (BridgeFailed, HungUp):
                 outcome = OfferOutcome.LOST
@@ -292,12 +316,24 @@ class Visit:
         self._outcome = Outcome.ANSWERED
         return await talk.carry()
 
+    async def _until_up(self, queue: Queue, assignment: Assignment) -> None:
+        """A phone that is rung without the link is lost, and with it the agent who was asked for: wait for it."""
+        try:
+            async with background(keep_music(self.live.customer, queue.music)):
+                await self.live.switch.when_up()
+        except BaseException:
+            assignment.ended(OfferOutcome.LOST)
+            raise
+
     async def _reach(self, reach: Reach) -> Course:
         """The agent who was asked for is rung; if that comes to nothing, the contact is first in line."""
         live, contact = self.live, self.contact
         queue = live.distributor.queues[reach.queue]
         since = live.now()
-        contact.stage, contact.agent = Stage.OFFERED, reach.assignment.agent
+        contact.agent = reach.assignment.agent
+        live.at(Stage.OFFERED)
+        if not live.switch.up:
+            await self._until_up(queue, reach.assignment)
         live.tell(Offered, reach.assignment.agent, queue=queue.id, attempt=reach.assignment.attempt)
         try:
             side = ring(live, reach.assignment, queue, since=since, by=reach.by)

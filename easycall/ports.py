@@ -17,16 +17,20 @@ from twisted.internet.defer import Deferred
 
 from easycall.events import Event
 from easycall.model import FaxResult, OfferOutcome
+from easycall.secure.secret import Secret
 
 __all__ = [
     "Arrival",
     "BridgeFailed",
+    "CannotRecord",
     "Channel",
     "Conversation",
     "Database",
     "HungUp",
     "Journal",
     "NotAnswered",
+    "Service",
+    "ServiceFailed",
     "StoreUnavailable",
     "Switch",
     "Taken",
@@ -53,6 +57,14 @@ class BridgeFailed(Exception):
     """Two legs could not be joined; each is where it was, or gone."""
 
 
+class ServiceFailed(Exception):
+    """A service did not answer as it should.  Whether it did what was asked is not known; the text never quotes."""
+
+
+class CannotRecord(Exception):
+    """Asterisk does not begin, pause or stop a recording; the text says why."""
+
+
 class StoreUnavailable(Exception):
     """The database did not take or give what was asked; nothing was changed."""
 
@@ -70,6 +82,10 @@ class Channel(Protocol):
     @property
     def gone(self) -> bool:
         """True once the leg has ended."""
+
+    @property
+    def end_seen(self) -> bool:
+        """False when the leg was found gone, some time after it went."""
 
     def when_gone(self) -> Deferred[None]:
         """A Deferred of the asker's own that fires when the leg has ended (at once if it has)."""
@@ -145,6 +161,9 @@ class Switch(Protocol):
     def up(self) -> bool:
         """True while actions reach the Asterisk and our picture of it is right."""
 
+    def when_up(self) -> Deferred[None]:
+        """Fires when :attr:`up` is true, at once if it is."""
+
     def ring(
         self, phone: str, *, leg: str, caller: str, caller_name: str, seconds: float, values: Mapping[str, str]
     ) -> Channel:
@@ -165,6 +184,23 @@ class Switch(Protocol):
 
         Waits for the link when it is down.  Raises HungUp when one of them is gone, BridgeFailed when they do not come.
         """
+
+    async def record(self, channel: Channel, file: str) -> None:
+        """Begin to record a leg, its own sound and all it hears, into a file of Asterisk's.
+
+        For that the leg comes home, at once, out of whatever it hears; the recording follows it from there through every
+        bridge.  Waits for the link when it is down.  Raises CannotRecord when nothing was begun, HungUp, and BridgeFailed
+        when the leg does not come.
+        """
+
+    async def mute_recording(self, channel: Channel, muted: bool) -> None:
+        """Let silence be recorded of a leg from now on, or sound again; returns when Asterisk has said that it is so.
+
+        Waits for the link when it is down.  Raises CannotRecord, HungUp.
+        """
+
+    async def stop_recording(self, channel: Channel) -> None:
+        """End the recording of a leg.  Waits for the link when it is down.  Raises CannotRecord, HungUp."""
 
 
 @frozen
@@ -187,6 +223,16 @@ class Journal(Protocol):
 
     def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
         """Call ``listener(sequence, event)`` for each event from now on; returns how to stop it."""
+
+
+class Service(Protocol):
+    """A service outside, which flows hand values to."""
+
+    async def post(self, values: Mapping[str, Secret]) -> Mapping[str, Any]:
+        """Send values, once, and give the object that is answered.  Raises ServiceFailed.
+
+        Cancelled, it does not wait for the answer; the service may have got the values.
+        """
 
 
 class Database(Protocol):

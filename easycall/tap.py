@@ -11,7 +11,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,17 @@ from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
 from easycall.ivr.prompts import PromptError, Prompts
-from easycall.ivr.runner import Sounds
+from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
 from easycall.model import Agent
 from easycall.ports import Database, StoreUnavailable
+from easycall.recording import Recordings
+from easycall.secure.sealing import Seal
+from easycall.secure.service import WebService
 from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
+from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
@@ -88,7 +92,7 @@ class Options(usage.Options):
             self.config = error.readable
         try:
             if self.config and (not wrong or self.config.flows_directory.is_dir()):
-                self.flows = library.load(self.config.flows_directory, self.config.queues, self.config.prompts.voices)
+                self.flows = library.flows_of(self.config)
         except FlowError as error:
             wrong.append(error)
         if wrong:
@@ -197,8 +201,11 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     database = SQLite(str(config.store_path), reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
+    files = RecordingFiles(config.recordings.directory, reactor)
     fax = _fax(config.fax, clock, reactor)
-    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), fax=fax)
+    conduct = make_conduct(
+        config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), size=files.size, fax=fax
+    )
 
     async def open_store() -> None:
         try:
@@ -216,10 +223,22 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
 
-    before = [Part("store", open_store, database.close), Part("prompts", prepare, nothing)]
+    async def look_at_recordings() -> None:
+        if config.records:
+            try:
+                files.prepare()
+            except OSError as error:
+                why = f"{error.strerror}; docs/recording.rst has the rights"
+                raise CannotStart(f"recordings.directory = {str(config.recordings.directory)!r}: {why}") from error
+
+    before = [
+        Part("store", open_store, database.close),
+        Part("prompts", prepare, nothing),
+        Part("recordings", look_at_recordings, nothing),
+    ]
     if fax is not None:
         before.append(_fax_part(fax, config.fax.directory))
-    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct)])
+    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files)])
 
 
 def make_conduct(
@@ -231,18 +250,22 @@ def make_conduct(
     sounds: Sounds,
     new_id: Callable[[], str],
     dice: Callable[[], float] = random.random,
+    size: Callable[[str], Awaitable[int | None]] | None = None,
     fax: FaxDesk | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
-    ``dice`` (0 to 1) spreads the retries of links.
+    ``dice`` (0 to 1) spreads the retries of links.  ``size``: how long a file of recordings is
+    (:class:`~easycall.recording.Recordings`); None: nothing can be recorded.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
     journal = Journal(clock, ContactArchive(database))
+    recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
     distributor = Distributor(config.queues, agents, clock, journal)
-    contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id, fax)
+    script = Script(flows, config.flow, sounds, _means(config, reactor, clock))
+    contacts = Contacts(clock, journal, distributor, script, new_id, recordings, fax)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     return Conduct(clock, journal, distributor, contacts, pbxs, fax)
 
@@ -267,6 +290,15 @@ def _fax_part(fax: FaxDesk, folder: Path) -> Part:
             raise CannotStart(f"fax.directory = {str(folder)!r}: {error.strerror}") from error
 
     return Part("fax", start, fax.close)
+
+
+def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
+    """What flows may use outside."""
+    services = {
+        name: WebService(reactor, clock, one.url, ca=one.ca, token=one.token, seconds=one.timeout)
+        for name, one in config.services.items()
+    }
+    return Means({name: Seal(pem) for name, pem in config.keys.items()}, services)
 
 
 def join_conduct(
@@ -368,7 +400,7 @@ async def _listen(setting: str, endpoint: str, factory: IProtocolFactory, reacto
         raise CannotStart(f"{setting} = {endpoint!r}: {error}") from error
 
 
-def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
+def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) -> Part:
     ports: list[IListeningPort] = []
     apis: list[Any] = []
 
@@ -376,7 +408,8 @@ def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock, conduct.fax)
+        links, clock = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}, conduct.clock
+        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, clock, files, conduct.fax)
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

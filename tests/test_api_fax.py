@@ -34,7 +34,7 @@ def desk(tmp_path: Path) -> FaxDesk:
 @pytest_twisted.async_yield_fixture
 async def site(desk: FaxDesk) -> AsyncIterator[Running]:
     await desk.open()
-    async with running(desk) as site:
+    async with running(fax=desk) as site:
         yield site
     await desk.close()
 

@@ -11,7 +11,7 @@ from easycall.ivr.flow import FaxNode, Flow, HangUpNode, SayNode, parse_prompt
 from easycall.lab.day.site import NUMBER
 from easycall.simulator.fax import Machine
 from easycall.store.memory import MemoryDatabase
-from easycall.verbs import Cancel, Fax, Hold
+from easycall.verbs import Cancel, Fax, Hold, RecordStart
 
 from .test_talk import MUSIC, Person, Stage
 from .virtual import STRAIGHT, opened
@@ -78,7 +78,7 @@ class TestAnAgentSends:
         assert stage.kinds("fax") == []
 
     def test_there_are_as_many_lines_as_there_are(self, database: MemoryDatabase) -> None:
-        stage = Stage(database, lines=0)
+        stage = Stage(database, fax={"lines": 0})
         customer, ana = stage.talk()
         assert stage.ask(Fax("d1")) == "no fax line is free"
         assert stage.talking(customer, ana)
@@ -220,7 +220,7 @@ class TestAFlowReceives:
         assert [event.node for event in stage.daemon.of("ivr.step")] == ["fax", "fax", "sorry"]
 
     def test_a_machine_is_known_by_its_tone(self, database: MemoryDatabase) -> None:
-        stage = Stage(database, detect={NUMBER: "hotline"})
+        stage = Stage(database, fax={"detect": {NUMBER: "hotline"}})
         has_flow(stage, HOTLINE)
         customer = stage.calls()
         customer.line.start_fax(Machine(stage.papers.page, sends=True))
@@ -232,7 +232,7 @@ class TestAFlowReceives:
         stage.close()
 
     def test_nobody_listens_for_the_tone_on_other_numbers_or_in_a_talk(self, database: MemoryDatabase) -> None:
-        stage = Stage(database, detect={NUMBER: "hotline"})
+        stage = Stage(database, fax={"detect": {NUMBER: "hotline"}})
         customer, ana = stage.talk()
         customer.line.start_fax(Machine(stage.papers.page, sends=True))
         stage.pass_(3)
@@ -248,3 +248,14 @@ def test_the_agent_is_told_the_page(stage: Stage) -> None:
     stage.pass_(PROMPT_SECONDS + 26)
     assert [event.page for event in stage.daemon.of("fax.progress")] == [1]
     assert stage.kinds("fax") == ["fax.started", "fax.progress", "fax.ended"]
+
+
+def test_nothing_of_a_fax_is_recorded(stage: Stage) -> None:
+    customer, ana = stage.talk()
+    machine(stage, customer)
+    stage.ask(RecordStart())
+    stage.ask(Fax("d1"))
+    stage.pass_(PROMPT_SECONDS + FAX_SECONDS)
+    assert stage.talking(customer, ana)
+    assert [event.why for event in stage.daemon.of("recording.paused")] == ["fax"]
+    assert [event.why for event in stage.daemon.of("recording.resumed")] == ["fax"]

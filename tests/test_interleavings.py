@@ -40,7 +40,7 @@ from easycall.verbs import (
     ToQueue,
 )
 
-from .virtual import NOTICE, VirtualDaemon, opened
+from .virtual import CARD, NOTICE, VirtualDaemon, opened
 
 GRID = 0.004
 """What people do falls on multiples of this, so that much of it happens at one moment."""
@@ -156,6 +156,7 @@ class Race:
             (
                 *(Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent)),
                 *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
+                Lend(CARD.name, {"amount": "5"}),
                 AttachData({"a": "b"}),
             )
         )

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "easycall"
 
-NOUNS = {"model", "events", "verbs", "config", "ports"}
+NOUNS = {"model", "events", "verbs", "config", "ports", "secure.secret"}
 DECISIONS = {
     "acd.routing",
     "acd.agent",
@@ -19,11 +19,19 @@ DECISIONS = {
     "doctor.answers",
     "doctor.findings",
     "doctor.judgement",
+    "doctor.logging",
     "doctor.phones",
     "fax.tiff",
+    "ivr.capture",
     "ivr.flow",
+    "ivr.function",
     "ivr.lint",
+    "ivr.lint_values",
+    "ivr.prompt",
+    "ivr.reader",
     "ivr.source",
+    "ivr.source_values",
+    "ivr.values",
     "lab.day.figures",
     "lab.day.plan",
     "lab.day.result",
@@ -33,9 +41,19 @@ DECISIONS = {
     "stats.codec",
     "stats.journey",
     "stats.record",
+    "stats.recordings",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"company", "contact", "fax.callers", "fax.desk", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {
+    "company",
+    "contact",
+    "fax.callers",
+    "fax.desk",
+    "recording",
+    "ivr.runner",
+    "acd.distributor",
+    "stats.journal",
+}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,21 +77,31 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self, database: MemoryDatabase, **fax: Any) -> None:
-        """``fax``: as in ``[fax]``."""
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        latency: Callable[[], float] | None = None,
+        *,
+        fax: Mapping[str, Any] | None = None,
+        **rules: Any,
+    ) -> None:
+        """``latency``: of the network; ``fax``: as in ``[fax]``; ``rules``: of both queues, besides the usual."""
         self.folder = Path(tempfile.mkdtemp())
         self.papers = Papers(self.folder)
-        self.reactor = VirtualReactor(1_800_000_000.0)
+        self.reactor = VirtualReactor(1_800_000_000.0, latency)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
         self.daemon = VirtualDaemon(
             self.reactor,
             database,
             self.outside,
-            queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")},
+            queues={
+                name: Queue(name, name, **{"ring_seconds": 10.0, "wrap_up_seconds": 5.0, **rules})
+                for name in ("sales", "support")
+            },
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
-            fax=fax_desk(self.papers, self.reactor, **fax),
+            fax=fax_desk(self.papers, self.reactor, **(fax or {})),
         )
         self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 
@@ -437,6 +447,23 @@ class TestTransfer:
         assert ana.line.over
 
 
+class TestManyCalls:
+    def test_nobody_gets_the_customer_whose_id_begins_with_another_ones(self, stage: Stage) -> None:
+        """Asterisk gives ids like 1800000000.1 and 1800000000.15."""
+        stage.ready("ana")
+        stage.customers = [Person(stage, str(2000 + number)) for number in range(20)]
+        for number, customer in enumerate(stage.customers):
+            stage.asterisk.call_in(NUMBER, f"+49301{number:05}", "Carl", customer)
+            stage.pass_(0.001)
+        ana = stage.people["ana"]
+        for customer in stage.customers:
+            stage.pass_(2)
+            assert stage.talking(customer, ana), ana.hears
+            stage.check()
+            customer.line.hang_up()
+            stage.pass_(6)
+
+
 class TestLoan:
     def test_there_and_back(self, stage: Stage) -> None:
         customer, ana = stage.talk()
@@ -470,6 +497,8 @@ class TestLoan:
         ana.line.hang_up()
         stage.pass_(0.2)
         assert customer.hears == "speech"
+        assert stage.state("ana") == "wrap_up"
+        assert stage.ask(Hold()) == "Hold is not possible while the contact is lent"
         stage.pass_(3)
         assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
 

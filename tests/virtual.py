@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from easycall.config import AgentSettings, FaxSettings
 from easycall.events import Event
 from easycall.fax import Document, FaxDesk, ReceivedFax
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
+from easycall.ivr.source import parse
 from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
@@ -38,6 +39,22 @@ STRAIGHT = Flow("straight", "queue", {"queue": QueueNode("sales")})
 """A flow that leads straight into the queue: that of every number."""
 NOTICE = Flow("notice", "say", {"say": SayNode((Prompt(sound="notice"),), "end"), "end": HangUpNode()})
 """A flow that says something, and ends."""
+CARD = parse(
+    """
+parameters: {amount: required}
+result: {status: [ok, none], card: masked}
+limit: 60
+start: card
+nodes:
+  card: {collect: "sound:card", name: card, digits: 12-19, check: luhn, secret: yes, timeout: 2, retries: 1,
+         next: pin, otherwise: nothing}
+  pin: {collect: "sound:pin", name: pin, digits: 4, secret: yes, timeout: 2, retries: 1, next: paid, otherwise: nothing}
+  paid: {return: {status: ok, card: "{card.masked}"}}
+  nothing: {return: {status: none}}
+""",
+    "card",
+)
+"""A function that asks for two secrets."""
 
 
 @contextmanager
@@ -79,6 +96,36 @@ def fax_desk(papers: Papers, clock: IReactorTime, **settings: Any) -> FaxDesk:
     return FaxDesk(usual, papers, papers, clock)  # type: ignore[arg-type] # for both
 
 
+class Tape:
+    """What a MixMonitor records: which sounds, from when on."""
+
+    def __init__(self, clock: VirtualReactor) -> None:
+        self._clock = clock
+        self._runs: list[tuple[float, tuple[str, ...]]] = []
+        self.stopped = False
+
+    def hears(self, sounds: Sequence[str]) -> None:
+        self._runs.append((self._clock.seconds(), tuple(sounds)))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    @property
+    def now(self) -> tuple[str, ...]:
+        """What is recorded now."""
+        return () if self.stopped else self._runs[-1][1]
+
+    def within(self, first: float, last: float) -> set[str]:
+        """Every sound that was recorded in that time."""
+        ends = [at for at, _ in self._runs[1:]] + [float("inf")]
+        return {
+            sound
+            for (at, sounds), end in zip(self._runs, ends, strict=True)
+            if at < last and end > first
+            for sound in sounds
+        }
+
+
 class VirtualDaemon:
     """A daemon that is up; ``agents``: id -> queues, their phones are 2001, 2002 and so on."""
 
@@ -101,6 +148,10 @@ class VirtualDaemon:
         self.told: list[Event] = []
         self.fatal: list[str] = []
         self._hear = hear
+        self.tapes: dict[str, Tape] = {}
+        """What was recorded, by file."""
+        self.file_size: Callable[[str], int | None] = lambda file: round(self.reactor.seconds())
+        """What is told of a file of a recording: usually it grows."""
         settings = Settings(
             AMI_PORT,
             {"easycall": RIGHTS},
@@ -109,6 +160,7 @@ class VirtualDaemon:
             sounds=lambda name: sound_seconds,
             fax_seconds=0.3,
             page_seconds=0.3,
+            tape=lambda file: self.tapes.setdefault(file, Tape(reactor)),
         )
         self.asterisk = SimulatedAsterisk(reactor, settings, outside, faults=faults)
         people = {
@@ -116,13 +168,18 @@ class VirtualDaemon:
             for number, (name, served) in enumerate(agents.items(), 1)
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
-        flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, fax)
+        flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
+        conduct = make_conduct(
+            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax
+        )
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         self.now(self.asterisk.start())
         self.joined.daemon.startService()
         reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
+
+    async def _size(self, file: str) -> int | None:
+        return self.file_size(file)
 
     def _take(self, sequence: int, event: Event) -> None:
         self.told.append(event)

@@ -10,16 +10,18 @@ from klein import Klein
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
 from easycall.api.auth import Right, Tokens, allow, allow_agent
-from easycall.api.conduct import Contacts, Distributor, Journal, Link
+from easycall.api.conduct import Contacts, Distributor, Journal, Link, RecordingFiles
 from easycall.api.exchange import answer, answer_json, limit_of, read_body, read_query, refuse
 from easycall.api.faxes import DOCUMENTS, add_routes
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
 from easycall.api.problems import Problem, unknown
+from easycall.api.recordings import RecordingRoutes
 from easycall.api.schemas import (
     LogIn,
     Nothing,
@@ -63,6 +65,7 @@ class Api:
         links: Mapping[str, Link],
         tokens: Iterable[Token],
         clock: IReactorTime,
+        files: RecordingFiles,
         fax: FaxDesk | None = None,
     ) -> None:
         """``links``: the Asterisk boxes by name."""
@@ -71,6 +74,7 @@ class Api:
         self._journal = journal
         self._links = links
         self._clock = clock
+        self._recordings = RecordingRoutes(journal, files, clock, _took_part)
         self.fax = fax
         """None when there is none."""
         self._feed = Feed(clock, journal, self._board)
@@ -226,6 +230,26 @@ class Api:
         if contact is None or not _concerns(request, contact):
             raise unknown("live contact", contact_id)
         return contact
+
+    # Recordings
+
+    @app.route("/api/v1/recordings", methods=["GET"])
+    async def recordings(self, request: BoundedRequest) -> bytes:
+        """The recordings of one contact, or a page of all, or of one day's, the latest first."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.page(request, lambda asked: limit_of({"limit": asked} if asked else {}))
+
+    @app.route("/api/v1/recordings/<recording_id>", methods=["GET"])
+    async def recording(self, request: BoundedRequest, recording_id: str) -> bytes:
+        """One recording."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.one(request, recording_id)
+
+    @app.route("/api/v1/recordings/<recording_id>/audio", methods=["GET"])
+    async def recording_audio(self, request: BoundedRequest, recording_id: str) -> Resource:
+        """Its sound, with ranges."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.audio(request, recording_id)
 
     # Live feed
 

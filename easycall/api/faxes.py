@@ -40,7 +40,8 @@ def add_routes(app: Klein) -> None:
     app.route("/api/v1/faxes", methods=["GET"])(faxes)
     app.route("/api/v1/faxes/<name>", methods=["GET"])(fax)
     app.route("/api/v1/faxes/<name>", methods=["DELETE"])(remove_fax)
-    app.route("/api/v1/faxes/<name>/<any(pdf, tiff):kind>", methods=["GET"])(pages)
+    app.route("/api/v1/faxes/<name>/pdf", methods=["GET"])(pdf)
+    app.route("/api/v1/faxes/<name>/tiff", methods=["GET"])(tiff)
 
 
 def _desk(api: Api) -> FaxDesk:
@@ -107,16 +108,26 @@ def fax(api: Api, request: BoundedRequest, name: str) -> bytes:
     return answer_json(request, msgspec.to_builtins(_received(api, request, name)))
 
 
-async def pages(api: Api, request: BoundedRequest, name: str, kind: str) -> bytes:
-    """The pages of a fax that came, as PDF, or as TIFF as they came."""
+async def pdf(api: Api, request: BoundedRequest, name: str) -> bytes:
+    """The pages of a fax that came."""
     allow(request, Right.RECORDINGS)
+    return await _pages(api, request, name, "pdf", "application/pdf")
+
+
+async def tiff(api: Api, request: BoundedRequest, name: str) -> bytes:
+    """The same, as they came."""
+    allow(request, Right.RECORDINGS)
+    return await _pages(api, request, name, "tiff", "image/tiff")
+
+
+async def _pages(api: Api, request: BoundedRequest, name: str, kind: str, content_type: str) -> bytes:
     found = _received(api, request, name)
     try:
         body = await _desk(api).inbox.read(found, kind)
     except OSError as why:
         raise Problem(HTTPStatus.NOT_FOUND, f"the {kind} of the fax {name!r} cannot be read: {why.strerror}") from None
     request.setHeader("Content-Disposition", f'inline; filename="fax-{found.id}.{kind}"')
-    return answer(request, body, "application/pdf" if kind == "pdf" else "image/tiff")
+    return answer(request, body, content_type)
 
 
 async def remove_fax(api: Api, request: BoundedRequest, name: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from attrs import frozen
@@ -22,10 +22,13 @@ class Agent(msgspec.Struct, forbid_unknown_fields=True):
     agent: Id
 
 
-class Flow(msgspec.Struct, forbid_unknown_fields=True):
-    """Which flow."""
+class Loan(msgspec.Struct, forbid_unknown_fields=True):
+    """Which flow, and the parameters of a function."""
 
     flow: Id
+    parameters: Annotated[
+        dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Text], msgspec.Meta(max_length=50)
+    ] = {}
 
 
 class Target(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,6 +52,20 @@ class Data(msgspec.Struct, forbid_unknown_fields=True):
     """What is attached; an empty value takes one away."""
 
     data: Annotated[dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Text], msgspec.Meta(max_length=50)]
+
+
+class Recording(msgspec.Struct, forbid_unknown_fields=True):
+    """What is asked of the recording."""
+
+    action: Literal["start", "pause", "resume", "stop"]
+
+
+_RECORD: Mapping[str, verbs.Verb] = {
+    "start": verbs.RecordStart(),
+    "pause": verbs.RecordPause(),
+    "resume": verbs.RecordResume(),
+    "stop": verbs.RecordStop(),
+}
 
 
 @frozen
@@ -81,9 +98,10 @@ WISHES: Mapping[str, Wish] = {
     "complete": Wish(Nothing, lambda body: verbs.Complete()),
     "cancel": Wish(Nothing, lambda body: verbs.Cancel()),
     "consult": Wish(Agent, lambda body: verbs.Consult(body.agent)),
-    "lend": Wish(Flow, lambda body: verbs.Lend(body.flow)),
+    "lend": Wish(Loan, lambda body: verbs.Lend(body.flow, body.parameters)),
     "fax": Wish(Fax, _fax),
     "transfer": Wish(Target, _transfer),
+    "record": Wish(Recording, lambda body: _RECORD[body.action]),
     "data": Wish(Data, lambda body: verbs.AttachData(body.data)),
 }
 """The address' last word -> how it is asked for."""

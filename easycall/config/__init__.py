@@ -3,13 +3,24 @@
 * :mod:`~easycall.config.settings` – what an operator decides
 * :mod:`~easycall.config.schema` – what may stand in the file
 * :mod:`~easycall.config.load` – reads the file and finds what contradicts itself
+* :mod:`~easycall.config.outside` – services and public keys
 * :mod:`~easycall.config.toml`, :mod:`~easycall.config.kinds` – reading TOML without stopping at the first fault
 
 What an option means is told in ``etc/easycall.toml``.
 """
 
 from easycall.config.load import load
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, FaxSettings, PromptSettings, Right, Token
+from easycall.config.settings import (
+    AgentSettings,
+    AsteriskBox,
+    Config,
+    FaxSettings,
+    PromptSettings,
+    RecordingSettings,
+    Right,
+    ServiceSettings,
+    Token,
+)
 from easycall.config.toml import ConfigError, Fault
 
 __all__ = [
@@ -20,7 +31,9 @@ __all__ = [
     "Fault",
     "FaxSettings",
     "PromptSettings",
+    "RecordingSettings",
     "Right",
+    "ServiceSettings",
     "Token",
     "load",
 ]

@@ -7,6 +7,7 @@ comes first.  A file with a secret in it that others may read is refused.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
@@ -18,8 +19,18 @@ from typing import Any
 from attrs import evolve
 
 from easycall.config.kinds import client_host, server_port, tls_files
+from easycall.config.outside import read_key, read_service
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, FaxSettings, PromptSettings, Right, Token
+from easycall.config.settings import (
+    AgentSettings,
+    AsteriskBox,
+    Config,
+    FaxSettings,
+    PromptSettings,
+    RecordingSettings,
+    Right,
+    Token,
+)
 from easycall.config.toml import Document, read_secret
 from easycall.model import Queue
 
@@ -45,11 +56,14 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         asterisks=tuple(_asterisk(document, name, base, environ) for name in document.names("asterisk", BOX)),
         prompts=prompts,
         fax=_fax(document, base, data, prompts.voices),
+        recordings=_recordings(document, base, data),
         flows_directory=base / flows.get("directory", "flows"),
         default_flow=flows.get("default", "welcome"),
         numbers=document.entries("numbers"),
         queues={name: Queue(name, **document.section(f"queues.{name}")) for name in document.names("queues", ID)},
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
+        services={name: read_service(document, name, base) for name in document.names("services", ID)},
+        keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},
     )
     for key, allowed in (*_contradictions(config), *_open_secrets(document)):
         document.fault(key, allowed)
@@ -122,6 +136,12 @@ def _fax(document: Document, base: Path, data: Path, voices: Mapping[str, str]) 
     return evolve(fax, start={language: text for language, text in fax.start.items() if language in voices} or fax.start)
 
 
+def _recordings(document: Document, base: Path, data: Path) -> RecordingSettings:
+    section = document.section("recordings")
+    directory = base / section["directory"] if "directory" in section else data / "recordings"
+    return RecordingSettings(directory, section.get("asterisk_directory", str(directory)))
+
+
 def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """What is right by itself and wrong together: the key, and what is the matter."""
     if not config.asterisks:
@@ -141,6 +161,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     yield from _port_contradictions(config)
     yield from _speech_contradictions(config.prompts)
     yield from _fax_contradictions(config.fax, config.prompts)
+    yield from _recording_contradictions(config)
     yield from _flow_contradictions(config)
 
 
@@ -182,8 +203,7 @@ def _flow_contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "flows.directory", f"there is no folder {config.flows_directory}"
         return
     flows = [file.stem for file in config.flows_directory.glob("*.yaml")]
-    wanted = {"flows.default": config.default_flow} | {f"numbers.{number}": flow for number, flow in config.numbers.items()}
-    for key, flow in wanted.items():
+    for key, flow in config.entered.items():
         if flow not in flows:
             yield key, f"there is no flow {flow!r} in {config.flows_directory}; {_known(flows)}"
 
@@ -218,6 +238,20 @@ def _fax_contradictions(fax: FaxSettings, prompts: PromptSettings) -> Iterator[t
         yield "fax.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
     for language in sorted(fax.start.keys() - prompts.voices.keys()):
         yield f"fax.start.{language}", f"no voice speaks {language!r}: give a text in another one; {_known(prompts.voices)}"
+
+
+def _recording_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    settings = config.recordings
+    if not config.records:
+        return
+    if not ASTERISK_DIRECTORY.fits(settings.asterisk_directory):
+        yield "recordings.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+    if settings.directory == config.prompts.directory:
+        yield "recordings.directory", "is that of prompts, which everybody may read: give it a folder of its own"
+    if settings.directory.exists() and not settings.directory.is_dir():
+        yield "recordings.directory", f"{settings.directory} is no folder"
+    elif settings.directory.is_dir() and not os.access(settings.directory, os.R_OK | os.X_OK):
+        yield "recordings.directory", f"{settings.directory} cannot be read by this user; docs/recording.rst has the rights"
 
 
 def _known(names: Collection[str]) -> str:

@@ -9,9 +9,20 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from easycall.model import Queue
+from easycall.model import Queue, RecordRule
 
-__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "FaxSettings", "PromptSettings", "Right", "Token"]
+__all__ = [
+    "USUAL_RIGHTS",
+    "AgentSettings",
+    "AsteriskBox",
+    "Config",
+    "FaxSettings",
+    "PromptSettings",
+    "RecordingSettings",
+    "Right",
+    "ServiceSettings",
+    "Token",
+]
 
 
 class Right(StrEnum):
@@ -133,6 +144,16 @@ class FaxSettings:
 
 
 @frozen
+class RecordingSettings:
+    """Where recordings lie."""
+
+    directory: Path
+    """Where we read them."""
+    asterisk_directory: str
+    """The same folder as Asterisk sees it, which writes them."""
+
+
+@frozen
 class AgentSettings:
     """A person who takes contacts, as configured."""
 
@@ -141,6 +162,19 @@ class AgentSettings:
     queues: tuple[str, ...] = ()
     phone: str = ""
     """The phone taken when the agent logs in without naming one."""
+
+
+@frozen
+class ServiceSettings:
+    """A service outside that flows may hand values to."""
+
+    url: str
+    timeout: float = 10.0
+    """Seconds from asking to the end of the answer."""
+    ca: bytes = field(default=b"", repr=False)
+    """The certificates (PEM) of the only CAs trusted; empty: those of the system."""
+    token: str = field(default="", repr=False)
+    """What we show of ourselves, as a bearer token; empty: nothing."""
 
 
 @frozen
@@ -158,6 +192,7 @@ class Config:
     asterisks: tuple[AsteriskBox, ...]
     prompts: PromptSettings
     fax: FaxSettings
+    recordings: RecordingSettings
     flows_directory: Path
     default_flow: str
     """The flow of a dialled number that ``numbers`` does not name."""
@@ -165,11 +200,26 @@ class Config:
     """Dialled number -> flow."""
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
+    services: Mapping[str, ServiceSettings] = field(factory=dict)
+    """What flows may hand values to."""
+    keys: Mapping[str, bytes] = field(factory=dict)
+    """Public keys (PEM) that flows may seal values with."""
+
+    @property
+    def entered(self) -> dict[str, str]:
+        """Option -> the flow that callers begin with because of it."""
+        numbers = {f"numbers.{number}": flow for number, flow in self.numbers.items()}
+        return {"flows.default": self.default_flow, **numbers}
 
     @property
     def store_path(self) -> Path:
         """The file of the SQLite database."""
         return Path(self.store_url.removeprefix("sqlite:///"))
+
+    @property
+    def records(self) -> bool:
+        """Whether calls of any queue may be recorded."""
+        return any(queue.record is not RecordRule.NEVER for queue in self.queues.values())
 
     def flow(self, dialled: str) -> str:
         """The name of the flow of a dialled number."""

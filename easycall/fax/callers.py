@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from easycall.defer import first, start
 from easycall.fax.desk import Job
-from easycall.ivr.flow import Finish, ToQueue
 from easycall.live import LiveContact
 from easycall.verbs import NotNow
 
@@ -18,7 +17,7 @@ __all__ = ["receive", "unless_fax"]
 
 log = Logger()
 
-Walk = Coroutine[Deferred[Any], Any, ToQueue | Finish]
+T = TypeVar("T")
 
 
 async def receive(live: LiveContact, box: str) -> bool:
@@ -39,17 +38,17 @@ async def receive(live: LiveContact, box: str) -> bool:
         line.free()
 
 
-async def unless_fax(live: LiveContact, walk: Callable[[], Walk]) -> ToQueue | Finish:
-    """What comes of walking a flow; on a number that takes faxes a machine that is heard meanwhile ends it, and sends."""
+async def unless_fax(live: LiveContact, walk: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T | None:
+    """What comes of walking a flow; None: on a number that takes faxes a machine was heard, which ended it, and sent."""
     box = live.fax.box_of(live.contact.dialled) if live.fax is not None else ""
     if not box:
         return await walk()
     await live.at_home(lambda: live.customer.listen_for_fax(True))
-    left: list[ToQueue | Finish] = []
+    left: list[T] = []
     walking = start(walk()).addCallback(left.append)
     heard = await first(walking, live.customer.when_fax_tone())
     if heard:
         await receive(live, box)
-        return Finish()
+        return None
     await live.at_home(lambda: live.customer.listen_for_fax(False))
     return left[0]

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from easycall.config import Config
 from easycall.ivr.flow import Fault, Flow, FlowError, Prompt, parse_prompt
 from easycall.ivr.lint import lint
 from easycall.ivr.source import FILE_LIMIT, parse
 from easycall.model import Queue
 
-__all__ = ["every_prompt", "load"]
+__all__ = ["every_prompt", "flows_of", "load"]
 
 SUFFIX = ".yaml"
 
 
-def load(directory: Path, queues: Mapping[str, Queue], languages: Iterable[str]) -> dict[str, Flow]:
+def load(
+    directory: Path,
+    queues: Mapping[str, Queue],
+    languages: Iterable[str],
+    services: Collection[str] = (),
+    keys: Collection[str] = (),
+    entered: Mapping[str, str] | None = None,
+) -> dict[str, Flow]:
     """Every flow in ``directory``, by name.  ``languages`` are those that have a voice.
 
-    Raises FlowError with every fault of every file, and of the prompts of the queues.
+    ``services`` and ``keys`` are the names flows may use; ``entered``: option of the configuration -> flow that callers
+    begin with.  Raises FlowError with every fault of every file, and of the prompts of the queues.
     """
     flows: dict[str, Flow] = {}
     faults = list(_queue_faults(queues))
@@ -30,14 +39,22 @@ def load(directory: Path, queues: Mapping[str, Queue], languages: Iterable[str])
     for path in files:
         try:
             flow = flows[path.stem] = _read(path)
-            faults += lint(flow, queues, spoken)
+            faults += lint(flow, queues, spoken, services, keys)
         except FlowError as error:
             faults += error.faults
+    for option, name in (entered or {}).items():
+        if name in flows and flows[name].function is not None:
+            faults.append(Fault(option, 0, "", f"the flow {name!r} is a function: agents lend customers to it"))
     if not files:
         faults.append(Fault(str(directory), 0, "", f"there is no flow: no file *{SUFFIX}"))
     if faults:
         raise FlowError(faults)
     return flows
+
+
+def flows_of(config: Config) -> dict[str, Flow]:
+    """Every flow of a configuration.  Raises FlowError."""
+    return load(config.flows_directory, config.queues, config.prompts.voices, config.services, config.keys, config.entered)
 
 
 def every_prompt(flows: Mapping[str, Flow], queues: Mapping[str, Queue]) -> Iterator[Prompt]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
-from easycall.ivr.flow import Flow, parse_prompt
-from easycall.ivr.runner import Sounds
+from easycall.ivr.flow import Flow, Function, parse_prompt
+from easycall.ivr.runner import Means, Sounds
 from easycall.model import Queue
 
 __all__ = ["Script"]
@@ -22,6 +22,8 @@ class Script:
     """Dialled number -> name of its flow."""
     sounds: Sounds
     """What to play for a prompt, in a language."""
+    means: Means = field(factory=Means)
+    """What flows may use."""
 
     def flow(self, dialled: str) -> Flow:
         """The flow a caller of that number goes through."""
@@ -34,6 +36,10 @@ class Script:
     def knows(self, name: str) -> bool:
         """Whether there is a flow of that name."""
         return name in self.flows
+
+    def function(self, name: str) -> Function | None:
+        """What the flow of that name takes and gives; None when it is no function.  Raises KeyError."""
+        return self.flows[name].function
 
     def busy(self, queue: Queue, language: str) -> list[str]:
         """What a caller of a queue hears when nobody is free; empty: nothing."""

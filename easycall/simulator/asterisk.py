@@ -21,6 +21,7 @@ from easycall.simulator.faults import Faults
 from easycall.simulator.fax import Faxing
 from easycall.simulator.line import FarEnd, Line, Outside
 from easycall.simulator.manager import ManagerFactory, ManagerSession
+from easycall.simulator.mixmonitor import MixMonitor, Tape
 from easycall.simulator.originate import Dialling, Order
 
 __all__ = ["Account", "Settings", "SimulatedAsterisk"]
@@ -56,6 +57,8 @@ class Settings:
     """How many seconds a sound file is; None: there is none of that name."""
     endpoints: Mapping[str, str] = field(factory=dict)
     """PJSIP endpoint -> its device state, for those who ask for the list."""
+    tape: Callable[[str], Tape] | None = None
+    """Makes the file of a MixMonitor; None: none is written."""
     fax_seconds: float = 6.0
     """How long two fax machines need to come to terms, as measured on a real one."""
     page_seconds: float = 7.5
@@ -254,15 +257,13 @@ class SimulatedAsterisk:
         """Begin a MixMonitor; its id."""
         self._records += 1
         number = f"{self._records:#x}"
-        channel.recordings[number] = {"file": file, "muted": ""}
+        channel.recordings[number] = MixMonitor(channel, file, self.settings.tape)
         self.core.note_recording(channel, file)
         self.core.tell("call", "MixMonitorStart", channel)
         return number
 
     def stop_recording(self, channel: Channel, number: str = "") -> None:
         """End one MixMonitor of a channel, or all."""
-        if number:
-            channel.recordings.pop(number, None)
-        else:
-            channel.recordings.clear()
+        for one in [number] if number in channel.recordings else [*channel.recordings] if not number else []:
+            channel.recordings.pop(one).stop()
         self.core.tell("call", "MixMonitorStop", channel)

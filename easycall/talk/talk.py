@@ -24,9 +24,23 @@ from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
 from easycall.talk import faxing
 from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Wait
-from easycall.talk.loan import Loan
+from easycall.talk.loan import Loan, lend
 from easycall.talk.ringing import Side
-from easycall.verbs import AttachData, Consult, Fax, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToQueue, Verb
+from easycall.talk.taping import carry_out
+from easycall.verbs import (
+    AttachData,
+    Consult,
+    Fax,
+    Hold,
+    Lend,
+    NotNow,
+    Record,
+    Retrieve,
+    ToAgent,
+    ToFlow,
+    ToQueue,
+    Verb,
+)
 
 __all__ = ["Talk"]
 
@@ -81,9 +95,10 @@ class Talk:
                 self._carried_out.refused("one of the legs is gone")
             self.live.mailbox.close(NOBODY)
             self._free_all()
-            for errand in (self._loan, self._faxing):
-                if errand is not None:
-                    await errand.stop()
+            if self._loan is not None:
+                await self._loan.close()
+            if self._faxing is not None:
+                await self._faxing.stop()
         return self._course
 
     def _free_all(self) -> None:
@@ -152,6 +167,10 @@ class Talk:
         try:
             if isinstance(verb, AttachData):
                 return self._attach(letter, verb, stage)
+            if isinstance(verb, Record):
+                await carry_out(self, verb)
+                self._carried_out = letter
+                return stage
             if type(verb) not in verbs:
                 now = self.live.contact.stage.value
                 raise NotNow(f"{type(verb).__name__} is not possible while the contact is {now}")
@@ -208,6 +227,7 @@ class Talk:
         assignment = self._reserve(verb.agent)
         try:
             await self.put_on_hold()
+            await self.live.switch.when_up()  # the customer may have come home without it
             self.consultation = Consultation(self, assignment)
         except BaseException as failure:
             assignment.ended(OfferOutcome.LOST)
@@ -217,11 +237,7 @@ class Talk:
         return self.consultation.calling
 
     async def _lend(self, verb: Lend) -> StageOfTalk:
-        self._known_flow(verb.flow)
-        await self.live.switch.fetch(self.live.customer, self.side.leg)
-        if self.live.contact.stage is Stage.TALKING:
-            self.side.assignment.holds()
-        self._loan = Loan(self, verb.flow)
+        self._loan = await lend(self, verb)
         return self._loan.lent
 
     async def _fax(self, verb: Fax) -> StageOfTalk:
@@ -250,7 +266,9 @@ class Talk:
         return self._parted
 
     async def _to_flow(self, verb: ToFlow) -> StageOfTalk:
-        self._known_flow(verb.flow)
+        self.known_flow(verb.flow)
+        if self.live.script.function(verb.flow) is not None:
+            raise NotNow(f"the flow {verb.flow!r} is a function: lend the customer to it")
         await self._give_away("flow", verb.flow)
         self._course = RunFlow(verb.flow)
         return self._parted
@@ -261,7 +279,8 @@ class Talk:
         self.live.tell(Transferred, self.side.agent, target=target, to=to)
         self.part(EndedBy.AGENT)
 
-    def _known_flow(self, flow: str) -> None:
+    def known_flow(self, flow: str) -> None:
+        """Raises NotNow when there is no flow of that name."""
         if not self.live.script.knows(flow):
             raise NotNow(f"there is no flow {flow!r}")
 
@@ -275,7 +294,7 @@ class Talk:
 
     def at(self, stage: Stage) -> None:
         """The contact is at this stage: who asked for it hears so now."""
-        self.live.contact.stage = stage
+        self.live.at(stage)
         self._tell_done()
 
     def _tell_done(self) -> None:
