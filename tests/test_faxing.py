@@ -9,9 +9,10 @@ from attrs import evolve
 
 from easycall.ivr.flow import FaxNode, Flow, HangUpNode, SayNode, parse_prompt
 from easycall.lab.day.site import NUMBER
+from easycall.model import RecordRule
 from easycall.simulator.fax import Machine
 from easycall.store.memory import MemoryDatabase
-from easycall.verbs import Cancel, Fax, Hold, RecordStart
+from easycall.verbs import Cancel, Fax, Hold
 
 from .test_talk import MUSIC, Person, Stage
 from .virtual import STRAIGHT, opened
@@ -250,12 +251,13 @@ def test_the_agent_is_told_the_page(stage: Stage) -> None:
     assert stage.kinds("fax") == ["fax.started", "fax.progress", "fax.ended"]
 
 
-def test_nothing_of_a_fax_is_recorded(stage: Stage) -> None:
+def test_nothing_of_a_fax_is_recorded(database: MemoryDatabase) -> None:
+    stage = Stage(database, record=RecordRule.ALWAYS)
     customer, ana = stage.talk()
     machine(stage, customer)
-    stage.ask(RecordStart())
     stage.ask(Fax("d1"))
     stage.pass_(PROMPT_SECONDS + FAX_SECONDS)
     assert stage.talking(customer, ana)
     assert [event.why for event in stage.daemon.of("recording.paused")] == ["fax"]
     assert [event.why for event in stage.daemon.of("recording.resumed")] == ["fax"]
+    stage.close()
