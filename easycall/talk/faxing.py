@@ -90,12 +90,7 @@ class Faxing:
         """The agent is gone: the fax goes on to its end, then the customer is first in line."""
         news = await self._live.news(self._over.wait())
         if isinstance(news, Letter):
-            return await self._talk.answer(news, self.alone, {Cancel: self._give_up})
-        return self._talk.left_alone
-
-    async def _give_up(self, verb: Verb) -> StageOfTalk:
-        await self.stop()
-        await self._live.switch.fetch(self._live.customer)
+            return await self._talk.answer(news, self.alone, {})
         return self._talk.left_alone
 
     async def _take_back(self, verb: Verb) -> StageOfTalk:
