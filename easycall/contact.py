@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,8 +20,10 @@ from easycall.acd.distributor import Assignment, Distributor, Offer, Place
 from easycall.company import keep_company
 from easycall.defer import background, cancelled, dropped, limited, start
 from easycall.events import ContactArrived, ContactEnded, Event, Offered, OfferEnded
-from easycall.ivr.flow import ToQueue
-from easycall.ivr.runner import run
+from easycall.fax import callers
+from easycall.fax.desk import FaxDesk
+from easycall.ivr.flow import Finish, ToQueue
+from easycall.ivr.runner import Returned, run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
@@ -48,13 +51,16 @@ class Contacts:
         script: Script,
         new_id: Callable[[], str],
         recordings: Recordings | None = None,
+        fax: FaxDesk | None = None,
     ) -> None:
+        """``fax``: None when there is none."""
         self._clock = clock
         self._journal = journal
         self._distributor = distributor
         self._script = script
         self._new_id = new_id
         self._recordings = recordings
+        self._fax = fax
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -93,6 +99,7 @@ class Contacts:
             self._distributor,
             self._script,
             self._recordings,
+            self._fax,
         )
         visit = self._visits[contact.id] = Visit(live)
         running = self._running[contact.id] = start(visit.carry())
@@ -180,6 +187,8 @@ class Visit:
         live.recorder.over()
         contact.stage = Stage.ENDED
         live.audience.close()
+        if contact.faxes and self._outcome is Outcome.ABANDONED_IN_IVR:
+            self._outcome = Outcome.SELF_SERVED  # a machine that is done hangs up
         live.tell(
             ContactEnded,
             outcome=self._outcome,
@@ -229,13 +238,17 @@ class Visit:
         contact.agent = ""
         live.at(Stage.IVR)
         await live.recorder.stop("flow")
-        script, means = live.script, evolve(live.script.means, unheard=live.unheard)
-        left = await run(script.named(name), live.customer, live.record, live.now, contact, script.sounds, means)
+        left = await callers.unless_fax(live, partial(self._walk, name))
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED
         return None
+
+    async def _walk(self, name: str) -> ToQueue | Finish | Returned:
+        live, script = self.live, self.live.script
+        means = evolve(script.means, unheard=live.unheard, receive_fax=partial(callers.receive, live))
+        return await run(script.named(name), live.customer, live.record, live.now, self.contact, script.sounds, means)
 
     # In a queue
 

@@ -12,11 +12,14 @@ from enum import StrEnum
 from attrs import field, frozen, mutable
 
 __all__ = [
+    "HUNG_UP_EARLY",
     "PHONE",
     "Agent",
     "AgentState",
     "Contact",
     "EndedBy",
+    "FaxOutcome",
+    "FaxResult",
     "Loan",
     "LostAgent",
     "OfferOutcome",
@@ -78,6 +81,8 @@ class Stage(StrEnum):
     """The customer hears music while the agent asks another."""
     LENT = "lent"
     """The customer is in a flow that an agent sent it to, and comes back."""
+    FAX = "fax"
+    """The customer's fax machine sends or receives; then the customer comes back to the agent."""
     ENDED = "ended"
 
 
@@ -154,6 +159,35 @@ class Outcome(StrEnum):
     SELF_SERVED = "self_served"
     """The flow came to its own end without a queue."""
     FAILED = "failed"
+
+
+class FaxOutcome(StrEnum):
+    """How a fax ended."""
+
+    DONE = "done"
+    """All pages went over."""
+    FAILED = "failed"
+    """They did not; the error says why.  Some of the pages may have."""
+    CANCELLED = "cancelled"
+    """It was broken off from here."""
+
+
+HUNG_UP_EARLY = "the other side hung up too early"
+"""An error of a fax."""
+
+
+@frozen
+class FaxResult:
+    """What the switch says of a fax that is over."""
+
+    outcome: FaxOutcome
+    pages: int = 0
+    """How many the other machine has confirmed, or we have."""
+    error: str = ""
+    station: str = ""
+    """What the other machine calls itself."""
+    rate: int = 0
+    """Bits a second."""
 
 
 class RecordRule(StrEnum):
@@ -259,6 +293,8 @@ class Contact:
     """Who ended it first; None while nobody has."""
     attempts: int = 0
     """How often an agent's phone was rung for it: numbers the legs."""
+    faxes: int = 0
+    """How many faxes came from the caller's machine, whole."""
     answers: dict[str, str] = field(factory=dict)
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)

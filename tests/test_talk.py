@@ -5,7 +5,10 @@ Who is in which bridge and who hears what is looked up on the Asterisk, what hap
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import assert_invariants
 from easycall.model import AgentState, Contact, Queue
+from easycall.simulator.fax import Machine
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
 from easycall.store.memory import MemoryDatabase
@@ -34,7 +38,7 @@ from easycall.verbs import (
     Verb,
 )
 
-from .virtual import VirtualDaemon, opened
+from .virtual import Papers, VirtualDaemon, fax_desk, opened
 
 MUSIC = "440"
 SAYS = {"ana": "1001", "bo": "1002", "chen": "1003"}
@@ -49,6 +53,8 @@ class Person(FarEnd):
         self.says = says
         self.when_rung = "answer"
         self.rings = 0
+        self.machine: Machine | None = None
+        """The fax machine that is started when a prompt asks for it."""
 
     def rung(self, caller: str, caller_name: str) -> None:
         self.rings += 1
@@ -58,6 +64,10 @@ class Person(FarEnd):
 
     def answered(self) -> None:
         self.line.say(self.says)
+
+    def heard(self, sound: str) -> None:
+        if sound == "speech" and self.machine is not None:
+            self.stage.reactor.callLater(0.1, self.line.start_fax, self.machine)
 
     @property
     def hears(self) -> str:
@@ -72,9 +82,13 @@ class Stage:
         database: MemoryDatabase,
         latency: Callable[[], float] | None = None,
         rules: Mapping[str, Any] | None = None,
+        fax: Mapping[str, Any] | None = None,
         **daemon: Any,
     ) -> None:
-        """``latency``: of the network; ``rules``: of both queues, besides the usual; ``daemon``: how it is made besides."""
+        """``latency``: of the network; ``rules``: of both queues, besides the usual; ``fax``: as in ``[fax]``; the rest: how
+        the daemon is made."""
+        self.folder = Path(tempfile.mkdtemp())
+        self.papers = Papers(self.folder)
         self.reactor = VirtualReactor(1_800_000_000.0, latency)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
@@ -89,6 +103,7 @@ class Stage:
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
             **daemon,
+            fax=fax_desk(self.papers, self.reactor, **(fax or {})),
         )
         self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 
@@ -169,6 +184,7 @@ class Stage:
         left, failures = self.daemon.left(), tuple(self.daemon.fatal)
         assert_invariants(Evidence(ended=ended, records=records, left=left, failures=failures))
         assert_invariants(Evidence(left=self.daemon.stop()))
+        shutil.rmtree(self.folder)
 
 
 @pytest.fixture

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from easycall.config import AgentSettings, AsteriskBox
+from easycall.config import AgentSettings, AsteriskBox, FaxSettings
 from easycall.events import Event
+from easycall.fax import Document, FaxDesk, ReceivedFax
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
 from easycall.ivr.source import parse
 from easycall.lab.day.site import AGI_PORT, AMI_PORT, PBX, SECRET, Spoken, configuration
@@ -27,6 +30,8 @@ from easycall.stats.record import Record
 from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
 from easycall.tap import join_conduct, make_conduct
+
+from .transcripts.record import white_page
 
 RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
 DIALPLAN = (shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8")
@@ -59,6 +64,36 @@ def opened() -> Iterator[MemoryDatabase]:
     Deferred.fromCoroutine(database.open())
     yield database
     Deferred.fromCoroutine(database.close())
+
+
+class Papers:
+    """One document, ``d1``, of one page; what is received is kept in a list."""
+
+    def __init__(self, folder: Path) -> None:
+        self.page = folder / "page.tiff"
+        self.page.write_bytes(white_page())
+        self.came = folder / "came.tiff"
+        self.kept: list[ReceivedFax] = []
+
+    def get(self, document: str) -> Document | None:
+        return Document(document, 0.0, 1, 1, "crm") if document == "d1" else None
+
+    def seen(self, document: Document) -> str:
+        return str(self.page)
+
+    def expect(self) -> tuple[str, str]:
+        return f"f{len(self.kept)}", str(self.came)
+
+    async def keep(self, fax: ReceivedFax) -> ReceivedFax | None:
+        if fax.pages:
+            self.kept.append(fax)
+        return fax if fax.pages else None
+
+
+def fax_desk(papers: Papers, clock: IReactorTime, **settings: Any) -> FaxDesk:
+    """A fax desk with one line unless told otherwise."""
+    usual = FaxSettings(papers.page.parent, "", **{"lines": 1, **settings})
+    return FaxDesk(usual, papers, papers, clock)  # type: ignore[arg-type] # for both
 
 
 class Tape:
@@ -119,6 +154,7 @@ class VirtualDaemon:
         boxes: Sequence[str] = (PBX,),
         phones: Mapping[str, str] = {},
         dice: Callable[[], float] = lambda: 0.5,
+        fax: FaxDesk | None = None,
     ) -> None:
         """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning."""
         self.reactor = reactor
@@ -136,6 +172,8 @@ class VirtualDaemon:
             DIALPLAN,
             boot_seconds=0.0,
             sounds=lambda name: sound_seconds,
+            fax_seconds=0.3,
+            page_seconds=0.3,
             tape=lambda file: self.tapes.setdefault(file, Tape(reactor)),
             endpoints=phones,
         )
@@ -152,7 +190,9 @@ class VirtualDaemon:
         [box] = config.asterisks
         config = evolve(config, asterisks=tuple(_box(box, name, number) for number, name in enumerate(boxes)))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size)
+        conduct = make_conduct(
+            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax
+        )
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         for asterisk in self.asterisks.values():

@@ -21,6 +21,7 @@ from easycall.asterisk.ami import Action, Message, variable
 from easycall.asterisk.channel import AsteriskChannel, Place
 from easycall.asterisk.conversation import AsteriskConversation
 from easycall.asterisk.fastagi import Session
+from easycall.asterisk.fax_progress import FaxProgress
 from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
@@ -95,6 +96,7 @@ class AsteriskSwitch:
         self._went_down = went_down
         self.legs = Roster(clock)
         self.phones = Phones(name, dial, clock, lambda phone, state: phone_is(name, phone, state))
+        self._fax_progress = FaxProgress(self.legs)
         self._manager: Manager | None = None
         self._up = Bell()
         self._audit: IDelayedCall | None = None
@@ -357,7 +359,8 @@ class AsteriskSwitch:
 
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The AMI events wanted, by name."""
-        return LegEvents(self.legs, self.reach).listeners() | self.phones.listeners()
+        fax = {"FAXSession": self._fax_progress.on_session}
+        return LegEvents(self.legs, self.reach).listeners() | self.phones.listeners() | fax
 
     # The link
 
@@ -464,6 +467,7 @@ class AsteriskSwitch:
     def _audit_now(self) -> None:
         if self.up:
             unattended(self._audit_all())
+            unattended(self._fax_progress.look(self._link.collect, self._link.send))
             self._schedule_audit()
 
     async def _audit_all(self) -> None:

@@ -13,6 +13,7 @@ from easycall.config.kinds import (
     server_endpoint,
     switch,
     text,
+    whole,
 )
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
@@ -71,6 +72,20 @@ SCHEMA: Schema = {
         "language": Option(_LANGUAGE),
     },
     "prompts.voices": Entries(_LANGUAGE, _VOICE),
+    "fax": {
+        "directory": Option(text(1, 500)),
+        "asterisk_directory": Option(ASTERISK_DIRECTORY),
+        "lines": Option(whole("lines", 0, 500)),
+        "station": Option(matching("0 to 20 digits, spaces and +", r"[0-9+ ]{0,20}")),
+        "header": Option(matching("0 to 50 letters, digits, spaces and . , : _ + -", r"[A-Za-z0-9 .,:_+-]{0,50}")),
+        "pages": Option(whole("pages", 1, 1000)),
+        "document_days": Option(number("days", 0.01, 3650)),
+        "received_days": Option(number("days", 0.01, 36500)),
+        "render": Option(command),
+        "to_pdf": Option(command),
+    },
+    "fax.start": Entries(_LANGUAGE, text(1, 1000)),
+    "fax.detect": Entries(_DIALLED, ID),
     "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
     "numbers": Entries(_DIALLED, _FLOW),

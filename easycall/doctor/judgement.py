@@ -70,7 +70,7 @@ def judge(box: AsteriskBox, phones: Sequence[Phone], shipped: Sequence[Step], an
 def home_of(extensions: str, context: str = "easycall") -> list[Step]:
     """The steps of the extension ``s`` of a context, of an extensions.conf of ours."""
     section = re.search(rf"^\[{re.escape(context)}\]$(.*?)(?=^\[|\Z)", extensions, re.MULTILINE | re.DOTALL)
-    lines = section[1].splitlines() if section else []
+    lines = re.split(r"(?m)^exten\s*=>(?!\s*s,)", section[1])[0].splitlines() if section else []
     return [(found[1], found[2]) for line in lines if (found := _STEP.fullmatch(line.strip()))]
 
 

@@ -21,7 +21,7 @@ from easycall.defer import Bell, first, limited, start, unattended
 from easycall.lab.answering import Attendance
 from easycall.lab.ear import Ear
 from easycall.lab.layout import LabError, State
-from easycall.lab.legs import Caller, CallOver, Handset, Leg, NotSeen, PhoneCall, PhoneHandset
+from easycall.lab.legs import Caller, CallOver, FaxMachine, Handset, Leg, NotSeen, PhoneCall, PhoneHandset
 from easycall.lab.rtp import Wire
 from easycall.lab.world import Tell, World, unheard
 
@@ -69,6 +69,14 @@ class AsteriskHandset(Handset):
     async def _hang_up(self, cause: int) -> None:
         with suppress(ActionRefused, LinkDown, LinkLost):  # the other side was faster, or the world is gone
             await self._world.send(Action.of("Hangup", Channel=self.id, Cause=str(cause)))
+
+    async def fax(self, machine: FaxMachine) -> None:
+        """Lead the channel to a fax machine of the dialplan."""
+        what = {"FAXFILE": str(machine.file), "FAXSTATION": machine.station, "FAXTHEN": "hangup" if machine.hangs_up else ""}
+        for name, value in what.items():
+            await self._world.send(Action.of("Setvar", Channel=self.id, Variable=name, Value=value))
+        button = "send" if machine.sends else "receive"
+        await self._world.send(Action.of("Redirect", Channel=self.id, Context="fax-machine", Exten=button, Priority="1"))
 
     async def listen(self) -> Ear:
         """The RTP that arrives at the channel.  Raises LabError."""

@@ -46,6 +46,8 @@ DESKS = frozenset({"2001", "2002", "2003"})
 UNPLUGGED = "unplugged"
 SILENT_SECONDS = 3.0
 """After so long without sound a phone that talks is given up."""
+FAX_SECONDS = 0.5
+"""Nobody wants to wait for simulated modems."""
 FOLDERS = frozenset({"", "digits", "letters", "phonetic"})
 """Where Asterisk's own sounds are, besides ``silence``."""
 
@@ -170,6 +172,8 @@ class SimulatedLab:
             sounds=sound_seconds,
             tape=lambda file: WavTape(file, self._reactor),
             endpoints={"world": "Not in use", **dict.fromkeys(sorted(DESKS), "Not in use"), UNPLUGGED: AWAY},
+            fax_seconds=FAX_SECONDS,
+            page_seconds=FAX_SECONDS,
         )
 
     async def start(self) -> None:

@@ -88,6 +88,17 @@ def _text(event: facts.Event) -> str:
             back = "the customer is back from" if event.back else "there is an end to"
             status = f", {event.result['status']}" if "status" in event.result else ""
             return f"{back} the flow {event.flow} ({event.how}{status})"
+        case facts.FaxStarted(operation="send"):
+            return f"{event.agent} sends the document {event.document} to the customer's fax machine"
+        case facts.FaxStarted():
+            return "the customer's fax machine sends"
+        case facts.FaxProgress():
+            return f"the fax is at page {event.page}"
+        case facts.FaxEnded():
+            error = f" ({event.error})" if event.error else ""
+            return f"the fax is over: {event.outcome.value}, {event.pages} pages{error}"
+        case facts.FaxReceived():
+            return f"{event.pages} pages of fax are in the box {event.box}"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
         case facts.SupervisionStarted():

@@ -21,6 +21,7 @@ from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, LostAgent, OfferOutcome, Queue, Stage
 from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
+from easycall.talk import faxing
 from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Wait
 from easycall.talk.loan import Loan, lend
@@ -30,6 +31,7 @@ from easycall.talk.taping import carry_out
 from easycall.verbs import (
     AttachData,
     Consult,
+    Fax,
     Hold,
     Lend,
     NotNow,
@@ -76,6 +78,7 @@ class Talk:
         self.handed_over = -math.inf
         """When the agent got the customer from another one."""
         self._loan: Loan | None = None
+        self._faxing: faxing.Faxing | None = None
         self._course: Course = None
         self._carried_out: Letter | None = None
         self._left_by = EndedBy.CALLER
@@ -99,6 +102,8 @@ class Talk:
             self._free_all()
             if self._loan is not None:
                 await self._loan.close()
+            if self._faxing is not None:
+                await self._faxing.stop()
         return self._course
 
     def _free_all(self) -> None:
@@ -214,6 +219,7 @@ class Talk:
             ToFlow: self._to_flow,
             Lend: self._lend,
             TakeOver: self._take_over,
+            Fax: self._fax,
         }
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
@@ -260,6 +266,10 @@ class Talk:
 
     async def _take_over(self, verb: TakeOver) -> StageOfTalk:
         return await take_over(self, verb)
+
+    async def _fax(self, verb: Fax) -> StageOfTalk:
+        self._faxing = await faxing.begin(self, verb)
+        return self._faxing.faxing
 
     async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
         assignment = self._reserve(verb.agent)
