@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,8 +20,10 @@ from easycall.acd.distributor import Assignment, Distributor, Offer, Place
 from easycall.company import keep_company
 from easycall.defer import background, cancelled, dropped, limited, start
 from easycall.events import ContactArrived, ContactEnded, Event, Offered, OfferEnded
-from easycall.ivr.flow import ToQueue
-from easycall.ivr.runner import run
+from easycall.fax import callers
+from easycall.fax.desk import FaxDesk
+from easycall.ivr.flow import Finish, ToQueue
+from easycall.ivr.runner import Returned, run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
 from easycall.model import Contact, Direction, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
@@ -52,7 +55,9 @@ class Contacts:
         new_id: Callable[[], str],
         dialling: Dialling,
         recordings: Recordings | None = None,
+        fax: FaxDesk | None = None,
     ) -> None:
+        """``fax``: None when there is none."""
         self._clock = clock
         self._journal = journal
         self._distributor = distributor
@@ -60,6 +65,7 @@ class Contacts:
         self._new_id = new_id
         self._dialling = dialling
         self._recordings = recordings
+        self._fax = fax
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -68,6 +74,15 @@ class Contacts:
     def live(self) -> Mapping[str, Contact]:
         """The contacts of now, by id."""
         return {visit.contact.id: visit.contact for visit in self._visits.values()}
+
+    def carried(self, contact_id: str) -> LiveContact | None:
+        """A live contact with what it is carried with."""
+        visit = self._visits.get(contact_id)
+        return visit.live if visit is not None else None
+
+    def of_agent(self, agent: str) -> LiveContact | None:
+        """The contact an agent has answered and not left."""
+        return next((visit.live for visit in self._visits.values() if agent in visit.live.audience.legs), None)
 
     def arrive(self, arrival: Arrival) -> None:
         """A caller's leg came in: give it its id and start its story."""
@@ -93,8 +108,12 @@ class Contacts:
         queue = self._distributor.queues.get(asked.queue)
         if queue is None:
             raise NotNow(f"there is no queue {asked.queue!r}")
-        self._distributor.reservable(asked.agent, own_wish=asked.first is First.AGENT)
         route = self._dialling.route(asked.number, caller_id=asked.caller_id, queue=queue)
+        try:
+            self._distributor.reservable(asked.agent, route.switch.name, own_wish=asked.first is First.AGENT)
+        except NotNow:
+            route.line.release()
+            raise
         contact_id = self._new_id()
         contact = Contact(
             id=contact_id,
@@ -116,7 +135,7 @@ class Contacts:
         return contact
 
     def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:
-        shared = self._clock, self._record, self._distributor, self._script, self._dialling, self._recordings
+        shared = self._clock, self._record, self._distributor, self._script, self._dialling, self._recordings, self._fax
         return LiveContact(contact, switch, customer, *shared)
 
     def _carry(self, visit: Visit) -> None:
@@ -155,6 +174,13 @@ class Contacts:
         self._running.pop(contact_id, None)
         if isinstance(result, Failure) and not result.check(CancelledError):
             log.failure("contact {contact} was not carried to its end", result, contact=contact_id)
+
+
+def _ended_by(customer: Channel) -> EndedBy:
+    """Who ended a contact whose story is over, when nobody has said so."""
+    if not customer.gone:
+        return EndedBy.FLOW
+    return EndedBy.SYSTEM if customer.died_of else EndedBy.CALLER
 
 
 class Visit:
@@ -201,10 +227,13 @@ class Visit:
         except Exception:
             log.failure("contact {contact} failed", contact=contact.id)
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
-        self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
+        self.end(_ended_by(live.customer))
         await self._leave()
         live.recorder.over()
         contact.stage = Stage.ENDED
+        live.audience.close()
+        if contact.faxes and self._outcome is Outcome.ABANDONED_IN_IVR:
+            self._outcome = Outcome.SELF_SERVED  # a machine that is done hangs up
         live.tell(
             ContactEnded,
             outcome=self._outcome,
@@ -274,13 +303,17 @@ class Visit:
         contact.agent = ""
         live.at(Stage.IVR)
         await live.recorder.stop("flow")
-        script, means = live.script, evolve(live.script.means, unheard=live.unheard)
-        left = await run(script.named(name), live.customer, live.record, live.now, contact, script.sounds, means)
+        left = await callers.unless_fax(live, partial(self._walk, name))
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED
         return None
+
+    async def _walk(self, name: str) -> ToQueue | Finish | Returned:
+        live, script = self.live, self.live.script
+        means = evolve(script.means, unheard=live.unheard, receive_fax=partial(callers.receive, live))
+        return await run(script.named(name), live.customer, live.record, live.now, self.contact, script.sounds, means)
 
     # In a queue
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from attrs import field, frozen, mutable
 
 __all__ = [
+    "HUNG_UP_EARLY",
     "NUMBER",
     "PHONE",
     "Agent",
@@ -20,13 +21,19 @@ __all__ = [
     "DialOutcome",
     "Direction",
     "EndedBy",
+    "FaxOutcome",
+    "FaxResult",
     "Loan",
+    "LostAgent",
     "OfferOutcome",
     "Outcome",
+    "PhoneState",
     "Queue",
     "RecordRule",
     "Role",
+    "Speaks",
     "Stage",
+    "SupervisionMode",
     "Trunk",
     "WorkItem",
 ]
@@ -48,6 +55,8 @@ class Role(StrEnum):
     AGENT = "agent"
     OUTSIDE = "outside"
     """Of somebody outside whom an agent asks, or to whom the customer was given."""
+    SUPERVISOR = "supervisor"
+    """It listens to other legs and is in no bridge."""
 
 
 class Direction(StrEnum):
@@ -55,6 +64,26 @@ class Direction(StrEnum):
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
+
+
+class SupervisionMode(StrEnum):
+    """What a supervisor does with a call."""
+
+    LISTEN = "listen"
+    WHISPER = "whisper"
+    """The agent hears the supervisor, the customer does not."""
+    BARGE = "barge"
+    """All hear each other."""
+
+
+class Speaks(StrEnum):
+    """To whom a leg speaks that listens to another one."""
+
+    NOBODY = "nobody"
+    ONE = "one"
+    """To the leg it listens to."""
+    BOTH = "both"
+    """To that leg and to the one in a bridge with it."""
 
 
 class Stage(StrEnum):
@@ -74,6 +103,8 @@ class Stage(StrEnum):
     """A number outside is dialled: the customer's own, or that of whom the customer was given to."""
     OUTSIDE = "outside"
     """The customer talks with somebody outside, and no agent has the contact."""
+    FAX = "fax"
+    """The customer's fax machine sends or receives; then the customer comes back to the agent."""
     ENDED = "ended"
 
 
@@ -88,6 +119,29 @@ class AgentState(StrEnum):
     TALKING = "talking"
     HELD = "held"
     WRAP_UP = "wrap_up"
+    SUPERVISING = "supervising"
+    """Held by a supervision: no call is offered."""
+
+
+class PhoneState(StrEnum):
+    """What an agent's phone does besides the calls we make to it."""
+
+    UNKNOWN = "unknown"
+    """Asterisk does not tell: it is taken for free."""
+    IDLE = "idle"
+    RINGING = "ringing"
+    """Somebody else calls it."""
+    IN_USE = "in_use"
+    """It is in a call that is not ours."""
+    UNREACHABLE = "unreachable"
+
+
+class LostAgent(StrEnum):
+    """What becomes of a customer whose agent's phone died in talk."""
+
+    REQUEUE = "requeue"
+    """The front place of the queue."""
+    HANG_UP = "hang_up"
 
 
 class OfferOutcome(StrEnum):
@@ -97,6 +151,8 @@ class OfferOutcome(StrEnum):
     NO_ANSWER = "no_answer"
     DECLINED = "declined"
     UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    """The phone was in another call, which began in the moment of the offer."""
     CALLER_LEFT = "caller_left"
     CANCELLED = "cancelled"
     """Whoever asked for the agent took the question back."""
@@ -136,7 +192,7 @@ class EndedBy(StrEnum):
     NETWORK = "network"
     """The customer who was dialled could not be reached."""
     SYSTEM = "system"
-    """The daemon, because something failed."""
+    """Nobody: something failed, a part of the daemon, the way to the caller, or Asterisk."""
 
 
 class Outcome(StrEnum):
@@ -184,6 +240,35 @@ class Trunk:
         return self.dial.format(number=number, digits=number.removeprefix("+"))
 
 
+class FaxOutcome(StrEnum):
+    """How a fax ended."""
+
+    DONE = "done"
+    """All pages went over."""
+    FAILED = "failed"
+    """They did not; the error says why.  Some of the pages may have."""
+    CANCELLED = "cancelled"
+    """It was broken off from here."""
+
+
+HUNG_UP_EARLY = "the other side hung up too early"
+"""An error of a fax."""
+
+
+@frozen
+class FaxResult:
+    """What the switch says of a fax that is over."""
+
+    outcome: FaxOutcome
+    pages: int = 0
+    """How many the other machine has confirmed, or we have."""
+    error: str = ""
+    station: str = ""
+    """What the other machine calls itself."""
+    rate: int = 0
+    """Bits a second."""
+
+
 class RecordRule(StrEnum):
     """Which talks of a queue are recorded."""
 
@@ -212,6 +297,9 @@ class Queue:
     record: RecordRule = RecordRule.NEVER
     caller_id: str = ""
     """The number shown to whom its agents dial; empty: the trunk's."""
+    """Whether its talks are recorded."""
+    lost_agent: LostAgent = field(default=LostAgent.REQUEUE, converter=LostAgent)
+    """What becomes of a customer whose agent's phone died in talk."""
 
 
 @mutable
@@ -239,8 +327,14 @@ class Agent:
     """The contact reserved for, ringing, spoken with or wrapped up; empty otherwise."""
     until: float = 0.0
     """When the present state ends by itself (wrap-up); 0: it does not."""
+    phones: Mapping[str, PhoneState] = field(factory=dict)
+    """Asterisk -> what the agent's phone does there, as far as that is known."""
+    phone_lost: bool = False
+    """Not ready because the phone could not be reached: ready again when it can, unless the agent chooses otherwise."""
     wants: tuple[AgentState, str] | None = None
     """The state and reason asked for while busy, taken up when the contact is done."""
+    supervises: tuple[str, ...] = ()
+    """The queues whose contacts and agents this person may supervise; ``*``: all."""
 
 
 @frozen
@@ -281,6 +375,8 @@ class Contact:
     """Who ended it first; None while nobody has."""
     attempts: int = 0
     """How often an agent's phone was rung for it: numbers the legs."""
+    faxes: int = 0
+    """How many faxes came from the caller's machine, whole."""
     answers: dict[str, str] = field(factory=dict)
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)

@@ -46,6 +46,7 @@ AGENT = "agent"
 AUTOMATIC = {
     Stage.HELD: "hold",
     Stage.CONSULTING: "hold",
+    Stage.FAX: "fax",
     Stage.WAITING: "waiting",
     Stage.OFFERED: "waiting",
     Stage.DIALLING: "waiting",

@@ -18,10 +18,11 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -32,8 +33,9 @@ from easycall.acd.distributor import Distributor
 from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Account, Manager
 from easycall.asterisk.switch import AsteriskSwitch
-from easycall.config import AsteriskBox, Config, ConfigError, load
+from easycall.config import AsteriskBox, Config, ConfigError, FaxSettings, load
 from easycall.contact import Contacts
+from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
 from easycall.ivr.prompts import PromptError, Prompts
@@ -54,6 +56,7 @@ from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
 from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
+from easycall.supervision import Supervisions
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
 
@@ -178,9 +181,11 @@ class Conduct:
     journal: Journal
     distributor: Distributor
     contacts: Contacts
+    supervisions: Supervisions
     pbxs: list[Pbx]
     dialling: Dialling
     do_not_call: DoNotCall
+    fax: FaxDesk | None = None
 
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
@@ -195,6 +200,7 @@ class Joined:
 
     daemon: Daemon
     contacts: Contacts
+    supervisions: Supervisions
     pbxs: list[Pbx]
     distributor: Distributor
     journal: Journal
@@ -206,7 +212,10 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
     files = RecordingFiles(config.recordings.directory, reactor)
-    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), size=files.size)
+    fax = _fax(config.fax, clock, reactor)
+    conduct = make_conduct(
+        config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), size=files.size, fax=fax
+    )
 
     async def open_store() -> None:
         try:
@@ -219,7 +228,8 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
 
     async def prepare() -> None:
         try:
-            await prompts.prepare(library.every_prompt(flows, config.queues))
+            wanted = [*library.every_prompt(flows, config.queues), *([fax.start_prompt] if fax else [])]
+            await prompts.prepare(wanted)
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
 
@@ -236,6 +246,8 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
         Part("prompts", prepare, nothing),
         Part("recordings", look_at_recordings, nothing),
     ]
+    if fax is not None:
+        before.append(_fax_part(fax, config.fax.directory))
     return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files)])
 
 
@@ -249,6 +261,7 @@ def make_conduct(
     new_id: Callable[[], str],
     dice: Callable[[], float] = random.random,
     size: Callable[[str], Awaitable[int | None]] | None = None,
+    fax: FaxDesk | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
@@ -259,16 +272,42 @@ def make_conduct(
     """
     journal = Journal(clock, ContactArchive(database))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
-    agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
+    agents = [
+        Agent(one.id, one.name, one.queues, one.queues, one.phone, supervises=one.supervises)
+        for one in config.agents.values()
+    ]
     distributor = Distributor(config.queues, agents, clock, journal)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock))
     do_not_call = DoNotCall(DoNotCallShelf(database), clock)
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
     dialling = Dialling(rules, Lines(config.trunks), do_not_call)
-    contacts = Contacts(clock, journal, distributor, script, new_id, dialling, recordings)
+    contacts = Contacts(clock, journal, distributor, script, new_id, dialling, recordings, fax)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
-    return Conduct(clock, journal, distributor, contacts, pbxs, dialling, do_not_call)
+    supervisions = Supervisions(clock, journal, distributor, contacts, [pbx.switch for pbx in pbxs], new_id)
+    return Conduct(clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, fax)
+
+
+def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:
+    """The fax desk, if there is fax at all."""
+    if not settings.lines:
+        return None
+
+    def in_thread(work: Callable[..., Any], /, *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *arguments)
+
+    made = settings, clock, reactor, in_thread
+    return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
+
+
+def _fax_part(fax: FaxDesk, folder: Path) -> Part:
+    async def start() -> None:
+        try:
+            await fax.open()
+        except OSError as error:
+            raise CannotStart(f"fax.directory = {str(folder)!r}: {error.strerror}") from error
+
+    return Part("fax", start, fax.close)
 
 
 def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
@@ -293,13 +332,14 @@ def join_conduct(
         Part("journal", conduct.journal.start, conduct.journal.stop),
         Part("do-not-call list", conduct.do_not_call.start, nothing),
         Part("contacts", nothing, conduct.contacts.stop),
+        Part("supervisions", nothing, conduct.supervisions.stop),
         *(_fastagi(pbx, reactor) for pbx in conduct.pbxs),
         *(_ami(pbx, fatal) for pbx in conduct.pbxs),
         *beside,
         Part("call control", nothing, let_go),
     ]
     daemon = Daemon(parts, conduct.clock, fatal)
-    return Joined(daemon, conduct.contacts, conduct.pbxs, conduct.distributor, conduct.journal)
+    return Joined(daemon, conduct.contacts, conduct.supervisions, conduct.pbxs, conduct.distributor, conduct.journal)
 
 
 def _make_folder(folder: Path) -> None:
@@ -328,6 +368,7 @@ def _pbx(
         arrived=contacts.arrive,
         went_up=distributor.thaw,
         went_down=distributor.freeze,
+        phone_is=distributor.phone_is,
     )
     manager = Manager(
         box.name,
@@ -391,6 +432,7 @@ def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) 
         api = Api(
             conduct.distributor,
             conduct.contacts,
+            conduct.supervisions,
             conduct.journal,
             links,
             config.tokens,
@@ -398,6 +440,8 @@ def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) 
             files,
             conduct.dialling,
             conduct.do_not_call,
+            conduct.fax,
+            tell_agents=config.tell_agents,
         )
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))

@@ -16,8 +16,10 @@ __all__ = [
     "Cancel",
     "Complete",
     "Consult",
+    "Fax",
     "Hold",
     "Lend",
+    "NotAllowed",
     "NotNow",
     "Record",
     "RecordPause",
@@ -25,6 +27,7 @@ __all__ = [
     "RecordStart",
     "RecordStop",
     "Retrieve",
+    "TakeOver",
     "ToAgent",
     "ToFlow",
     "ToNumber",
@@ -35,6 +38,10 @@ __all__ = [
 
 class NotNow(Exception):
     """What was asked for makes no sense at this moment, or cannot be had; the text says why.  Nothing was changed."""
+
+
+class NotAllowed(Exception):
+    """Who asks may not have it; the text says why.  Nothing was changed."""
 
 
 @frozen
@@ -80,7 +87,7 @@ class Complete(Verb):
 
 @frozen
 class Cancel(Verb):
-    """The consultation, or the loan to the IVR, is broken off; the customer comes back to the agent."""
+    """The consultation, the loan to the IVR or the fax is broken off; the customer comes back to the agent."""
 
 
 @frozen
@@ -122,6 +129,21 @@ class Lend(Verb):
     flow: str
     parameters: Mapping[str, str] = field(factory=dict)
     """Of a function."""
+
+
+@frozen
+class TakeOver(Verb):
+    """The customer goes to the supervisor who listens; the agent is free at once."""
+
+    supervision: str
+
+
+@frozen
+class Fax(Verb):
+    """A document goes to the customer's fax machine, or one comes from there; then the customer is back at the agent."""
+
+    document: str = ""
+    """The id of the document to send; empty: receive one."""
 
 
 @frozen

@@ -18,7 +18,8 @@ from twisted.internet.task import deferLater
 from easycall.api.app import Api
 from easycall.config import DialingSettings, Right, Token
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, Trunk, WorkItem
+from easycall.fax import FaxDesk
+from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, Trunk, WorkItem
 from easycall.outbound.call import CallOut
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.donotcall import DoNotCall, Entry
@@ -145,6 +146,43 @@ class Live:
         self.hung_up.append((contact_id, ended_by))
 
 
+class Listening:
+    """Supervisions that are only looked at."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, SimpleNamespace] = {}
+        self.asked: list[tuple[Any, ...]] = []
+        self.refusal: Exception | None = None
+
+    def add(self, supervision: str, supervisor: str = "bo", contact: str = "c1") -> SimpleNamespace:
+        order = SimpleNamespace(supervisor=supervisor, follows="contact")
+        facts = {"mode": SupervisionMode.LISTEN, "state": "hearing", "contact": contact, "agent": "ana", "since": 9.0}
+        one = self.live[supervision] = SimpleNamespace(id=supervision, order=order, **facts)
+        return one
+
+    def begin(
+        self, supervisor: str, mode: SupervisionMode, *, contact: str = "", agent: str = "", by: str = ""
+    ) -> SimpleNamespace:
+        self._ask("begin", supervisor, mode, contact, agent, by)
+        return self.add("s1", supervisor, contact)
+
+    def change(self, supervision: str, mode: SupervisionMode, by: str = "") -> None:
+        self._ask("change", supervision, mode, by)
+        self.live[supervision].mode = mode
+
+    def end(self, supervision: str, by: str = "") -> None:
+        self._ask("end", supervision, by)
+
+    def take_over(self, supervision: str) -> Deferred[Mapping[str, str]]:
+        self._ask("take_over", supervision)
+        return succeed({})
+
+    def _ask(self, *what: Any) -> None:
+        self.asked.append(what)
+        if self.refusal is not None:
+            raise self.refusal
+
+
 class Log:
     """A journal that keeps everything in a list."""
 
@@ -197,15 +235,17 @@ class Log:
 class Running:
     """The API on a loopback socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fax: FaxDesk | None = None, *, tell_agents: bool = True) -> None:
         """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
+        self.supervisions = Listening()
         self.dialling = Dialling(RULES, Lines(RULES.trunks), ())
         self.do_not_call = DoNotCall(Papers(), reactor)
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
+        parts = (self.desk, self.contacts, self.supervisions, self.journal, self.links)
         outwards = self.dialling, self.do_not_call
-        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor, self.files, *outwards)
+        self.api = Api(*parts, TOKENS, reactor, self.files, *outwards, fax, tell_agents=tell_agents)
         self.port = 0
 
     def url(self, path: str) -> str:
@@ -222,9 +262,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path = Path("/nowhere")) -> AsyncIterator[Running]:
+async def running(folder: Path = Path("/nowhere"), **how: Any) -> AsyncIterator[Running]:
     """Start it, and leave nothing of it."""
-    site = Running(folder)
+    site = Running(folder, **how)
     factory = site.api.site()
     listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     site.port = listening.getHost().port

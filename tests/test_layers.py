@@ -16,11 +16,13 @@ DECISIONS = {
     "asterisk.ami",
     "asterisk.agi",
     "asterisk.causes",
+    "asterisk.devices",
     "doctor.answers",
     "doctor.findings",
     "doctor.judgement",
     "doctor.logging",
     "doctor.phones",
+    "fax.tiff",
     "ivr.capture",
     "ivr.flow",
     "ivr.function",
@@ -44,20 +46,26 @@ DECISIONS = {
     "stats.journey",
     "stats.record",
     "stats.recordings",
+    "supervision.scene",
 }
 EDGES = ("asterisk", "store", "simulator")
 CONDUCT = {
+    "acd.distributor",
+    "audience",
     "company",
     "contact",
-    "recording",
+    "fax.callers",
+    "fax.desk",
     "ivr.runner",
-    "acd.distributor",
     "outbound.call",
     "outbound.dialling",
     "outbound.donotcall",
     "outbound.outsider",
     "outbound.transfer",
+    "recording",
     "stats.journal",
+    "supervision.supervisions",
+    "supervision.watch",
 }
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}

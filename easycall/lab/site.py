@@ -23,12 +23,13 @@ class Desk:
     phone: str
     """The number in the lab's world."""
     queues: tuple[str, ...]
+    supervises: tuple[str, ...] = ()
 
 
 AGENTS: Mapping[str, Desk] = {
     "ana": Desk("2001", ("sales", "support")),
     "bo": Desk("2002", ("sales",)),
-    "chen": Desk("2003", ("support",)),
+    "chen": Desk("2003", ("support",), supervises=("*",)),
 }
 PHONES: Mapping[str, str] = {agent: desk.phone for agent, desk in AGENTS.items()}
 """Agent -> phone number in the lab's world."""
@@ -62,6 +63,14 @@ dial = "{dial}"
 [prompts]
 directory = "{prompts}"
 {voice}
+
+[fax]
+lines = {fax_lines}
+directory = "{fax}"
+station = "+49 30 11"
+
+[fax.detect]
+{fax_detect}
 
 [recordings]
 directory = "{recordings}"
@@ -132,15 +141,17 @@ class Site:
         wrap_up_seconds: float = 5,
         lines: int = 10,
         ring_outside: float = 30,
+        fax_lines: int = 0,
+        fax_detect: Mapping[str, str] | None = None,
         more: str = NO_PAYMENTS,
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
 
         ``ami``, ``agi``: other ports than the PBX's own and the one it looks for us at, for something between;
         ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
-        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id; ``lines``,
-        ``ring_outside``: of the trunk into the world, and how long a number there is rung;
-        ``more``: further sections, as they stand in the file.
+        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id;
+        ``fax_lines``, ``fax_detect``: see ``[fax]``; ``lines``, ``ring_outside``: of the trunk into the world, and how long
+        a number there is rung; ``more``: further sections, as they stand in the file.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -161,6 +172,9 @@ class Site:
                 prompts=state.prompts,
                 recordings=recordings or state.recordings,
                 voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
+                fax=state.folder / "fax",
+                fax_lines=fax_lines,
+                fax_detect="\n".join(f'"{number}" = "{box}"' for number, box in (fax_detect or {}).items()),
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
                 agents="\n\n".join(_section(agent, desk) for agent, desk in agents.items()),
@@ -182,5 +196,5 @@ def _options(**commands: Sequence[str]) -> str:
 
 def _section(agent: str, desk: Desk) -> str:
     """The section of an agent."""
-    queues = json.dumps(desk.queues)
-    return f'[agents.{agent}]\nname = "{agent.capitalize()}"\nqueues = {queues}\nphone = "{desk.phone}"'
+    lists = f"queues = {json.dumps(desk.queues)}\nsupervises = {json.dumps(desk.supervises)}"
+    return f'[agents.{agent}]\nname = "{agent.capitalize()}"\n{lists}\nphone = "{desk.phone}"'

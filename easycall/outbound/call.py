@@ -72,6 +72,8 @@ class _Undialled:
 
     end_seen = True
     """It cannot go unseen."""
+    died_of = ""
+    """It does not die."""
 
     def __init__(self, leg: str) -> None:
         self.id = leg
@@ -111,7 +113,8 @@ class OutboundCall:
         """Until the customer is there; what becomes of the contact then.  Raises NotReached."""
         contact, own_wish = self._live.contact, self._whose is First.AGENT
         try:
-            agent = self._live.distributor.reserve(contact.agent, contact.id, contact.attempts, own_wish=own_wish)
+            wanted = contact.agent, contact.id, contact.attempts, contact.pbx
+            agent = self._live.distributor.reserve(*wanted, own_wish=own_wish)
             return await (self._agent_first(agent) if own_wish else self._customer_first(agent))
         except NotNow:  # reserved by somebody else who heard of this call
             raise NotReached(Outcome.NO_AGENT, EndedBy.SYSTEM) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from easycall.simulator.channel import Channel
+from easycall.simulator.channel import Channel, Failed
 from easycall.simulator.expression import compiled
 from easycall.simulator.variables import caller_id, set_variable
 
@@ -247,7 +247,10 @@ async def _exec(channel: Channel, words: Words) -> str:
     application = _word(words, 0).lower()
     if not channel.core.knows_application(application):
         return "-2"
-    await channel.core.run_application(channel, application, words[1] if len(words) > 1 else "")
+    try:
+        await channel.core.run_application(channel, application, words[1] if len(words) > 1 else "")
+    except Failed:
+        return "-1"
     return "0"
 
 

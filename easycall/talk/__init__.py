@@ -10,6 +10,8 @@ consulting     consultation.py       the agent and the second one in a bridge; t
 alternating    consultation.py       customer and agent in a bridge; the second one hears music
 following      consultation.py       the agent has left; the second one's phone still rings
 lent           loan.py               the customer walks a flow; the agent hears music
+faxing         faxing.py             the customer's fax machine is at it; the agent hears music
+alone          faxing.py             the same, and the agent has left
 =============  ====================  ==================================================================
 
 The second one is another agent, or somebody outside (:mod:`easycall.outbound`).

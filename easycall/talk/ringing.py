@@ -82,6 +82,7 @@ class Side:
     def joined(self) -> None:
         """The agent talks now."""
         self.talks = True
+        self.live.audience.seat(self.agent, self.leg)
         self.assignment.talks()
 
     def waits(self) -> None:
@@ -97,6 +98,7 @@ class Side:
         if self.over:
             return
         self.over = True
+        self.live.audience.unseat(self.agent)
         self.leg.hang_up()
         if self.talks:
             self.assignment.parted(wrap_up_seconds)

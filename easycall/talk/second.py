@@ -25,9 +25,9 @@ def reserve(talk: Talk, verb: Consult) -> Assignment | Route:
     if verb.number:
         asked = talk.live.dialling.route(verb.number, caller_id=verb.caller_id, queue=talk.queue, pbx=contact.pbx)
     elif verb.queue:
-        asked = distributor.reserve_one_of(verb.queue, contact.id, attempt)
+        asked = distributor.reserve_one_of(verb.queue, contact.id, attempt, contact.pbx)
     else:
-        asked = distributor.reserve(verb.agent, contact.id, attempt)
+        asked = distributor.reserve(verb.agent, contact.id, attempt, contact.pbx)
     contact.attempts = attempt
     return asked
 
