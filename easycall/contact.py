@@ -22,14 +22,20 @@ from easycall.ivr.flow import ToQueue
 from easycall.ivr.runner import run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
+from easycall.mailbox import Letter
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
-from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Taken
-from easycall.talk import Course, Reach, RunFlow, Side, Talk, Wait, ring
-from easycall.verbs import Verb
+from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Messages, Taken
+from easycall.talk import Course, Reach, RunFlow, Side, Stay, TakeMessage, Talk, Wait, ring
+from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
+from easycall.talk.message import keep_message, take_message
+from easycall.verbs import Answer, NotNow, Pick, Verb
 
 __all__ = ["Contacts"]
 
 log = Logger()
+
+PARK_SECONDS = 90.0
+"""How long a contact is parked when nothing else is set."""
 
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
@@ -39,13 +45,25 @@ class Contacts:
     """The live contacts, each carried by its coroutine."""
 
     def __init__(
-        self, clock: IReactorTime, journal: Journal, distributor: Distributor, script: Script, new_id: Callable[[], str]
+        self,
+        clock: IReactorTime,
+        journal: Journal,
+        distributor: Distributor,
+        script: Script,
+        new_id: Callable[[], str],
+        *,
+        messages: Messages | None = None,
+        park_seconds: float = PARK_SECONDS,
     ) -> None:
+        """``messages``: where voice mail is kept, needed when the script has boxes; ``park_seconds``: how long one is parked
+        before the contact goes back."""
         self._clock = clock
         self._journal = journal
         self._distributor = distributor
         self._script = script
         self._new_id = new_id
+        self._messages = messages
+        self._park_seconds = park_seconds
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -69,7 +87,7 @@ class Contacts:
         live = LiveContact(
             contact, arrival.switch, arrival.channel, self._clock, self._record, self._distributor, self._script
         )
-        visit = self._visits[contact.id] = Visit(live)
+        visit = self._visits[contact.id] = Visit(live, self._messages, self._park_seconds)
         running = self._running[contact.id] = start(visit.carry())
         running.addBoth(self._over, contact.id)
 
@@ -108,11 +126,14 @@ class Contacts:
 class Visit:
     """One contact being carried."""
 
-    def __init__(self, live: LiveContact) -> None:
+    def __init__(self, live: LiveContact, messages: Messages | None, park_seconds: float) -> None:
         self.live = live
         self.contact = live.contact
+        self._messages = messages
+        self._park_seconds = park_seconds
         self._outcome = Outcome.ABANDONED_IN_IVR
-        live.mailbox.close("the customer talks with nobody")
+        self._box = ""
+        """Where a message was left."""
 
     def end(self, by: EndedBy) -> None:
         """Hang the caller up; the first who ends a contact is the one who ended it."""
@@ -142,8 +163,11 @@ class Visit:
         except Exception:
             log.failure("contact {contact} failed", contact=contact.id)
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
+        live.mailbox.close(NOBODY)
         self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
         await self._leave()
+        if self._box and self._messages is not None:
+            await keep_message(live, self._messages, self._box)
         contact.stage = Stage.ENDED
         live.tell(ContactEnded, outcome=self._outcome, ended_by=contact.ended_by or EndedBy.SYSTEM)
 
@@ -181,17 +205,29 @@ class Visit:
                     following = await self._wait(live.distributor.queues[following.queue], following.enqueued)
                 case Reach():
                     following = await self._reach(following)
+                case Stay():
+                    following = await stay(live, following, live.distributor.queues[following.queue], self._park_seconds)
+                case TakeMessage():
+                    following = await self._message(following.box)
 
     # In a flow
 
     async def _flow(self, name: str) -> Course:
         live, contact = self.live, self.contact
         contact.stage, contact.agent = Stage.IVR, ""
-        left = await run(live.script.named(name), live.customer, live.record, live.now, contact, live.script.sounds)
+        async with background(answer_letters(live)):
+            left = await run(live.script.named(name), live.customer, live.record, live.now, contact, live.script.sounds)
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED
+        return None
+
+    async def _message(self, box: str) -> Course:
+        if self._messages is None:
+            raise RuntimeError(f"box {box}: there is no voice mail")
+        self._box = box
+        await take_message(self.live, self._messages, box)
         return None
 
     # In a queue
@@ -206,13 +242,25 @@ class Visit:
         try:
             async with background(self._company(queue, place)) as company:
                 while True:
-                    talk = await self._offer(queue, place, await place.offer())
-                    if talk is not None:
+                    news = await self._news_of(place)
+                    if isinstance(news, Letter) and isinstance(news.verb, Pick):
+                        if (assignment := pick(live, news, news.verb)) is not None:
+                            return Reach(assignment, queue.id, "", place.item.enqueued)
+                    elif isinstance(news, Letter):
+                        answer_alone(live, news)
+                    elif (talk := await self._offer(queue, place, news)) is not None:
                         company.cancel()
                         return await self._talk(talk)
-                    contact.stage, contact.agent = Stage.WAITING, ""
+                    else:
+                        contact.stage, contact.agent = Stage.WAITING, ""
         finally:
             place.leave()
+
+    async def _news_of(self, place: Place) -> Letter | Offer:
+        """Wait for the next offer, or for the next verb."""
+        offers: list[Offer] = []
+        news = await self.live.news(place.offer().addCallback(offers.append))
+        return news if isinstance(news, Letter) else offers[0]
 
     async def _company(self, queue: Queue, place: Place) -> None:
         """Keep on the leg where the caller waits and since when; then what the caller hears while waiting."""
@@ -244,7 +292,7 @@ class Visit:
         """Until the agent answers and both are bridged; None when the offer came to nothing."""
         live, outcome = self.live, OfferOutcome.CALLER_LEFT
         try:
-            outcome = await side.answered()
+            outcome = await self._answered(side)
             if outcome is not OfferOutcome.ANSWERED:
                 return None
             outcome = OfferOutcome.CALLER_LEFT
@@ -263,6 +311,19 @@ class Visit:
             if outcome is not OfferOutcome.ANSWERED:
                 side.leave(outcome, 0)
 
+    async def _answered(self, side: Side) -> OfferOutcome:
+        """Until the phone that rings is answered, or will not be."""
+        while isinstance(news := await self.live.news(start(side.answered())), Letter):
+            if not isinstance(news.verb, Answer):
+                answer_alone(self.live, news)
+                continue
+            try:
+                side.answer()
+                news.done()
+            except NotNow as why:
+                news.refused(str(why))
+        return await side.answered()
+
     def _offer_ended(self, offer: Assignment, outcome: OfferOutcome) -> None:
         self.live.tell(OfferEnded, offer.agent, attempt=offer.attempt, outcome=outcome)
 
@@ -277,7 +338,7 @@ class Visit:
         """The agent who was asked for is rung; if that comes to nothing, the contact is first in line."""
         live, contact = self.live, self.contact
         queue = live.distributor.queues[reach.queue]
-        since = live.now()
+        since = live.now() if reach.enqueued is None else reach.enqueued
         contact.stage, contact.agent = Stage.OFFERED, reach.assignment.agent
         live.tell(Offered, reach.assignment.agent, queue=queue.id, attempt=reach.assignment.attempt)
         try:
@@ -286,9 +347,14 @@ class Visit:
             log.error("agent {agent} cannot be rung: {error}", agent=reach.assignment.agent, error=error)
             self._offer_ended(reach.assignment, OfferOutcome.UNREACHABLE)
             reach.assignment.ended(OfferOutcome.UNREACHABLE)
-            return Wait(queue.id, live.distributor.front(queue.id))
+            return self._back_to(reach)
         async with background(keep_music(live.customer, queue.music)):
             conversation = await self._connect(side, queue)
         if conversation is None:
-            return Wait(queue.id, live.distributor.front(queue.id))
+            return self._back_to(reach)
         return await self._talk(Talk(live, side, conversation, queue, since))
+
+    def _back_to(self, reach: Reach) -> Course:
+        """Reaching the agent came to nothing."""
+        front = self.live.distributor.front(reach.queue)
+        return Wait(reach.queue, front if reach.enqueued is None else reach.enqueued)

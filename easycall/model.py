@@ -15,10 +15,13 @@ __all__ = [
     "PHONE",
     "Agent",
     "AgentState",
+    "AutoAnswer",
     "Contact",
     "EndedBy",
+    "Message",
     "OfferOutcome",
     "Outcome",
+    "Party",
     "Queue",
     "Role",
     "Stage",
@@ -50,7 +53,23 @@ class Stage(StrEnum):
     """The customer hears music while the agent asks another."""
     LENT = "lent"
     """The customer is in a flow that an agent sent it to, and comes back."""
+    CONFERENCE = "conference"
+    """Customer, agent and the one who was consulted hear each other."""
+    PARKED = "parked"
+    """The customer hears music in no queue, until an agent picks the contact."""
+    VOICEMAIL = "voicemail"
+    """The customer leaves a message."""
     ENDED = "ended"
+
+
+class Party(StrEnum):
+    """Who is meant of those who are in a talk."""
+
+    CUSTOMER = "customer"
+    AGENT = "agent"
+    """The agent who has the contact."""
+    CONSULTED = "consulted"
+    """The one who was asked."""
 
 
 class AgentState(StrEnum):
@@ -64,6 +83,15 @@ class AgentState(StrEnum):
     TALKING = "talking"
     HELD = "held"
     WRAP_UP = "wrap_up"
+
+
+class AutoAnswer(StrEnum):
+    """When an agent's phone is told to answer by itself, by a header of the call that not every phone obeys."""
+
+    NEVER = "never"
+    ASKED = "asked"
+    """When the agent answers on the desktop: then the phone is rung once more."""
+    ALWAYS = "always"
 
 
 class OfferOutcome(StrEnum):
@@ -132,6 +160,8 @@ class Agent:
     """The queues served when the agent logs in without naming any."""
     own_phone: str = ""
     """The phone taken when the agent logs in without naming one; empty: none."""
+    auto_answer: AutoAnswer = AutoAnswer.NEVER
+    """When the agent's phone is told to answer by itself."""
     state: AgentState = AgentState.OFFLINE
     reason: str = ""
     """Why not ready: free text of the agent, or ``missed`` / ``unreachable`` set by the daemon."""
@@ -177,6 +207,19 @@ class Contact:
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)
     """Attached data: travels with the contact and is shown in the pop."""
+
+
+@frozen
+class Message:
+    """What a caller left in a voice mail box."""
+
+    id: str
+    box: str
+    contact: str
+    caller: str
+    caller_name: str
+    at: float
+    seconds: float = 0.0
 
 
 @frozen

@@ -43,6 +43,7 @@ class Assignment:
         self._distributor = distributor
         self.agent = agent.id
         self.phone = agent.phone
+        self.auto_answer = agent.auto_answer
         self.attempt = attempt
         """1 for the first agent rung for the contact, and so on."""
 
@@ -220,14 +221,19 @@ class Distributor:
 
         Raises NotNow, in words for the one who asks, when there is no such agent or the agent is not ready.
         """
+        agent = self.askable(agent_id)
+        self.step(agent_id, Step.RESERVED, contact=contact)
+        return Assignment(self, agent, attempt)
+
+    def askable(self, agent_id: str) -> Agent:
+        """The agent, who can be reserved now.  Raises NotNow as :meth:`reserve` does."""
         agent = self.agents.get(agent_id)
         if agent is None:
             raise NotNow(f"there is no agent {agent_id!r}")
         if agent.state is not AgentState.READY:
             why = f" ({agent.reason})" if agent.reason else ""
             raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}{why}")
-        self.step(agent_id, Step.RESERVED, contact=contact)
-        return Assignment(self, agent, attempt)
+        return agent
 
     def someone_free(self, queue: str) -> bool:
         """True when an agent of the queue is ready now."""

@@ -29,6 +29,10 @@ DONE_VARIABLE = "EC_DONE"
 """Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
 
 
+CONFERENCE_SECONDS = 86_400.0
+"""How long a leg may be in a conference; then its session is closed, and it goes on there without."""
+
+
 class Place(Enum):
     """Where a leg is."""
 
@@ -71,6 +75,8 @@ class AsteriskChannel:
         """How often it came home."""
         self.overdue = False
         """It is in between for longer than news takes: Asterisk must tell where it is."""
+        self.name = ""
+        """The name of its channel, once it was at home."""
         self._outcome = OfferOutcome.LOST
         self._session: Session | None = None
         self._moved = Bell()
@@ -99,6 +105,7 @@ class AsteriskChannel:
             return
         # All is changed before anybody is told: who is told may ask for the next time, or hang up.
         old, self._session = self._session, session
+        self.name = session.variables.get("agi_channel", "")
         back, self._back = self._back, Bell()
         self._answered = True
         self.visits += 1
@@ -247,6 +254,25 @@ class AsteriskChannel:
                 await session.set_music(name is not None, name or "")
 
         await self._verb(music)
+
+    async def record(self, file: str, *, seconds: float, silence: float) -> None:
+        """Record the far end into a file, after a beep."""
+
+        async def record(session: Session) -> None:
+            await session.record_file(file, "wav", "#", round(seconds * 1000), beep=True, silence=round(silence))
+
+        await self._verb(record)
+
+    async def attend(self, room: str, settings: Mapping[str, str]) -> None:
+        """Be in a conference, as this kind of user, until it leaves that alive.  Raises Taken, HungUp, CommandFailed."""
+
+        async def attend(session: Session) -> None:
+            await session.set_music(False)  # it would go on in there
+            for name, value in settings.items():
+                await session.set_variable(f"CONFBRIDGE(user,{name})", value)
+            await session.exec("ConfBridge", room, seconds=CONFERENCE_SECONDS)
+
+        await self._verb(attend)
 
     async def remember(self, values: Mapping[str, str]) -> None:
         """Set channel variables: they outlive our process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from easycall.ivr.flow import Flow, parse_prompt
 from easycall.ivr.runner import Sounds
@@ -22,6 +22,8 @@ class Script:
     """Dialled number -> name of its flow."""
     sounds: Sounds
     """What to play for a prompt, in a language."""
+    boxes: Mapping[str, str] = field(factory=dict)
+    """Voice mail box -> its greeting; empty: the tone alone."""
 
     def flow(self, dialled: str) -> Flow:
         """The flow a caller of that number goes through."""
@@ -34,6 +36,10 @@ class Script:
     def knows(self, name: str) -> bool:
         """Whether there is a flow of that name."""
         return name in self.flows
+
+    def greeting(self, box: str, language: str) -> list[str]:
+        """What a caller of a voice mail box hears.  Raises KeyError."""
+        return self.sounds(parse_prompt(self.boxes[box]), language) if self.boxes[box] else []
 
     def busy(self, queue: Queue, language: str) -> list[str]:
         """What a caller of a queue hears when nobody is free; empty: nothing."""

@@ -134,7 +134,9 @@ def _redirect(asterisk: SimulatedAsterisk, session: ManagerSession, request: Req
 
 
 def _play_dtmf(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
-    channel = channel_of(asterisk, request)
+    channel = asterisk.core.find(request.get("Channel"))
+    if channel is None:
+        raise Refused("Channel not found")
     session.answer(request, "Success", ("Message", "DTMF successfully queued"))
     asterisk.core.later(0.1, channel.send_key, request.get("Digit"))
 

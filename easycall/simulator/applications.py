@@ -7,12 +7,13 @@ redirected or bridged meanwhile.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from easycall.simulator import causes, fastagi
 from easycall.simulator.bridge import Bridge
-from easycall.simulator.channel import Channel
+from easycall.simulator.channel import Channel, Interrupted
 from easycall.simulator.expression import true
 from easycall.simulator.variables import set_variable
 
@@ -117,7 +118,8 @@ async def _conf_bridge(asterisk: SimulatedAsterisk, channel: Channel, data: str)
     conference = conferences[name]
     conference.add(channel)
     try:
-        await channel.sleep(FOREVER)
+        with suppress(Interrupted):  # it answers 0 to who started it over FastAGI, even when its channel was hung up
+            await channel.wait(conference.thrown_out(channel))
     finally:
         conference.remove(channel)
         if not conference.channels:

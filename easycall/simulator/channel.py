@@ -371,7 +371,7 @@ class Channel:
         if self.over or self.state != UP:
             return SILENCE
         whispered = next((spy.far_sound for spy in self._whisperers() if spy.far_sound), "")
-        if self.bridge is not None:
+        if self.bridge is not None and not (self.bridge.conference and self.music):
             return self.bridge.sound_for(self) or whispered
         if self.playing:
             return SPEECH

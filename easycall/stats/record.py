@@ -15,6 +15,8 @@ from attrs import evolve, field, frozen
 
 from easycall.events import (
     Answered,
+    ConferenceEnded,
+    ConferenceStarted,
     ConsultEnded,
     ConsultStarted,
     ContactArrived,
@@ -27,10 +29,12 @@ from easycall.events import (
     MenuAnswered,
     Offered,
     OfferEnded,
+    Parked,
     Queued,
     Retrieved,
     ScreenPop,
     TalkEnded,
+    VoicemailStarted,
 )
 from easycall.model import EndedBy, OfferOutcome, Outcome
 
@@ -51,11 +55,18 @@ class SegmentKind(StrEnum):
     """The same, while the agent asked another."""
     LOAN = "loan"
     """The customer walked a flow that the agent sent it to."""
+    CONFERENCE = "conference"
+    """Customer, agent and the one who was consulted talked."""
+    PARKED = "parked"
+    VOICEMAIL = "voicemail"
+    """The customer left a message."""
     CLOSING = "closing"
     """Between the end of a talk and the end of the contact."""
 
 
-WITH_AGENT = frozenset({SegmentKind.TALK, SegmentKind.HOLD, SegmentKind.CONSULT, SegmentKind.LOAN})
+WITH_AGENT = frozenset(
+    {SegmentKind.TALK, SegmentKind.HOLD, SegmentKind.CONSULT, SegmentKind.LOAN, SegmentKind.CONFERENCE}
+)
 """Kinds in which an agent has the contact."""
 
 
@@ -135,7 +146,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         queue=line.queue,
         agent=next((part.agent for part in reversed(segments) if part.kind is SegmentKind.TALK), ""),
         waited=_seconds(segments, SegmentKind.WAITING, SegmentKind.OFFER),
-        talked=_seconds(segments, SegmentKind.TALK),
+        talked=_seconds(segments, SegmentKind.TALK, SegmentKind.CONFERENCE),
         answers=line.answers,
         data=line.data,
         segments=segments,
@@ -238,6 +249,24 @@ class _Line:
     def _(self, event: ConsultEnded) -> None:
         if self._open.kind is SegmentKind.CONSULT:
             self._with_agent(event, SegmentKind.HOLD)
+
+    @take.register
+    def _(self, event: ConferenceStarted) -> None:
+        self._with_agent(event, SegmentKind.CONFERENCE)
+
+    @take.register
+    def _(self, event: ConferenceEnded) -> None:
+        self._with_agent(event, SegmentKind.TALK)
+
+    @take.register
+    def _(self, event: Parked) -> None:
+        if self._open.kind is not SegmentKind.PARKED:
+            self._begin(event.at, SegmentKind.PARKED, queue=self.queue)
+
+    @take.register
+    def _(self, event: VoicemailStarted) -> None:
+        if self._open.kind is not SegmentKind.VOICEMAIL:
+            self._begin(event.at, SegmentKind.VOICEMAIL)
 
     @take.register
     def _(self, event: Lent) -> None:

@@ -16,16 +16,32 @@ from twisted.internet.defer import Deferred
 
 from easycall.acd.distributor import Assignment
 from easycall.defer import background, start
-from easycall.events import Answered, DataAttached, Held, Retrieved, TalkEnded, Transferred
+from easycall.events import Answered, DataAttached, DigitsSent, Held, Retrieved, TalkEnded, Transferred
 from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Queue, Stage
-from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
+from easycall.ports import ActionFailed, BridgeFailed, Channel, Conversation, HungUp
+from easycall.talk.alone import NOBODY
 from easycall.talk.consultation import Consultation
-from easycall.talk.course import Course, Reach, RunFlow, Wait
+from easycall.talk.course import Course, Reach, RunFlow, Stay, TakeMessage, Wait
 from easycall.talk.loan import Loan
 from easycall.talk.ringing import Side
-from easycall.verbs import AttachData, Consult, Hold, Lend, NotNow, Retrieve, ToAgent, ToFlow, ToQueue, Verb
+from easycall.verbs import (
+    AttachData,
+    Consult,
+    Hold,
+    Leave,
+    Lend,
+    NotNow,
+    Park,
+    Retrieve,
+    SendDigits,
+    ToAgent,
+    ToFlow,
+    ToQueue,
+    ToVoicemail,
+    Verb,
+)
 
 __all__ = ["Talk"]
 
@@ -36,9 +52,6 @@ Do: TypeAlias = Callable[[Any], Awaitable[StageOfTalk]]
 HAND_OVER_SECONDS = 2.0
 """A second agent whose leg ends so soon after the customer was handed over was lost in the hand-over, and did not hang up on
 the customer."""
-
-NOBODY = "the customer talks with nobody"
-"""Why a verb is refused before and after a talk."""
 
 
 class Talk:
@@ -66,7 +79,6 @@ class Talk:
         """From the first word to the parting; what becomes of the contact then."""
         self.side.joined()
         self.live.tell(Answered, self.side.agent, queue=self.queue.id, waited=self.live.now() - self.since)
-        self.live.mailbox.open()
         stage: StageOfTalk | None = self.talking
         try:
             while stage is not None:
@@ -77,7 +89,7 @@ class Talk:
         finally:
             if self._carried_out is not None:  # the verb led out of the talk, by the loss of a leg
                 self._carried_out.refused("one of the legs is gone")
-            self.live.mailbox.close(NOBODY)
+            self.live.mailbox.clear(NOBODY)
             self._free_all()
             if self._loan is not None:
                 await self._loan.stop()
@@ -98,7 +110,8 @@ class Talk:
         self.at(Stage.TALKING)
         news = await self.live.news(self.over())
         if isinstance(news, Letter):
-            return await self.answer(news, self.talking, self._giving_away | {Hold: self._hold, Consult: self._consult})
+            verbs = self._giving_away | {Hold: self._hold, Consult: self._consult, SendDigits: self._send_digits}
+            return await self.answer(news, self.talking, verbs)
         if await self.conversation.over() is self.side.leg:
             if self.live.now() < self.handed_over + HAND_OVER_SECONDS:
                 return self.left_alone
@@ -132,7 +145,7 @@ class Talk:
             return self.left_alone if consultation is None or not consultation.talks else consultation.hand_over
         if consultation is not None:
             consultation.end(OfferOutcome.LOST)
-        if self.live.contact.stage is Stage.TALKING:
+        if self.live.contact.stage in (Stage.TALKING, Stage.CONFERENCE):
             self._holds()
         await self.live.switch.fetch(self.live.customer, self.side.leg)
         return self.held
@@ -149,6 +162,10 @@ class Talk:
         try:
             if isinstance(verb, AttachData):
                 return self._attach(letter, verb, stage)
+            if isinstance(verb, Leave) and not self.side.over:
+                self.side.leg.hang_up()
+                letter.done()
+                return stage
             if type(verb) not in verbs:
                 now = self.live.contact.stage.value
                 raise NotNow(f"{type(verb).__name__} is not possible while the contact is {now}")
@@ -174,7 +191,14 @@ class Talk:
     @property
     def _giving_away(self) -> dict[type[Verb], Do]:
         """What can be done with a customer who talks or is on hold."""
-        return {ToAgent: self._to_agent, ToQueue: self._to_queue, ToFlow: self._to_flow, Lend: self._lend}
+        return {
+            ToAgent: self._to_agent,
+            ToQueue: self._to_queue,
+            ToFlow: self._to_flow,
+            ToVoicemail: self._to_voicemail,
+            Park: self._park,
+            Lend: self._lend,
+        }
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
         await self.put_on_hold()
@@ -247,6 +271,30 @@ class Talk:
         await self._give_away("flow", verb.flow)
         self._course = RunFlow(verb.flow)
         return self._parted
+
+    async def _to_voicemail(self, verb: ToVoicemail) -> StageOfTalk:
+        if verb.box not in self.live.script.boxes:
+            raise NotNow(f"there is no voice mail box {verb.box!r}")
+        await self._give_away("voicemail", verb.box)
+        self._course = TakeMessage(verb.box)
+        return self._parted
+
+    async def _park(self, verb: Park) -> StageOfTalk:
+        await self._give_away("park", "")
+        self._course = Stay(self.queue.id, self.side.agent)
+        return self._parted
+
+    async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
+        await self.send_digits(verb)
+        return self.talking
+
+    async def send_digits(self, verb: SendDigits) -> None:
+        """Send keys to the customer's line.  How many is told, never which."""
+        try:
+            await self.live.switch.send_digits(self.live.customer, verb.digits)
+        except ActionFailed as why:
+            raise NotNow(f"the keys could not be sent: {why}") from None
+        self.live.tell(DigitsSent, self.side.agent, number=len(verb.digits))
 
     async def _give_away(self, target: str, to: str) -> None:
         """The customer leaves the agent, who is free at once."""
