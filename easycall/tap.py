@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -222,8 +223,11 @@ def make_conduct(
     database: Database,
     sounds: Sounds,
     new_id: Callable[[], str],
+    dice: Callable[[], float] = random.random,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
+
+    ``dice`` (0 to 1) spreads the retries of links.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
@@ -231,7 +235,7 @@ def make_conduct(
     agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
     distributor = Distributor(config.queues, agents, clock, journal)
     contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id)
-    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts) for box in config.asterisks]
+    pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     return Conduct(clock, journal, distributor, contacts, pbxs)
 
 
@@ -264,7 +268,13 @@ def _make_folder(folder: Path) -> None:
 
 
 def _pbx(
-    box: AsteriskBox, clock: IReactorTime, reactor: Any, journal: Journal, distributor: Distributor, contacts: Contacts
+    box: AsteriskBox,
+    clock: IReactorTime,
+    reactor: Any,
+    journal: Journal,
+    distributor: Distributor,
+    contacts: Contacts,
+    dice: Callable[[], float],
 ) -> Pbx:
     distributor.freeze(box.name)
     switch = AsteriskSwitch(
@@ -285,6 +295,7 @@ def _pbx(
         events=switch.listeners(),
         connected=switch.connected,
         lost=switch.lost,
+        random=dice,
     )
     switch.use(manager)
     return Pbx(box, switch, manager, FastAgiFactory(switch.serve, clock, peers=box.peers))
@@ -335,8 +346,7 @@ def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        tokens = {token.name: token.sha256 for token in config.tokens}
-        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, tokens, conduct.clock)
+        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock)
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

@@ -15,6 +15,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 
 from easycall.api.app import Api
+from easycall.config import Right, Token
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, WorkItem
 from easycall.ports import StoreUnavailable
@@ -24,7 +25,20 @@ from easycall.verbs import NotNow, Verb
 
 TOKEN = "ec_0123456789"
 OTHER = "ec_of_another"
-TOKENS = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in [("crm", TOKEN), ("wall", OTHER)]}
+ANA, NOTHING = "ec_of_ana", "ec_without_rights"
+EVERYTHING = frozenset(Right)
+
+
+def _token(name: str, token: str, rights: frozenset[Right], agent: str = "") -> Token:
+    return Token(name, hashlib.sha256(token.encode()).hexdigest(), rights, agent)
+
+
+TOKENS = [
+    _token("crm", TOKEN, EVERYTHING),
+    _token("wall", OTHER, EVERYTHING),
+    _token("desktop", ANA, EVERYTHING, "ana"),
+    _token("nothing", NOTHING, frozenset()),
+]
 
 
 class Desk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from easycall.api import site as bounds
+from easycall.events import Answered, ContactArrived
 from easycall.model import AgentState, EndedBy, WorkItem
 from easycall.verbs import (
     Alternate,
@@ -31,7 +33,7 @@ from easycall.verbs import (
     ToQueue,
     Verb,
 )
-from tests.fakes_api import TOKEN, Running, pause, running
+from tests.fakes_api import ANA, NOTHING, TOKEN, Running, pause, running
 from tests.test_record import STORY, C
 
 
@@ -116,6 +118,49 @@ async def test_every_route_below_api_is_closed_without_a_token(site: Running) ->
 async def test_a_token_in_the_address_is_refused(site: Running) -> None:
     for name in ("token", "access_token"):
         check_problem(await site.ask("GET", f"/api/v1/agents?{name}={TOKEN}"), 400)
+
+
+# Rights
+
+
+@pytest_twisted.ensureDeferred
+async def test_every_route_asks_for_a_right(site: Running) -> None:
+    site.contacts.add("c1", agent="ana")
+    for rule in site.api.app.url_map.iter_rules():
+        for verb in rule.methods - {"HEAD"}:
+            path = rule.rule.replace("<", "").replace(">", "")
+            if path.startswith("/api/"):
+                detail = check_problem(await site.ask(verb, path.replace(_any_of(path), "hold"), token=NOTHING), 403)
+                assert detail.startswith("the token 'nothing' lacks the right '"), path
+    assert (site.desk.asked, site.contacts.asked, site.contacts.hung_up) == ([], [], [])
+
+
+def _any_of(path: str) -> str:
+    """The part of a route that stands for one of several words."""
+    found = re.search(r"any\(.*\):name", path)
+    return found[0] if found else "none of them"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_token_of_an_agent_is_confined_to_the_agents_own(site: Running) -> None:
+    site.contacts.add("hers", agent="ana")
+    site.contacts.add("his", agent="bo")
+    site.contacts.add("asked", agent="bo")
+    site.contacts.live["asked"].consulted = "ana"
+    _, body, _ = await site.ask("GET", "/api/v1/contacts", token=ANA)
+    assert [contact["id"] for contact in body["contacts"]] == ["hers", "asked"]
+    for verb in ("hold", "hangup"):
+        check_problem(await site.ask("POST", f"/api/v1/contacts/his/{verb}", token=ANA), 404)
+        assert (await site.ask("POST", f"/api/v1/contacts/hers/{verb}", token=ANA))[0] in (200, 202)
+    check_problem(await site.ask("POST", "/api/v1/agents/bo/logout", token=ANA), 403)
+    assert (await site.ask("POST", "/api/v1/agents/ana/logout", token=ANA))[0] == 200
+    check_problem(await site.ask("GET", "/api/v1/live?agent=bo", token=ANA), 403)
+    at = {"at": 1.0, "contact": "ended"}
+    site.journal.record(ContactArrived(**at, pbx="main", leg="l", caller="1", caller_name="", dialled="2"))
+    site.journal.record(Answered(**at, agent="bo", queue="cards", waited=0.0))
+    check_problem(await site.ask("GET", "/api/v1/contacts/ended", token=ANA), 404)
+    site.journal.record(Answered(at=2.0, contact="ended", agent="ana", queue="cards", waited=0.0))
+    assert (await site.ask("GET", "/api/v1/contacts/ended", token=ANA))[0] == 200
 
 
 # Agents

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, load
+from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, Right, load
 from easycall.config.schema import SCHEMA
 from easycall.config.toml import Entries
 from easycall.model import Queue
@@ -194,6 +194,15 @@ def test_a_fault_in_no_file_at_all(tmp_path: Path) -> None:
 
 def test_an_asterisk_is_needed(folder: Path) -> None:
     assert "there must be at least one, such as [asterisk.main]" in faults(folder, "")
+
+
+def test_rights_of_a_token(folder: Path) -> None:
+    token = f'[[api.tokens]]\nname = "crm"\nsha256 = "{"0f" * 32}"\n'
+    assert read(folder, f"{token}{SMALL}").tokens[0].rights == {Right.READ, Right.CONTROL, Right.DIAL}
+    wall = read(folder, f'{token}rights = ["read"]\n{SMALL}').tokens[0]
+    assert (wall.rights, wall.agent) == ({Right.READ}, "")
+    assert "api.tokens[1].rights" in faults(folder, f'{token}rights = ["everything"]\n{SMALL}')
+    assert "api.tokens[1].agent: there is no agent 'nobody'" in faults(folder, f'{token}agent = "nobody"\n{SMALL}')
 
 
 def test_two_tokens_of_one_name(folder: Path) -> None:

@@ -58,6 +58,7 @@ class VirtualDaemon:
         sound_seconds: float,
         hear: Callable[[Event], None] = lambda event: None,
         faults: Faults | None = None,
+        dice: Callable[[], float] = lambda: 0.5,
     ) -> None:
         self.reactor = reactor
         self.database = database
@@ -72,7 +73,7 @@ class VirtualDaemon:
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__)
+        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice)
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         self.now(self.asterisk.start())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
-from easycall.api.auth import Tokens
+from easycall.api.auth import Right, Tokens, allow, allow_agent
 from easycall.api.conduct import Contacts, Distributor, Journal, Link
 from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
 from easycall.api.feed import Feed
@@ -32,9 +32,11 @@ from easycall.api.schemas import (
 )
 from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.verbs import WISHES
+from easycall.config import Token
 from easycall.defer import limited
-from easycall.model import AgentState, EndedBy
+from easycall.model import AgentState, Contact, EndedBy
 from easycall.ports import StoreUnavailable
+from easycall.stats.record import Record
 from easycall.verbs import NotNow
 
 __all__ = ["Api"]
@@ -60,10 +62,10 @@ class Api:
         contacts: Contacts,
         journal: Journal,
         links: Mapping[str, Link],
-        tokens: Mapping[str, str],
+        tokens: Iterable[Token],
         clock: IReactorTime,
     ) -> None:
-        """``links``: the Asterisk boxes by name; ``tokens``: name -> SHA-256 of the token in hexadecimal."""
+        """``links``: the Asterisk boxes by name."""
         self._distributor = distributor
         self._contacts = contacts
         self._journal = journal
@@ -103,11 +105,13 @@ class Api:
     @app.route("/api/v1/agents", methods=["GET"])
     def agents(self, request: BoundedRequest) -> bytes:
         """Every agent."""
+        allow(request, Right.READ)
         return answer_json(request, {"agents": [agent_view(agent) for agent in self._distributor.agents.values()]})
 
     @app.route("/api/v1/agents/<agent_id>", methods=["GET"])
     def agent(self, request: BoundedRequest, agent_id: str) -> bytes:
         """One agent."""
+        allow(request, Right.READ)
         if agent_id not in self._distributor.agents:
             raise _unknown("agent", agent_id)
         return answer_json(request, agent_view(self._distributor.agents[agent_id]))
@@ -115,18 +119,21 @@ class Api:
     @app.route("/api/v1/agents/<agent_id>/login", methods=["POST"])
     def log_in(self, request: BoundedRequest, agent_id: str) -> bytes:
         """Log an agent in with a phone."""
+        allow(request, Right.CONTROL)
         wish = read_body(request, LogIn)
         return self._change(request, agent_id, lambda: self._distributor.log_in(agent_id, wish.phone or "", wish.queues))
 
     @app.route("/api/v1/agents/<agent_id>/logout", methods=["POST"])
     def log_out(self, request: BoundedRequest, agent_id: str) -> bytes:
         """Log an agent out."""
+        allow(request, Right.CONTROL)
         read_body(request, Nothing)
         return self._change(request, agent_id, lambda: self._distributor.log_out(agent_id))
 
     @app.route("/api/v1/agents/<agent_id>/state", methods=["PUT"])
     def set_state(self, request: BoundedRequest, agent_id: str) -> bytes:
         """Make an agent ready or not ready."""
+        allow(request, Right.CONTROL)
         wish = read_body(request, SetState)
         state = AgentState(wish.state)
         return self._change(request, agent_id, lambda: self._distributor.set_state(agent_id, state, wish.reason))
@@ -134,6 +141,7 @@ class Api:
     def _change(self, request: BoundedRequest, agent_id: str, change: Callable[[], None]) -> bytes:
         if agent_id not in self._distributor.agents:
             raise _unknown("agent", agent_id)
+        allow_agent(request, agent_id)
         try:
             change()
         except NotNow as why:
@@ -147,6 +155,7 @@ class Api:
     @app.route("/api/v1/queues", methods=["GET"])
     def queues(self, request: BoundedRequest) -> bytes:
         """Every queue with its line and its agents."""
+        allow(request, Right.READ)
         desk, now = self._distributor, self._clock.seconds()
         views = [queue_view(queue, desk.waiting(queue.id), desk.agents, now) for queue in desk.queues.values()]
         return answer_json(request, {"queues": views})
@@ -156,31 +165,35 @@ class Api:
     @app.route("/api/v1/contacts", methods=["GET"])
     async def contacts(self, request: BoundedRequest) -> bytes:
         """The live contacts, or with ``?state=ended`` a page of those that ended, the latest arrival first."""
+        allow(request, Right.READ)
         asked = read_query(request, "state", "limit", "before")
         state = asked.get("state", "live")
         if state == "live" and set(asked) <= {"state"}:
-            return answer_json(request, {"contacts": [contact_view(contact) for contact in self._contacts.live.values()]})
+            seen = [contact for contact in self._contacts.live.values() if _concerns(request, contact)]
+            return answer_json(request, {"contacts": [contact_view(contact) for contact in seen]})
         if state != "ended":
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "state is live, or ended (with limit and before)", field="state")
         limit = _limit(asked.get("limit", str(PAGE)))
         records = await self._journal.ended(limit, asked.get("before", ""))
         following = records[-1].id if len(records) == limit else None
-        return answer_json(request, {"contacts": [record_view(record) for record in records], "next": following})
+        shown = [record_view(record) for record in records if request.token.agent in ("", record.agent)]
+        return answer_json(request, {"contacts": shown, "next": following})
 
     @app.route("/api/v1/contacts/<contact_id>", methods=["GET"])
     async def contact(self, request: BoundedRequest, contact_id: str) -> bytes:
         """One contact, live or ended, with its segments and its journey."""
+        allow(request, Right.READ)
         found = await self._journal.record_of(contact_id)
-        if found is None:
+        if found is None or not _took_part(request, found[0]):
             raise _unknown("contact", contact_id)
         return answer_json(request, record_with_journey(*found))
 
     @app.route("/api/v1/contacts/<contact_id>/hangup", methods=["POST"])
     def hang_up(self, request: BoundedRequest, contact_id: str) -> bytes:
         """Ask for the end of a contact; it comes when Asterisk has hung up."""
+        allow(request, Right.CONTROL)
         read_body(request, Nothing)
-        if contact_id not in self._contacts.live:
-            raise _unknown("live contact", contact_id)
+        self._live_contact(request, contact_id)
         self._contacts.hang_up(contact_id, EndedBy.API)
         request.setResponseCode(HTTPStatus.ACCEPTED)
         return answer_json(request, {"id": contact_id})
@@ -188,11 +201,10 @@ class Api:
     @app.route(f"/api/v1/contacts/<contact_id>/<any({', '.join(WISHES)}):name>", methods=["POST"])
     async def ask(self, request: BoundedRequest, contact_id: str, name: str) -> bytes:
         """Ask a verb of a live contact; the answer comes when it was carried out, or was refused with the reason."""
+        allow(request, Right.CONTROL)
         wish = WISHES[name]
         verb = wish.verb(read_body(request, wish.body))
-        if contact_id not in self._contacts.live:
-            raise _unknown("live contact", contact_id)
-        contact = self._contacts.live[contact_id]
+        contact = self._live_contact(request, contact_id)
         try:
             await limited(self._contacts.ask(contact_id, verb), VERB_SECONDS, self._clock)
         except NotNow as why:
@@ -202,15 +214,24 @@ class Api:
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text) from None
         return answer_json(request, contact_view(contact))
 
+    def _live_contact(self, request: BoundedRequest, contact_id: str) -> Contact:
+        """A contact that lives and concerns the asker; raises Problem (404), in the same words for both."""
+        contact = self._contacts.live.get(contact_id)
+        if contact is None or not _concerns(request, contact):
+            raise _unknown("live contact", contact_id)
+        return contact
+
     # Live feed
 
     @app.route("/api/v1/live", methods=["GET"])
     def live(self, request: BoundedRequest) -> WebSocketResource:
         """The events of the journal as they happen; ``?agent=ID``: one agent's."""
-        agent_id = read_query(request, "agent").get("agent", "")
+        allow(request, Right.READ)
+        agent_id = read_query(request, "agent").get("agent", request.token.agent)
         agent = self._distributor.agents.get(agent_id)
         if agent_id and agent is None:
             raise _unknown("agent", agent_id)
+        allow_agent(request, agent_id)
         return self._feed.subscribe(request, agent_id, agent.contact if agent else "")
 
     # Errors
@@ -247,6 +268,15 @@ def _limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= LONGEST_PAGE):
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"limit is a number from 1 to {LONGEST_PAGE}", field="limit")
     return int(text)
+
+
+def _concerns(request: BoundedRequest, contact: Contact) -> bool:
+    """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
+    return request.token.agent in ("", contact.agent, contact.consulted)
+
+
+def _took_part(request: BoundedRequest, record: Record) -> bool:
+    return request.token.agent in ("", *(segment.agent for segment in record.segments))
 
 
 def _unknown(what: str, name: str) -> Problem:

@@ -1,36 +1,54 @@
-"""Who may ask: bearer tokens (RFC 6750), known only by their SHA-256."""
+"""Who may ask for what: bearer tokens (RFC 6750), known only by their SHA-256, and the rights they are configured with."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Protocol
 
 from easycall.api.problems import Problem
+from easycall.config import Right, Token
 
-__all__ = ["Tokens"]
+__all__ = ["Right", "Tokens", "allow", "allow_agent"]
 
 LONGEST = 512
 """Characters of an Authorization header we look at."""
 
 
+class Asked(Protocol):
+    """What is looked at of a request."""
+
+    token: Token
+
+
 class Tokens:
     """The tokens of the configuration."""
 
-    def __init__(self, tokens: Mapping[str, str]) -> None:
-        """``tokens``: name -> SHA-256 of the token in hexadecimal."""
+    def __init__(self, tokens: Iterable[Token]) -> None:
         # A digest tells nothing about its token, so looking it up in a dict gives nothing away by its time.
-        self._names = {digest.lower(): name for name, digest in tokens.items()}
+        self._tokens = {token.sha256.lower(): token for token in tokens}
 
-    def name_of(self, authorization: str | None) -> str:
-        """The name of the token in an Authorization header.  Raises Problem (401), always in the same words."""
-        scheme, _, token = (authorization or "")[:LONGEST].partition(" ")
-        digest = hashlib.sha256(token.strip().encode()).hexdigest()
-        name = self._names.get(digest)
-        if scheme.lower() != "bearer" or name is None:
+    def of(self, authorization: str | None) -> Token:
+        """The token in an Authorization header.  Raises Problem (401), always in the same words."""
+        scheme, _, secret = (authorization or "")[:LONGEST].partition(" ")
+        token = self._tokens.get(hashlib.sha256(secret.strip().encode()).hexdigest())
+        if scheme.lower() != "bearer" or token is None:
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
                 "send a valid token in the header: Authorization: Bearer TOKEN",
                 headers={"WWW-Authenticate": 'Bearer realm="easycall"'},
             )
-        return name
+        return token
+
+
+def allow(request: Asked, right: Right) -> None:
+    """Let the request pass if its token has the right; raises Problem (403).  The first line of every route."""
+    if right not in request.token.rights:
+        raise Problem(HTTPStatus.FORBIDDEN, f"the token {request.token.name!r} lacks the right {right.value!r}")
+
+
+def allow_agent(request: Asked, agent: str) -> None:
+    """Let the request act for that agent, unless its token is another agent's; raises Problem (403)."""
+    if request.token.agent not in ("", agent):
+        raise Problem(HTTPStatus.FORBIDDEN, f"the token {request.token.name!r} is of agent {request.token.agent!r} only")

@@ -205,7 +205,7 @@ class Feed:
         """What renders the upgrade of ``request``.  Raises Problem when it is no WebSocket handshake."""
         _check_handshake(request)
         connection = cast(Connection, request.channel.transport)
-        return WebSocketResource(_Once(Subscription(self, connection, request.token, agent, contact)))
+        return WebSocketResource(_Once(Subscription(self, connection, request.token.name, agent, contact)))
 
     def joined(self, client: Subscription) -> None:
         """A client is ready; the oldest of its token makes room when there are too many."""

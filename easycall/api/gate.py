@@ -64,7 +64,7 @@ class Gate(Resource):
         if {b"token", b"access_token"} & set(request.args):
             raise Problem(HTTPStatus.BAD_REQUEST, "a token belongs in the Authorization header, never in an address")
         if path not in PUBLIC:
-            request.token = self._tokens.name_of(request.getHeader("Authorization"))
+            request.token = self._tokens.of(request.getHeader("Authorization"))
         if b"//" in path:  # the router would take //x for /x
             raise Problem(HTTPStatus.NOT_FOUND, "there is nothing at this address")
         if request.getHeader("Content-Encoding") not in (None, "identity"):
@@ -83,5 +83,9 @@ def _is_plain(raw: bytes) -> bool:
 def _log_change(_: object, request: BoundedRequest) -> None:
     path = request.path.decode("ascii", "backslashreplace")
     log.info(
-        "{token}: {verb} {path} -> {code}", token=request.token, verb=request.method.decode(), path=path, code=request.code
+        "{token}: {verb} {path} -> {code}",
+        token=request.token.name,
+        verb=request.method.decode(),
+        path=path,
+        code=request.code,
     )

@@ -20,6 +20,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from easycall.api.problems import CONTENT_TYPE, Problem
+from easycall.config import Token
 
 __all__ = ["MAX_BODY", "BoundedRequest", "Connection", "bounded_site"]
 
@@ -51,8 +52,8 @@ class BoundedRequest(Request):
     """A request whose body never grows beyond :data:`MAX_BODY`."""
 
     channel: Any
-    token = ""
-    """The name of the token it came with."""
+    token = Token("nobody", "", frozenset())
+    """The token it came with."""
 
     _received = 0
     _refused = False

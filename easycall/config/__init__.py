@@ -9,7 +9,7 @@ What an option means is told in ``etc/easycall.toml``.
 """
 
 from easycall.config.load import load
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Token
+from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token
 from easycall.config.toml import ConfigError, Fault
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ConfigError",
     "Fault",
     "PromptSettings",
+    "Right",
     "Token",
     "load",
 ]

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from easycall.config.kinds import client_host, server_port, tls_files
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Token
+from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token
 from easycall.config.toml import Document, read_secret
 from easycall.model import Queue
 
@@ -34,7 +35,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         node=node.get("name", "main"),
         data=data,
         api_listen=document.section("api").get("listen", "tcp:8800:interface=127.0.0.1"),
-        tokens=tuple(Token(**token) for token in document.rows("api.tokens")),
+        tokens=tuple(_token(token) for token in document.rows("api.tokens")),
         store_url=_store_url(document, data),
         asterisks=tuple(_asterisk(document, name, base, environ) for name in document.names("asterisk", BOX)),
         prompts=_prompts(document, base, data),
@@ -48,6 +49,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         document.fault(key, allowed)
     document.check(config)
     return config
+
+
+def _token(row: Mapping[str, Any]) -> Token:
+    rights = {"rights": frozenset(map(Right, row["rights"]))} if "rights" in row else {}
+    return Token(**{**row, **rights})
 
 
 def _store_url(document: Document, data: Path) -> str:
@@ -108,6 +114,9 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     for index, name in enumerate(names, 1):
         if name in names[: index - 1]:
             yield f"api.tokens[{index}].name", f"{name!r} is the name of another token already"
+    for index, token in enumerate(config.tokens, 1):
+        if token.agent and token.agent not in config.agents:
+            yield f"api.tokens[{index}].agent", f"there is no agent {token.agent!r}; {_known(config.agents)}"
     for box in config.asterisks:
         yield from _ami_contradictions(box)
     yield from _port_contradictions(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from easycall.config.kinds import addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
+from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
@@ -21,6 +22,7 @@ _DIAL = matching(
 ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
 
 SECRET = text(1, 256)
+_RIGHTS = lists(matching(f"one of {', '.join(Right)}", "|".join(Right)))
 
 SCHEMA: Schema = {
     "node": {"name": Option(_NAME), "data": Option(text(1, 500))},
@@ -30,6 +32,8 @@ SCHEMA: Schema = {
         "sha256": Option(
             matching("64 hexadecimal digits, the SHA-256 of a token", r"[0-9a-f]{64}"), required=True, secret=True
         ),
+        "rights": Option(_RIGHTS),
+        "agent": Option(ID),
     },
     "store": {"url": Option(matching("sqlite:///FILE; this version knows only SQLite", r"sqlite:///[^?#\x00-\x1f]{1,400}"))},
     "asterisk": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,28 @@ from attrs import field, frozen
 
 from easycall.model import Queue
 
-__all__ = ["AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Token"]
+__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Right", "Token"]
+
+
+class Right(StrEnum):
+    """Something a token of the API may be allowed."""
+
+    READ = "read"
+    """See agents, queues, contacts, records and the live feed."""
+    CONTROL = "control"
+    """Log agents in and out, set their states, and ask the verbs of call control."""
+    DIAL = "dial"
+    """Have numbers dialled."""
+    SUPERVISE = "supervise"
+    """Listen, whisper, barge in and take over."""
+    RECORDINGS = "recordings"
+    """List and hear what was recorded: conversations, messages, faxes."""
+    ADMIN = "admin"
+    """Change what outlives calls: lists of numbers, documents of others."""
+
+
+USUAL_RIGHTS = frozenset({Right.READ, Right.CONTROL, Right.DIAL})
+"""What a token may whose configuration does not say."""
 
 
 @frozen
@@ -20,6 +42,9 @@ class Token:
     name: str
     sha256: str = field(repr=False)
     """The SHA-256 of the token, in hexadecimal."""
+    rights: frozenset[Right] = USUAL_RIGHTS
+    agent: str = ""
+    """The agent it speaks for and is confined to; empty: everybody."""
 
 
 @frozen

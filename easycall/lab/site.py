@@ -45,6 +45,7 @@ listen = "tcp:{api}:interface=127.0.0.1"
 [[api.tokens]]
 name = "lab"
 sha256 = "{sha256}"
+rights = ["read", "control", "dial", "supervise", "recordings", "admin"]
 
 [asterisk.lab]
 ami = "tcp:127.0.0.1:{ami}"

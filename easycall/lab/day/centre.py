@@ -70,9 +70,8 @@ class VirtualCentre:
     def _join(self, database: MemoryDatabase, spoken: Spoken, fatal: Callable[[str], None]) -> Joined:
         config, reactor = configuration(self.plan.agents), self.reactor
         numbers = iter(range(1 << 62))
-        conduct = make_conduct(
-            config, flows(config), reactor, reactor, database, spoken.sounds, lambda: f"c{next(numbers):010}"
-        )
+        ids, dice = (lambda: f"c{next(numbers):010}"), self._dice("links").random
+        conduct = make_conduct(config, flows(config), reactor, reactor, database, spoken.sounds, ids, dice)
         return join_conduct(conduct, reactor, fatal, [Part("store", database.open, database.close)])
 
     def _hire(self) -> Staff:
