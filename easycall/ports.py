@@ -19,8 +19,8 @@ from easycall.events import Event
 from easycall.model import Message, OfferOutcome
 
 __all__ = [
-    "Arrival",
     "ActionFailed",
+    "Arrival",
     "BridgeFailed",
     "Channel",
     "Conference",

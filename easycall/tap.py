@@ -40,10 +40,11 @@ from easycall.ivr.prompts import PromptError, Prompts
 from easycall.ivr.runner import Sounds
 from easycall.ivr.script import Script
 from easycall.model import Agent
-from easycall.ports import Database, StoreUnavailable
+from easycall.ports import Database, Messages, StoreUnavailable
 from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
+from easycall.store.messages import MessageFiles
 from easycall.store.sqlite import SQLite
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
@@ -86,7 +87,8 @@ class Options(usage.Options):
             self.config = error.readable
         try:
             if self.config and (not wrong or self.config.flows_directory.is_dir()):
-                self.flows = library.load(self.config.flows_directory, self.config.queues, self.config.prompts.voices)
+                prompts, boxes = self.config.prompts, self.config.voicemail.boxes
+                self.flows = library.load(self.config.flows_directory, self.config.queues, prompts.voices, boxes)
         except FlowError as error:
             wrong.append(error)
         if wrong:
@@ -194,7 +196,9 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     database = SQLite(str(config.store_path), reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
-    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()))
+    mail = config.voicemail
+    messages = MessageFiles(mail.directory, mail.asterisk_directory, mail.max_seconds, mail.silence_seconds, reactor)
+    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), messages=messages)
 
     async def open_store() -> None:
         try:
@@ -207,12 +211,23 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
 
     async def prepare() -> None:
         try:
-            await prompts.prepare(library.every_prompt(flows, config.queues))
+            await prompts.prepare(library.every_prompt(flows, config.queues, config.voicemail.boxes))
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
 
-    before = [Part("store", open_store, database.close), Part("prompts", prepare, nothing)]
-    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct)])
+    async def make_mail_folder() -> None:
+        try:
+            if mail.boxes:
+                messages.make_folder()
+        except OSError as error:
+            raise CannotStart(f"voicemail.directory = {str(mail.directory)!r}: {error.strerror}") from error
+
+    before = [
+        Part("store", open_store, database.close),
+        Part("prompts", prepare, nothing),
+        Part("voice mail", make_mail_folder, nothing),
+    ]
+    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, messages)])
 
 
 def make_conduct(
@@ -224,17 +239,19 @@ def make_conduct(
     sounds: Sounds,
     new_id: Callable[[], str],
     dice: Callable[[], float] = random.random,
+    messages: Messages | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
-    ``dice`` (0 to 1) spreads the retries of links.
+    ``dice`` (0 to 1) spreads the retries of links; ``messages``: where voice mail is kept, needed for the boxes.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
     journal = Journal(clock, ContactArchive(database))
-    agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone) for one in config.agents.values()]
+    agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer) for one in config.agents.values()]
     distributor = Distributor(config.queues, agents, clock, journal)
-    contacts = Contacts(clock, journal, distributor, Script(flows, config.flow, sounds), new_id)
+    script = Script(flows, config.flow, sounds, config.voicemail.boxes)
+    contacts = Contacts(clock, journal, distributor, script, new_id, messages=messages, park_seconds=config.park_seconds)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     return Conduct(clock, journal, distributor, contacts, pbxs)
 
@@ -338,7 +355,7 @@ async def _listen(setting: str, endpoint: str, factory: IProtocolFactory, reacto
         raise CannotStart(f"{setting} = {endpoint!r}: {error}") from error
 
 
-def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
+def _api(config: Config, reactor: Any, conduct: Conduct, messages: MessageFiles) -> Part:
     ports: list[IListeningPort] = []
     apis: list[Any] = []
 
@@ -346,7 +363,9 @@ def _api(config: Config, reactor: Any, conduct: Conduct) -> Part:
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        api = Api(conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock)
+        api = Api(
+            conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock, messages=messages
+        )
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

@@ -17,6 +17,7 @@ from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
 from easycall.model import Queue
+from easycall.ports import Messages
 from easycall.service import Part, nothing
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.faults import Faults
@@ -58,6 +59,8 @@ class VirtualDaemon:
         sound_seconds: float,
         hear: Callable[[Event], None] = lambda event: None,
         faults: Faults | None = None,
+        messages: Messages | None = None,
+        boxes: Mapping[str, str] | None = None,
         dice: Callable[[], float] = lambda: 0.5,
     ) -> None:
         self.reactor = reactor
@@ -72,8 +75,9 @@ class VirtualDaemon:
             for number, (name, served) in enumerate(agents.items(), 1)
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
+        config = evolve(config, voicemail=evolve(config.voicemail, boxes=boxes or {}))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice)
+        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, messages)
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         self.now(self.asterisk.start())

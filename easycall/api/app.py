@@ -10,11 +10,12 @@ from klein import Klein
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
 from easycall.api.auth import Right, Tokens, allow, allow_agent
-from easycall.api.conduct import Contacts, Distributor, Journal, Link
+from easycall.api.conduct import Contacts, Distributor, Journal, Link, MessageBoxes
 from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
@@ -32,12 +33,13 @@ from easycall.api.schemas import (
 )
 from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.verbs import WISHES
+from easycall.api.voicemails import Voicemails
 from easycall.config import Token
 from easycall.defer import limited
-from easycall.model import AgentState, Contact, EndedBy
+from easycall.model import AgentState, Contact, EndedBy, Stage
 from easycall.ports import StoreUnavailable
 from easycall.stats.record import Record
-from easycall.verbs import NotNow
+from easycall.verbs import NotNow, Pick
 
 __all__ = ["Api"]
 
@@ -64,13 +66,16 @@ class Api:
         links: Mapping[str, Link],
         tokens: Iterable[Token],
         clock: IReactorTime,
+        *,
+        messages: MessageBoxes | None = None,
     ) -> None:
-        """``links``: the Asterisk boxes by name."""
+        """``links``: the Asterisk boxes by name; ``messages``: the voice mail, if there is any."""
         self._distributor = distributor
         self._contacts = contacts
         self._journal = journal
         self._links = links
         self._clock = clock
+        self._voicemails = Voicemails(messages)
         self._feed = Feed(clock, journal, self._board)
         self._root = Gate(self.app, Tokens(tokens))
 
@@ -204,6 +209,8 @@ class Api:
         allow(request, Right.CONTROL)
         wish = WISHES[name]
         verb = wish.verb(read_body(request, wish.body))
+        if isinstance(verb, Pick):
+            allow_agent(request, verb.agent)
         contact = self._live_contact(request, contact_id)
         try:
             await limited(self._contacts.ask(contact_id, verb), VERB_SECONDS, self._clock)
@@ -220,6 +227,18 @@ class Api:
         if contact is None or not _concerns(request, contact):
             raise _unknown("live contact", contact_id)
         return contact
+
+    # Voice mail
+
+    @app.route("/api/v1/voicemails", methods=["GET"])
+    async def voicemails(self, request: BoundedRequest) -> bytes:
+        """A page of messages, of ``?box=`` or of all boxes, the latest first."""
+        return await self._voicemails.page(request, _limit, PAGE)
+
+    @app.route("/api/v1/voicemails/<message>/audio", methods=["GET"])
+    async def voicemail(self, request: BoundedRequest, message: str) -> Resource:
+        """The sound of a message, with ranges."""
+        return await self._voicemails.audio(request, message)
 
     # Live feed
 
@@ -271,8 +290,11 @@ def _limit(text: str) -> int:
 
 
 def _concerns(request: BoundedRequest, contact: Contact) -> bool:
-    """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
-    return request.token.agent in ("", contact.agent, contact.consulted)
+    """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own.
+
+    What is parked, everybody may pick.
+    """
+    return request.token.agent in ("", contact.agent, contact.consulted) or contact.stage is Stage.PARKED
 
 
 def _took_part(request: BoundedRequest, record: Record) -> bool:

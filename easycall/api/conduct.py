@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from twisted.internet.defer import Deferred
 
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, WorkItem
+from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.verbs import Verb
 
-__all__ = ["Contacts", "Distributor", "Journal", "Link"]
+__all__ = ["Contacts", "Distributor", "Journal", "Link", "MessageBoxes"]
 
 
 class Distributor(Protocol):
@@ -77,3 +77,13 @@ class Link(Protocol):
     @property
     def up(self) -> bool:
         """True while the link stands."""
+
+
+class MessageBoxes(Protocol):
+    """The messages in the voice mail boxes."""
+
+    async def page(self, limit: int, before: str = "", box: str = "") -> list[Message]:
+        """Messages, the latest first; ``before``: behind that one; ``box``: of that box only."""
+
+    async def open(self, message: str) -> BinaryIO:
+        """The sound of a message, for the one who closes it.  Raises FileNotFoundError, OSError."""

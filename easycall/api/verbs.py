@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from attrs import frozen
@@ -12,6 +12,7 @@ from attrs import frozen
 from easycall import verbs
 from easycall.api.problems import Problem
 from easycall.api.schemas import Id, Nothing, Text
+from easycall.model import Party
 
 __all__ = ["WISHES", "Wish"]
 
@@ -22,6 +23,24 @@ class Agent(msgspec.Struct, forbid_unknown_fields=True):
     agent: Id
 
 
+class Mute(msgspec.Struct, forbid_unknown_fields=True):
+    """Which of a conference."""
+
+    party: Literal["customer", "agent", "consulted"]
+
+
+class Drop(msgspec.Struct, forbid_unknown_fields=True):
+    """Which of a conference leaves it."""
+
+    party: Literal["agent", "consulted"]
+
+
+class Digits(msgspec.Struct, forbid_unknown_fields=True):
+    """Keys."""
+
+    digits: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-Dw]{1,32}\Z")]
+
+
 class Flow(msgspec.Struct, forbid_unknown_fields=True):
     """Which flow."""
 
@@ -29,13 +48,14 @@ class Flow(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Target(msgspec.Struct, forbid_unknown_fields=True):
-    """To whom: an agent, a queue or a flow."""
+    """To whom: an agent, a queue, a flow or a voice mail box."""
 
     agent: Id = ""
     queue: Id = ""
     wait: bool = True
     """Of a queue: False refuses when nobody is free."""
     flow: Id = ""
+    voicemail: Id = ""
 
 
 class Data(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,8 +74,10 @@ class Wish:
 
 
 def _transfer(to: Target) -> verbs.Verb:
-    if sum(map(bool, (to.agent, to.queue, to.flow))) != 1:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of agent, queue and flow", field="agent")
+    if sum(map(bool, (to.agent, to.queue, to.flow, to.voicemail))) != 1:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of agent, queue, flow and voicemail", field="agent")
+    if to.voicemail:
+        return verbs.ToVoicemail(to.voicemail)
     if to.agent:
         return verbs.ToAgent(to.agent)
     return verbs.ToQueue(to.queue, to.wait) if to.queue else verbs.ToFlow(to.flow)
@@ -67,6 +89,15 @@ WISHES: Mapping[str, Wish] = {
     "alternate": Wish(Nothing, lambda body: verbs.Alternate()),
     "complete": Wish(Nothing, lambda body: verbs.Complete()),
     "cancel": Wish(Nothing, lambda body: verbs.Cancel()),
+    "merge": Wish(Nothing, lambda body: verbs.Merge()),
+    "mute": Wish(Mute, lambda body: verbs.Mute(Party(body.party))),
+    "unmute": Wish(Mute, lambda body: verbs.Mute(Party(body.party), muted=False)),
+    "drop": Wish(Drop, lambda body: verbs.Drop(Party(body.party))),
+    "leave": Wish(Nothing, lambda body: verbs.Leave()),
+    "answer": Wish(Nothing, lambda body: verbs.Answer()),
+    "digits": Wish(Digits, lambda body: verbs.SendDigits(body.digits)),
+    "park": Wish(Nothing, lambda body: verbs.Park()),
+    "pick": Wish(Agent, lambda body: verbs.Pick(body.agent)),
     "consult": Wish(Agent, lambda body: verbs.Consult(body.agent)),
     "lend": Wish(Flow, lambda body: verbs.Lend(body.flow)),
     "transfer": Wish(Target, _transfer),

@@ -38,7 +38,7 @@ class AsteriskConference:
         self._left: AsteriskChannel | None = None
         self._leaving = Bell()
         for leg in legs:
-            leg.when_back().addCallback(lambda _, leg=leg: self._leaves(leg))
+            leg.when_back().addCallback(self._attended, leg)
             start(leg.attend(room, SETTINGS)).addBoth(self._attended, leg)
 
     @property
@@ -74,6 +74,8 @@ class AsteriskConference:
         """Mute or unmute one of them.  Raises ActionFailed."""
         name = next((leg.name for leg in self._legs if leg is channel), "")  # the action knows channels by name only
         try:
-            await self._send(Action.of("ConfbridgeMute" if muted else "ConfbridgeUnmute", Conference=self._room, Channel=name))
+            await self._send(
+                Action.of("ConfbridgeMute" if muted else "ConfbridgeUnmute", Conference=self._room, Channel=name)
+            )
         except AmiError as refusal:
             raise ActionFailed(str(refusal)) from None

@@ -280,7 +280,9 @@ class AsteriskSwitch:
             try:
                 leg = self._own(channel)
                 await self._reachable(leg)
-                await self._link.send(Action.of("PlayDTMF", Channel=leg.id, Digit=digit, Duration=str(round(DIGIT_SECONDS * 1000))))
+                await self._link.send(
+                    Action.of("PlayDTMF", Channel=leg.id, Digit=digit, Duration=str(round(DIGIT_SECONDS * 1000)))
+                )
             except (AmiError, BridgeFailed) as refusal:
                 raise ActionFailed(str(refusal)) from None
             await deferLater(self._clock, 2 * DIGIT_SECONDS)

@@ -9,7 +9,7 @@ What an option means is told in ``etc/easycall.toml``.
 """
 
 from easycall.config.load import load
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token
+from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token, VoicemailSettings
 from easycall.config.toml import ConfigError, Fault
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "PromptSettings",
     "Right",
     "Token",
+    "VoicemailSettings",
     "load",
 ]

@@ -15,7 +15,7 @@ from typing import Any
 
 from easycall.config.kinds import client_host, server_port, tls_files
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token
+from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token, VoicemailSettings
 from easycall.config.toml import Document, read_secret
 from easycall.model import Queue
 
@@ -44,6 +44,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         numbers=document.entries("numbers"),
         queues={name: Queue(name, **document.section(f"queues.{name}")) for name in document.names("queues", ID)},
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
+        voicemail=_voicemail(document, base, data),
+        park_seconds=document.section("parking").get("seconds", 90.0),
     )
     for key, allowed in (*_contradictions(config), *_open_secrets(document)):
         document.fault(key, allowed)
@@ -103,6 +105,13 @@ def _prompts(document: Document, base: Path, data: Path) -> PromptSettings:
     return PromptSettings(directory, seen, **section)
 
 
+def _voicemail(document: Document, base: Path, data: Path) -> VoicemailSettings:
+    section = document.section("voicemail")
+    directory = base / section.pop("directory") if "directory" in section else data / "voicemail"
+    seen = section.pop("asterisk_directory", str(directory))
+    return VoicemailSettings(directory, seen, boxes=document.entries("voicemail.boxes"), **section)
+
+
 def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """What is right by itself and wrong together: the key, and what is the matter."""
     if not config.asterisks:
@@ -121,6 +130,8 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield from _ami_contradictions(box)
     yield from _port_contradictions(config)
     yield from _speech_contradictions(config.prompts)
+    if config.voicemail.boxes and not ASTERISK_DIRECTORY.fits(config.voicemail.asterisk_directory):
+        yield "voicemail.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
     yield from _flow_contradictions(config)
 
 

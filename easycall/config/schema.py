@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from easycall.config.kinds import addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
+from easycall.config.kinds import Kind, addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
+from easycall.model import AutoAnswer
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -55,6 +56,14 @@ SCHEMA: Schema = {
         "language": Option(_LANGUAGE),
     },
     "prompts.voices": Entries(_LANGUAGE, _VOICE),
+    "voicemail": {
+        "directory": Option(text(1, 500)),
+        "asterisk_directory": Option(ASTERISK_DIRECTORY),
+        "max_seconds": Option(number("seconds", 5, 3600)),
+        "silence_seconds": Option(number("seconds", 1, 60)),
+    },
+    "voicemail.boxes": Entries(ID, text(0, 1000)),
+    "parking": {"seconds": Option(number("seconds", 5, 3600))},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
     "numbers": Entries(_DIALLED, _FLOW),
     "queues": {
@@ -68,6 +77,7 @@ SCHEMA: Schema = {
     "agents": {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
+        "auto_answer": Option(Kind("never, asked or always", AutoAnswer)),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }

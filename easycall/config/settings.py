@@ -9,9 +9,9 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from easycall.model import Queue
+from easycall.model import AutoAnswer, Queue
 
-__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Right", "Token"]
+__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Right", "Token", "VoicemailSettings"]
 
 
 class Right(StrEnum):
@@ -90,6 +90,21 @@ class PromptSettings:
 
 
 @frozen
+class VoicemailSettings:
+    """Where callers' messages are kept."""
+
+    directory: Path
+    """Where we read them."""
+    asterisk_directory: str
+    """The same folder as Asterisk sees it, which writes them."""
+    max_seconds: float = 180.0
+    silence_seconds: float = 6.0
+    """So much silence ends a message."""
+    boxes: Mapping[str, str] = field(factory=dict)
+    """Box -> greeting, a text or ``sound:NAME``; empty: the tone alone."""
+
+
+@frozen
 class AgentSettings:
     """A person who takes contacts, as configured."""
 
@@ -98,6 +113,7 @@ class AgentSettings:
     queues: tuple[str, ...] = ()
     phone: str = ""
     """The phone taken when the agent logs in without naming one."""
+    auto_answer: AutoAnswer = AutoAnswer.NEVER
 
 
 @frozen
@@ -121,6 +137,9 @@ class Config:
     """Dialled number -> flow."""
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
+    voicemail: VoicemailSettings
+    park_seconds: float = 90.0
+    """How long a parked contact waits for an agent who picks it."""
 
     @property
     def store_path(self) -> Path:

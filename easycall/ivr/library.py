@@ -15,13 +15,16 @@ __all__ = ["every_prompt", "load"]
 SUFFIX = ".yaml"
 
 
-def load(directory: Path, queues: Mapping[str, Queue], languages: Iterable[str]) -> dict[str, Flow]:
-    """Every flow in ``directory``, by name.  ``languages`` are those that have a voice.
+def load(
+    directory: Path, queues: Mapping[str, Queue], languages: Iterable[str], boxes: Mapping[str, str] | None = None
+) -> dict[str, Flow]:
+    """Every flow in ``directory``, by name.  ``languages`` are those that have a voice; ``boxes``: of voice mail, with their
+    greetings.
 
-    Raises FlowError with every fault of every file, and of the prompts of the queues.
+    Raises FlowError with every fault of every file, and of the prompts of the queues and boxes.
     """
     flows: dict[str, Flow] = {}
-    faults = list(_queue_faults(queues))
+    faults = [*_queue_faults(queues), *_box_faults(boxes or {})]
     spoken = frozenset(languages)
     try:
         files = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
@@ -40,13 +43,17 @@ def load(directory: Path, queues: Mapping[str, Queue], languages: Iterable[str])
     return flows
 
 
-def every_prompt(flows: Mapping[str, Flow], queues: Mapping[str, Queue]) -> Iterator[Prompt]:
+def every_prompt(
+    flows: Mapping[str, Flow], queues: Mapping[str, Queue], boxes: Mapping[str, str] | None = None
+) -> Iterator[Prompt]:
     """Everything callers may hear, for rendering it before they call."""
     for flow in flows.values():
         yield from flow.prompts()
     for queue in queues.values():
         if queue.busy_prompt:
             yield parse_prompt(queue.busy_prompt)
+    for greeting in filter(None, (boxes or {}).values()):
+        yield parse_prompt(greeting)
 
 
 def _read(path: Path) -> Flow:
@@ -62,6 +69,15 @@ def _read(path: Path) -> Flow:
         raise FlowError([Fault(path.name, 0, "", f"cannot be read: {error.strerror}")]) from error
     except ValueError as error:  # among them a text that is not UTF-8
         raise FlowError([Fault(path.name, 0, "", str(error))]) from error
+
+
+def _box_faults(boxes: Mapping[str, str]) -> Iterator[Fault]:
+    for box, greeting in boxes.items():
+        try:
+            if greeting:
+                parse_prompt(greeting)
+        except ValueError as error:
+            yield Fault("voicemail.boxes", 0, box, str(error))
 
 
 def _queue_faults(queues: Mapping[str, Queue]) -> Iterator[Fault]:

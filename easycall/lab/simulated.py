@@ -27,6 +27,7 @@ from twisted.internet.interfaces import IReactorTime
 from easycall.lab.far_ends import Nobody, SimulatedHandset, SimulatedPhoneHandset, UnattendedPhone
 from easycall.lab.layout import LabError, State, free_block, shipped
 from easycall.lab.legs import Caller, PhoneCall
+from easycall.lab.tape import WavTape
 from easycall.lab.world import Tell, World, unheard
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.line import FarEnd, Outside, Unreachable
@@ -138,6 +139,7 @@ class SimulatedLab:
             variables={"EASYCALL_AGI": f"agi://127.0.0.1:{ports.agi}/leg", "EASYCALL_PATIENCE": str(patience)},
             music=MUSIC,
             sounds=sound_seconds,
+            tape=lambda file: WavTape(file, self._reactor),
             endpoints={"world": "Not in use", "unplugged": "Unavailable"},
         )
 

@@ -57,6 +57,15 @@ dial = "{dial}"
 directory = "{prompts}"
 {voice}
 
+[voicemail]
+directory = "{voicemail}"
+
+[voicemail.boxes]
+sales = "Please leave a message."
+
+[parking]
+seconds = {park_seconds:g}
+
 [flows]
 directory = "{flows}"
 
@@ -104,6 +113,8 @@ class Site:
         busy_prompt: str = "All our agents are busy. Please stay on the line, your call keeps its place.",
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
+        park_seconds: float = 90,
+        auto_answer: str = "never",
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
 
@@ -130,9 +141,11 @@ class Site:
                 voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
-                agents="\n\n".join(_section(agent, desk) for agent, desk in agents.items()),
+                agents="\n\n".join(_section(agent, desk, auto_answer) for agent, desk in agents.items()),
                 ring_seconds=ring_seconds,
                 wrap_up_seconds=wrap_up_seconds,
+                voicemail=state.folder / "voicemail",
+                park_seconds=park_seconds,
             ),
             encoding="utf-8",
         )
@@ -144,7 +157,8 @@ def _options(**commands: Sequence[str]) -> str:
     return "\n".join(f"{name} = {json.dumps(list(words))}" for name, words in commands.items())
 
 
-def _section(agent: str, desk: Desk) -> str:
+def _section(agent: str, desk: Desk, auto_answer: str) -> str:
     """The section of an agent."""
     queues = json.dumps(desk.queues)
-    return f'[agents.{agent}]\nname = "{agent.capitalize()}"\nqueues = {queues}\nphone = "{desk.phone}"'
+    who = f'[agents.{agent}]\nname = "{agent.capitalize()}"\nqueues = {queues}\n'
+    return f'{who}phone = "{desk.phone}"\nauto_answer = "{auto_answer}"'

@@ -7,8 +7,8 @@ redirected or bridged meanwhile.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from easycall.simulator import causes, fastagi

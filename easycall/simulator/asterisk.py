@@ -20,6 +20,7 @@ from easycall.simulator.fastagi import Session
 from easycall.simulator.faults import Faults
 from easycall.simulator.line import FarEnd, Line, Outside
 from easycall.simulator.manager import ManagerFactory, ManagerSession
+from easycall.simulator.mixmonitor import Tape
 from easycall.simulator.originate import Dialling, Order
 
 __all__ = ["Account", "FaxOutcome", "Settings", "SimulatedAsterisk"]
@@ -66,6 +67,8 @@ class Settings:
     """How many seconds a sound file is; None: there is none of that name."""
     endpoints: Mapping[str, str] = field(factory=dict)
     """PJSIP endpoint -> its device state, for those who ask for the list."""
+    tape: Callable[[str], Tape] | None = None
+    """Makes the file of a MixMonitor; None: none is written."""
     fax: Callable[[FarEnd], FaxOutcome] = lambda far: FaxOutcome()
     """What becomes of a fax with that far end."""
 
@@ -106,6 +109,7 @@ class SimulatedAsterisk:
             endpoints=self.settings.endpoints,
         )
         core.globals |= self.settings.variables
+        core.on_record = self._on_record
         core.on_dialled = self._on_dialled
         core.on_dial_state = self._on_dial_state
         core.on_ended = self._on_ended
@@ -257,6 +261,20 @@ class SimulatedAsterisk:
             dialling.on_state(channel)
 
     # Recording
+
+    def _on_record(self, channel: Channel, file: str) -> Callable[[], None]:
+        """RECORD FILE: a tape of what the far end says."""
+        if self.settings.tape is None:
+            return lambda: None
+        tape = self.settings.tape(file)
+        channel.takes.append(tape)
+        channel.tell_takes()
+
+        def stop() -> None:
+            channel.takes.remove(tape)
+            tape.stop()
+
+        return stop
 
     def record(self, channel: Channel, file: str) -> str:
         """Begin a MixMonitor; its id."""

@@ -20,6 +20,7 @@ from easycall.simulator.line import SILENCE, SPEECH, FarEnd
 
 if TYPE_CHECKING:
     from easycall.simulator.core import Core
+    from easycall.simulator.mixmonitor import Tape
 
 __all__ = ["DOWN", "RING", "RINGING", "STATES", "UP", "Channel", "Interrupted", "Place"]
 
@@ -60,6 +61,8 @@ class Channel:
         self.playing = ""
         """The sound file that is being played to it."""
         self.recordings: dict[str, dict[str, str]] = {}
+        self.takes: list[Tape] = []
+        """Files that what its far end says is written to."""
         self.spies: list[tuple[Channel, str]] = []
         """Who listens to it, and how: with ``w`` it hears them, with ``B`` both sides do."""
         self.spying_on: Channel | None = None
@@ -235,6 +238,10 @@ class Channel:
         """Answered, and not over."""
         return self.state == UP and not self.over and not self._left
 
+    def header(self, name: str) -> str:
+        """A header that was added for the phone."""
+        return self.variables.get(f"PJSIP_HEADER(add,{name})", "")
+
     def ring(self) -> None:
         """The phone rings."""
         if self.state == DOWN and not self.over:
@@ -279,10 +286,16 @@ class Channel:
         if self._left:
             return
         self.far_sound = sound
+        self.tell_takes()
         if self.bridge is not None:
             self.bridge.sounds_changed()
         if self.spying_on is not None:
             self.spying_on.spied_sounds_changed()
+
+    def tell_takes(self) -> None:
+        """What its far end says is written from now on."""
+        for tape in self.takes:
+            tape.hears([self.far_sound] if self.far_sound else [])
 
     def _pressed(self, key: str) -> None:
         if not self.up:

@@ -88,7 +88,8 @@ def _text(event: facts.Event) -> str:
         case facts.Picked():
             return f"{event.agent} picks the contact"
         case facts.ParkEnded():
-            return "nobody picks the contact, " + (f"the phone of {event.agent} is rung" if event.agent else "it goes to its queue")
+            back = f"the phone of {event.agent} is rung" if event.agent else "it goes to its queue"
+            return f"nobody picks the contact: {back}"
         case facts.VoicemailStarted():
             return f"reaches the voice mail box {event.box}"
         case facts.VoicemailLeft():

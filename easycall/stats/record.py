@@ -64,9 +64,7 @@ class SegmentKind(StrEnum):
     """Between the end of a talk and the end of the contact."""
 
 
-WITH_AGENT = frozenset(
-    {SegmentKind.TALK, SegmentKind.HOLD, SegmentKind.CONSULT, SegmentKind.LOAN, SegmentKind.CONFERENCE}
-)
+WITH_AGENT = frozenset({SegmentKind.TALK, SegmentKind.HOLD, SegmentKind.CONSULT, SegmentKind.LOAN, SegmentKind.CONFERENCE})
 """Kinds in which an agent has the contact."""
 
 

@@ -55,7 +55,9 @@ class Side:
     def answer(self) -> None:
         """The agent answers on the desktop: the phone is rung once more, to answer by itself.  Raises NotNow."""
         if self.again is None:
-            raise NotNow(f"the phone of {self.agent} cannot be answered from here: its auto_answer is not {AutoAnswer.ASKED}")
+            raise NotNow(
+                f"the phone of {self.agent} cannot be answered from here: its auto_answer is not {AutoAnswer.ASKED}"
+            )
         self._asked = True
         self.leg.hang_up()  # a phone that rings would take the second call for another
 

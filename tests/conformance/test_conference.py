@@ -64,7 +64,7 @@ async def test_music_under_a_leg_goes_on_in_a_conference(stage: Stage) -> None:
 
 @pytest.mark.fact("§2 conference of 3")
 async def test_one_of_a_conference_is_muted_by_the_name_of_the_channel_only(stage: Stage) -> None:
-    caller, first, second, one, two, other = await three(stage)
+    caller, first, second, _, two, _ = await three(stage)
     name = (await stage.channels())[two.id]["channel"]
     for channel in (two.id, "nobody", name):
         answer = await stage.daemon.ask("ConfbridgeMute", Conference=ROOM, Channel=channel)

@@ -76,9 +76,11 @@ class Caller(Person):
         """True once there is a call."""
         return self._leg is not None
 
-    async def dials(self, dialled: str = "95588") -> Caller:
+    async def dials(self, dialled: str = "95588", *, says: int | None = None) -> Caller:
+        """``says``: the tone the caller speaks with, in Hz; None: silence."""
         self.tell(f"dials {dialled}")
-        self._leg = await self.centre.world.dial(dialled, self.number)
+        self.voice = says or 0
+        self._leg = await self.centre.world.dial(dialled, self.number, tone=says)
         return self
 
     async def contact(self, seconds: float = SOON) -> str:

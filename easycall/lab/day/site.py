@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from zlib import crc32
 
-from easycall.config import AgentSettings, AsteriskBox, Config, PromptSettings
+from easycall.config import AgentSettings, AsteriskBox, Config, PromptSettings, VoicemailSettings
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, Prompt
 from easycall.lab.layout import shipped
@@ -52,6 +52,7 @@ def configuration(agents: int) -> Config:
         default_flow="welcome",
         numbers={},
         queues=queues,
+        voicemail=VoicemailSettings(nowhere, str(nowhere)),
         agents={one.id: one for one in (_agent(number) for number in range(agents))},
     )
 
