@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from easycall.model import Party
+from easycall.simulator.applications import APPLICATIONS
 from easycall.verbs import (
     Alternate,
     Cancel,
@@ -158,6 +159,44 @@ class TestConference:
         assert (customer.hears, ana.hears, bo.hears) == ("speech", "speech", "speech")
         bo.line.hang_up()
         stage.pass_()
+        assert stage.talking(customer, ana)
+
+
+@pytest.mark.logs_failures
+class TestNoConference:
+    """An Asterisk on which ConfBridge does not work."""
+
+    @pytest.fixture(autouse=True)
+    def broken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def fails(asterisk: Any, channel: Any, data: str) -> None:
+            """It returns at once."""
+
+        monkeypatch.setitem(APPLICATIONS, "confbridge", fails)  # type: ignore[arg-type]
+
+    def test_while_consulting_the_agents_go_on(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        assert stage.ask(Merge(), 2).startswith("the conference could not be made")
+        assert stage.talking(ana, stage.people["bo"])
+        assert customer.hears == MUSIC
+        stage.check()
+        assert stage.ask(Complete()) == {}
+
+    def test_while_alternating_customer_and_agent_go_on(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        stage.ask(Alternate())
+        assert stage.ask(Merge(), 2).startswith("the conference could not be made")
+        assert stage.talking(customer, ana)
+        stage.check()
+
+    def test_somebody_hangs_up_meanwhile(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        stage.ask(Merge(), 0.001)
+        stage.people["bo"].line.hang_up()
+        stage.pass_(3)
+        assert stage.ask(Retrieve()) == {}
         assert stage.talking(customer, ana)
 
 

@@ -20,21 +20,29 @@ from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.fairness import Fairness
 from easycall.lab.invariants import lasting, violations
-from easycall.model import AgentState, Queue
+from easycall.model import AgentState, Party, Queue
 from easycall.simulator.faults import Chaos
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import (
     Alternate,
+    Answer,
     AttachData,
     Cancel,
     Complete,
     Consult,
+    Drop,
     Hold,
+    Leave,
     Lend,
+    Merge,
+    Mute,
     NotNow,
+    Park,
+    Pick,
     Retrieve,
+    SendDigits,
     ToAgent,
     ToFlow,
     ToQueue,
@@ -119,7 +127,7 @@ class Race:
             self.wrong.append(f"I9: {unfair}")
         if isinstance(event, (AgentChanged, OfferEnded)) and self.random.random() < 0.3:
             self.soon(self.someone_changes, 0.02)
-        elif event.kind.startswith(("talk.", "consult.", "loan.")) and self.random.random() < 0.6:
+        elif event.kind.startswith(("talk.", "consult.", "loan.", "conference.", "park.")) and self.random.random() < 0.6:
             self.soon(self.someone_asks, self.random.choice((0.02, 0.5)))
 
     # What people do
@@ -156,7 +164,8 @@ class Race:
             (
                 *(Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent)),
                 *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
-                AttachData({"a": "b"}),
+                *(AttachData({"a": "b"}), Merge(), Merge(), Drop(self.random.choice((Party.AGENT, Party.CONSULTED)))),
+                *(Park(), Pick(agent), Pick(agent), Leave(), Answer(), Mute(Party.CONSULTED), SendDigits("1w2")),
             )
         )
         self.asked += 1

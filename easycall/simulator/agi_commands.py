@@ -255,7 +255,11 @@ async def _exec(channel: Channel, words: Words) -> str:
     application = _word(words, 0).lower()
     if not channel.core.knows_application(application):
         return "-2"
-    await channel.core.run_application(channel, application, words[1] if len(words) > 1 else "")
+    home = channel.application, channel.data
+    try:
+        await channel.core.run_application(channel, application, words[1] if len(words) > 1 else "")
+    finally:
+        channel.application, channel.data = home
     return "0"
 
 

@@ -21,15 +21,23 @@ __all__ = ["Meeting", "meet"]
 
 
 async def meet(talk: Talk, consultation: Consultation, second: Side) -> Meeting:
-    """Put the three together.  Raises HungUp and BridgeFailed, with everybody who is there at home."""
+    """Put the three together.
+
+    Raises NotNow when that fails though all are there, with those who talked before together again; HungUp and BridgeFailed
+    when one is gone, with the others at home.
+    """
     live = talk.live
     meeting = Meeting(talk, consultation, second)
     try:
         await live.switch.fetch(*meeting.legs)
         meeting.room = await live.switch.confer(second.leg.id, *meeting.legs)  # a leg rung for this talk: nobody else's name
-    except (HungUp, BridgeFailed):
+    except (HungUp, BridgeFailed) as why:
         await meeting.break_up()
-        raise
+        if any(leg.gone for leg in meeting.legs):
+            raise
+        partner = second.leg if live.contact.stage is Stage.CONSULTING else live.customer
+        talk.conversation = await live.switch.bridge(talk.side.leg, partner)
+        raise NotNow(f"the conference could not be made: {why}") from None
     if live.contact.stage is Stage.CONSULTING:
         talk.side.assignment.retrieves()
     live.tell(ConferenceStarted, talk.side.agent, to=second.agent)

@@ -276,11 +276,13 @@ class Talk:
         if verb.box not in self.live.script.boxes:
             raise NotNow(f"there is no voice mail box {verb.box!r}")
         await self._give_away("voicemail", verb.box)
+        self.live.contact.stage, self.live.contact.agent = Stage.VOICEMAIL, ""
         self._course = TakeMessage(verb.box)
         return self._parted
 
     async def _park(self, verb: Park) -> StageOfTalk:
         await self._give_away("park", "")
+        self.live.contact.stage, self.live.contact.agent = Stage.PARKED, ""
         self._course = Stay(self.queue.id, self.side.agent)
         return self._parted
 

@@ -77,9 +77,9 @@ async def test_who_asked_leaves_the_conference_and_the_customer_has_the_other(ce
     await hears(carl, bo)
     await talking(carl, bo)
     await ana.is_("wrap_up")
-    bo.hangs_up()
+    carl.hangs_up()
     record = await carl.record()
-    assert (record["agent"], record["ended_by"]) == ("bo", "agent")
+    assert (record["agent"], record["ended_by"]) == ("bo", "caller")
 
 
 async def test_keys_are_sent_to_the_customers_line(centre: CallCentre) -> None:
