@@ -127,7 +127,7 @@ async def test_a_message_is_left_and_heard(centre: CallCentre) -> None:
     await ana.is_released()
     await hears(carl, "speech")
     await hears(carl, "silence", 10)  # greeting and tone are over
-    await centre.world.pause(1.5)
+    await centre.world.pause(2.5)
     carl.hangs_up()
     left = await centre.feed.wait("voicemail.left", SOON, contact=await carl.contact())
     assert left["seconds"] > 1
