@@ -145,10 +145,10 @@ class Log:
 class Running:
     """The API on a loopback socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: Any) -> None:
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.links = {"main": SimpleNamespace(up=True)}
-        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor)
+        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor, **more)
         self.port = 0
 
     def url(self, path: str) -> str:
@@ -165,9 +165,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Running]:
+async def running(**more: Any) -> AsyncIterator[Running]:
     """Start it, and leave nothing of it."""
-    site = Running()
+    site = Running(**more)
     factory = site.api.site()
     listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     site.port = listening.getHost().port

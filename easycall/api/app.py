@@ -39,7 +39,7 @@ from easycall.defer import limited
 from easycall.model import AgentState, Contact, EndedBy, Stage
 from easycall.ports import StoreUnavailable
 from easycall.stats.record import Record
-from easycall.verbs import NotNow, Pick
+from easycall.verbs import NotNow, Pick, Verb
 
 __all__ = ["Api"]
 
@@ -174,7 +174,8 @@ class Api:
         asked = read_query(request, "state", "limit", "before")
         state = asked.get("state", "live")
         if state == "live" and set(asked) <= {"state"}:
-            seen = [contact for contact in self._contacts.live.values() if _concerns(request, contact)]
+            live = self._contacts.live.values()
+            seen = [contact for contact in live if _concerns(request, contact) or contact.stage is Stage.PARKED]
             return answer_json(request, {"contacts": [contact_view(contact) for contact in seen]})
         if state != "ended":
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "state is live, or ended (with limit and before)", field="state")
@@ -211,7 +212,7 @@ class Api:
         verb = wish.verb(read_body(request, wish.body))
         if isinstance(verb, Pick):
             allow_agent(request, verb.agent)
-        contact = self._live_contact(request, contact_id)
+        contact = self._live_contact(request, contact_id, verb)
         try:
             await limited(self._contacts.ask(contact_id, verb), VERB_SECONDS, self._clock)
         except NotNow as why:
@@ -221,10 +222,14 @@ class Api:
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text) from None
         return answer_json(request, contact_view(contact))
 
-    def _live_contact(self, request: BoundedRequest, contact_id: str) -> Contact:
-        """A contact that lives and concerns the asker; raises Problem (404), in the same words for both."""
+    def _live_contact(self, request: BoundedRequest, contact_id: str, verb: Verb | None = None) -> Contact:
+        """A contact that lives and concerns the asker; raises Problem (404), in the same words for both.
+
+        What is with no agent, everybody may pick.
+        """
         contact = self._contacts.live.get(contact_id)
-        if contact is None or not _concerns(request, contact):
+        picked = contact is not None and isinstance(verb, Pick) and not contact.agent
+        if contact is None or not (picked or _concerns(request, contact)):
             raise _unknown("live contact", contact_id)
         return contact
 
@@ -290,11 +295,8 @@ def _limit(text: str) -> int:
 
 
 def _concerns(request: BoundedRequest, contact: Contact) -> bool:
-    """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own.
-
-    What is parked, everybody may pick.
-    """
-    return request.token.agent in ("", contact.agent, contact.consulted) or contact.stage is Stage.PARKED
+    """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
+    return request.token.agent in ("", contact.agent, contact.consulted)
 
 
 def _took_part(request: BoundedRequest, record: Record) -> bool:
