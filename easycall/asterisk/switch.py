@@ -7,7 +7,7 @@ compares our picture with Asterisk's at every log-in and every ten seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from twisted.internet.defer import Deferred
@@ -405,6 +405,14 @@ class AsteriskSwitch:
             elif uniqueid not in ours and _is_stray(status):
                 self._correct(uniqueid, "stray agent leg")
                 self.reach(self._new_leg(uniqueid, dialled=False))
+            elif uniqueid not in ours and _is_left_alone(status, there.values()):
+                self._correct(uniqueid, "caller left alone in a conference")
+                unattended(self._send_home(uniqueid))
+
+    async def _send_home(self, leg: str) -> None:
+        """A caller whom an earlier process of ours left somewhere comes in anew."""
+        with suppress(AmiError):  # gone by now, or seen again at the next look
+            await self._link.send(_redirect_home([leg], self._context))
 
     def _vanished(self, leg: AsteriskChannel) -> None:
         if not leg.gone:
@@ -454,6 +462,14 @@ def _redirect_home(legs: Sequence[str], context: str) -> Action:
     home = {"Context": context, "Exten": "s", "Priority": "1"}
     extra = {"ExtraChannel": legs[1], **{f"Extra{name}": value for name, value in home.items()}} if len(legs) > 1 else {}
     return Action.of("Redirect", Channel=legs[0], **home, **extra)
+
+
+def _is_left_alone(status: Message, all_of_them: Iterable[Message]) -> bool:
+    """A caller in a conference, which outlived the daemon that made it, and nobody else is in there."""
+    if f"EC_ROLE={Role.CALLER.value}" not in status.all("Variable") or status.get("Application") != "ConfBridge":
+        return False
+    bridge = status.get("BridgeID")
+    return bool(bridge) and sum(one.get("BridgeID") == bridge for one in all_of_them) == 1
 
 
 def _is_stray(status: Message) -> bool:

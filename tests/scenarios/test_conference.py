@@ -82,6 +82,22 @@ async def test_who_asked_leaves_the_conference_and_the_customer_has_the_other(ce
     assert (record["agent"], record["ended_by"]) == ("bo", "caller")
 
 
+@pytest.mark.fault("F04")
+async def test_a_conference_outlives_the_daemon_and_a_caller_left_alone_is_served(centre: CallCentre) -> None:
+    centre.corrected = True
+    carl, ana, bo = await three(centre)
+    await centre.stop_daemon()
+    await carl.leg.press("5")
+    for other in (ana, bo):
+        await other.leg.hears_key("5", SOON)
+    ana.hangs_up()
+    await hears(carl, bo)
+    await centre.start_daemon()
+    bo.hangs_up()
+    await hears(carl, "speech", 15)  # the welcome of the flow
+    carl.hangs_up()
+
+
 async def test_keys_are_sent_to_the_customers_line(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
     carl = await centre.caller("carl").dials()
