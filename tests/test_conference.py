@@ -202,10 +202,14 @@ class TestNoConference:
 
 class TestDigits:
     def test_keys_reach_the_customers_line_and_nothing_else(self, stage: Stage) -> None:
-        customer, _ = stage.talk()
+        customer, ana = stage.talk()
         heard: list[str] = []
         customer.heard_key = heard.append  # type: ignore[method-assign]
-        assert stage.ask(SendDigits("12w#"), 3) == {}
+        assert stage.ask(SendDigits("12w#"), 0.1) is None
+        stage.check()
+        stage.pass_(3)
+        assert stage.talking(customer, ana)
+        stage.check()
         assert heard == ["1", "2", "#"]
         [event] = stage.daemon.of("digits.sent")
         assert (event.number, event.agent) == (4, "ana")
@@ -217,6 +221,25 @@ class TestDigits:
         stage.ask(Drop(Party.CONSULTED))
         stage.ask(Hold())
         assert stage.ask(SendDigits("1"), 1) == "SendDigits is not possible while the contact is held"
+
+    def test_while_alternating(self, stage: Stage) -> None:
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        assert stage.ask(SendDigits("1")) == "SendDigits is not possible while the contact is consulting"
+        stage.ask(Alternate())
+        assert stage.ask(SendDigits("1"), 1) == {}
+        assert stage.talking(customer, ana)
+        assert stage.people["bo"].hears == MUSIC
+        stage.check()
+
+    def test_the_agent_hangs_up_meanwhile_and_the_customer_is_first_in_line(self, stage: Stage) -> None:
+        customer, ana = stage.talk()
+        stage.joined.contacts.ask("c0", SendDigits("123456789")).addErrback(lambda why: None)
+        stage.pass_(0.3)
+        ana.line.hang_up()
+        stage.pass_(4)
+        assert waiting(stage) == ["c0"]
+        assert customer.hears == MUSIC
 
     def test_the_customer_hangs_up_meanwhile(self, stage: Stage) -> None:
         customer, _ = stage.talk()

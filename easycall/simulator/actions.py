@@ -137,8 +137,12 @@ def _play_dtmf(asterisk: SimulatedAsterisk, session: ManagerSession, request: Re
     channel = asterisk.core.find(request.get("Channel"))
     if channel is None:
         raise Refused("Channel not found")
-    session.answer(request, "Success", ("Message", "DTMF successfully queued"))
-    asterisk.core.later(0.1, channel.send_key, request.get("Digit"))
+
+    def played() -> None:
+        channel.send_key(request.get("Digit"))
+        session.answer(request, "Success", ("Message", "DTMF successfully queued"))
+
+    asterisk.core.later(int(request.get("Duration") or 100) / 1000, played)
 
 
 def _setvar(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:

@@ -137,5 +137,5 @@ class Meeting:
         return await self._without_second() or self._talk.left_alone
 
     async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
-        await self._talk.send_digits(verb)
+        await self._talk.play_digits(verb)
         return self.conference

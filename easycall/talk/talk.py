@@ -291,7 +291,26 @@ class Talk:
         return self.talking
 
     async def send_digits(self, verb: SendDigits) -> None:
-        """Send keys to the customer's line.  How many is told, never which."""
+        """Send keys to the line of a customer who is joined with the agent: the two are apart meanwhile.
+
+        (Among the sound of two whom Asterisk joins natively, keys of its own get lost.)
+        """
+        live, agent = self.live, self.side
+        await live.switch.fetch(live.customer, agent.leg)
+        agent.assignment.holds()
+        live.contact.stage = Stage.HELD
+        refusal: NotNow | None = None
+        try:
+            await self.play_digits(verb)
+        except NotNow as why:
+            refusal = why
+        self.conversation = await live.switch.bridge(live.customer, agent.leg)
+        agent.assignment.retrieves()
+        if refusal is not None:
+            raise refusal
+
+    async def play_digits(self, verb: SendDigits) -> None:
+        """Send keys to the customer's line as it is.  How many is told, never which."""
         try:
             await self.live.switch.send_digits(self.live.customer, verb.digits)
         except ActionFailed as why:
