@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -25,6 +26,7 @@ from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
 from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Messages, Taken
+from easycall.recording import Recordings
 from easycall.talk import Course, Reach, RunFlow, Side, Stay, TakeMessage, Talk, Wait, ring
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
 from easycall.talk.message import keep_message, take_message
@@ -51,6 +53,7 @@ class Contacts:
         distributor: Distributor,
         script: Script,
         new_id: Callable[[], str],
+        recordings: Recordings | None = None,
         *,
         messages: Messages | None = None,
         park_seconds: float = PARK_SECONDS,
@@ -64,6 +67,7 @@ class Contacts:
         self._new_id = new_id
         self._messages = messages
         self._park_seconds = park_seconds
+        self._recordings = recordings
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -85,7 +89,14 @@ class Contacts:
             arrived=self._clock.seconds(),
         )
         live = LiveContact(
-            contact, arrival.switch, arrival.channel, self._clock, self._record, self._distributor, self._script
+            contact,
+            arrival.switch,
+            arrival.channel,
+            self._clock,
+            self._record,
+            self._distributor,
+            self._script,
+            self._recordings,
         )
         visit = self._visits[contact.id] = Visit(live, self._messages, self._park_seconds)
         running = self._running[contact.id] = start(visit.carry())
@@ -159,6 +170,7 @@ class Visit:
         except HungUp:
             pass
         except CancelledError:
+            live.recorder.let_go()
             raise
         except Exception:
             log.failure("contact {contact} failed", contact=contact.id)
@@ -166,10 +178,16 @@ class Visit:
         live.mailbox.close(NOBODY)
         self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
         await self._leave()
+        live.recorder.over()
         if self._box and self._messages is not None:
             await keep_message(live, self._messages, self._box)
         contact.stage = Stage.ENDED
-        live.tell(ContactEnded, outcome=self._outcome, ended_by=contact.ended_by or EndedBy.SYSTEM)
+        live.tell(
+            ContactEnded,
+            outcome=self._outcome,
+            ended_by=contact.ended_by or EndedBy.SYSTEM,
+            end_estimated=not live.customer.end_seen,
+        )
 
     async def _until_gone(self, story: Coroutine[Deferred[object], object, None]) -> None:
         """Carry on with ``story`` until it is told or the caller's leg is gone, which cancels it."""
@@ -214,9 +232,12 @@ class Visit:
 
     async def _flow(self, name: str) -> Course:
         live, contact = self.live, self.contact
-        contact.stage, contact.agent = Stage.IVR, ""
+        contact.agent = ""
+        live.at(Stage.IVR)
+        await live.recorder.stop("flow")
+        script, means = live.script, evolve(live.script.means, unheard=live.unheard)
         async with background(answer_letters(live)):
-            left = await run(live.script.named(name), live.customer, live.record, live.now, contact, live.script.sounds)
+            left = await run(script.named(name), live.customer, live.record, live.now, contact, script.sounds, means)
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
@@ -234,7 +255,8 @@ class Visit:
 
     async def _wait(self, queue: Queue, enqueued: float | None) -> Course:
         live, contact = self.live, self.contact
-        contact.stage, contact.queue, contact.agent = Stage.WAITING, queue.id, ""
+        contact.queue, contact.agent = queue.id, ""
+        live.at(Stage.WAITING)
         joined = live.now() if enqueued is None else enqueued
         place = live.distributor.enter(WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts))
         if self._outcome is not Outcome.ANSWERED:
@@ -252,7 +274,8 @@ class Visit:
                         company.cancel()
                         return await self._talk(talk)
                     else:
-                        contact.stage, contact.agent = Stage.WAITING, ""
+                        contact.agent = ""
+                        live.at(Stage.WAITING)
         finally:
             place.leave()
 
@@ -274,7 +297,8 @@ class Visit:
     async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
         """Offer the caller to one agent; None when it came to nothing."""
         live, contact = self.live, self.contact
-        contact.stage, contact.agent, contact.attempts = Stage.OFFERED, offer.agent, offer.attempt
+        contact.agent, contact.attempts = offer.agent, offer.attempt
+        live.at(Stage.OFFERED)
         live.tell(Offered, offer.agent, queue=queue.id, attempt=offer.attempt)
         try:
             side = ring(live, offer, queue, since=place.item.enqueued)
@@ -300,6 +324,7 @@ class Visit:
                 if not live.switch.up:
                     with suppress(Taken):
                         await side.leg.music(queue.music)
+                await live.recorder.prepare(queue)
                 conversation = await live.switch.bridge(live.customer, side.leg)
             except (BridgeFailed, HungUp):
                 outcome = OfferOutcome.LOST
@@ -334,12 +359,24 @@ class Visit:
         self._outcome = Outcome.ANSWERED
         return await talk.carry()
 
+    async def _until_up(self, queue: Queue, assignment: Assignment) -> None:
+        """A phone that is rung without the link is lost, and with it the agent who was asked for: wait for it."""
+        try:
+            async with background(keep_music(self.live.customer, queue.music)):
+                await self.live.switch.when_up()
+        except BaseException:
+            assignment.ended(OfferOutcome.LOST)
+            raise
+
     async def _reach(self, reach: Reach) -> Course:
         """The agent who was asked for is rung; if that comes to nothing, the contact is first in line."""
         live, contact = self.live, self.contact
         queue = live.distributor.queues[reach.queue]
         since = live.now() if reach.enqueued is None else reach.enqueued
-        contact.stage, contact.agent = Stage.OFFERED, reach.assignment.agent
+        contact.agent = reach.assignment.agent
+        live.at(Stage.OFFERED)
+        if not live.switch.up:
+            await self._until_up(queue, reach.assignment)
         live.tell(Offered, reach.assignment.agent, queue=queue.id, attempt=reach.assignment.attempt)
         try:
             side = ring(live, reach.assignment, queue, since=since, by=reach.by)

@@ -17,6 +17,7 @@ __all__ = [
     "KINDS",
     "AgentChanged",
     "Answered",
+    "Collected",
     "ConferenceEnded",
     "ConferenceStarted",
     "ConsultAnswered",
@@ -42,9 +43,16 @@ __all__ = [
     "PbxUp",
     "Picked",
     "Queued",
+    "RecordingFailed",
+    "RecordingHeard",
+    "RecordingPaused",
+    "RecordingResumed",
+    "RecordingStarted",
+    "RecordingStopped",
     "Retrieved",
     "ScreenPop",
     "ScreenPopRevoked",
+    "ServiceAsked",
     "TalkEnded",
     "Transferred",
     "VoicemailLeft",
@@ -90,6 +98,29 @@ class MenuAnswered(Event):
     kind = "ivr.answered"
     node: str
     choice: str
+
+
+@frozen(kw_only=True)
+class Collected(Event):
+    """The caller keyed a value that was asked for.  Of a secret only that it was keyed: ``value`` is empty then."""
+
+    kind = "ivr.collected"
+    node: str
+    name: str
+    value: str = ""
+
+
+@frozen(kw_only=True)
+class ServiceAsked(Event):
+    """A flow handed values to a service outside: ``answered``, ``misfit`` (not as declared), ``failed`` or ``cancelled``.
+
+    After the last three the service may have done what it was asked.
+    """
+
+    kind = "ivr.service"
+    node: str
+    service: str
+    outcome: str
 
 
 @frozen(kw_only=True)
@@ -293,12 +324,19 @@ class Lent(Event):
 
 @frozen(kw_only=True)
 class LoanEnded(Event):
-    """The loan is over: ``done``, ``cancelled`` or ``failed``; what the flow found out, without anything keyed in."""
+    """The loan is over: ``done``, or without a result: ``cancelled``, ``failed``, ``timeout`` or ``left``.
+
+    ``left``: the customer hung up.  What the flow found out is without anything secret.
+    """
 
     kind = "loan.ended"
     flow: str
     how: str
     answers: Mapping[str, str] = field(factory=dict)
+    result: Mapping[str, str] = field(factory=dict)
+    """What the function gave; empty when it is none, or gave nothing."""
+    back: bool = True
+    """The customer is with the agent again."""
 
 
 @frozen(kw_only=True)
@@ -307,6 +345,64 @@ class DataAttached(Event):
 
     kind = "data.attached"
     data: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class RecordingStarted(Event):
+    """The customer's leg is recorded from now on, through every transfer."""
+
+    kind = "recording.started"
+    recording: str
+    file: str
+    """Its path in the folder of recordings."""
+    why: str
+    """``queue``: its rule wants it; ``agent``: the agent does."""
+
+
+@frozen(kw_only=True)
+class RecordingPaused(Event):
+    """Silence is recorded from now on, and why; there may be several reasons at once."""
+
+    kind = "recording.paused"
+    recording: str
+    why: str
+
+
+@frozen(kw_only=True)
+class RecordingResumed(Event):
+    """One reason for a pause is over; while another holds, it is still silence that is recorded."""
+
+    kind = "recording.resumed"
+    recording: str
+    why: str
+
+
+@frozen(kw_only=True)
+class RecordingStopped(Event):
+    """The recording is over: by an ``agent``, a ``queue`` that is not recorded, a ``flow``, or the contact has ``ended``."""
+
+    kind = "recording.stopped"
+    recording: str
+    why: str
+
+
+@frozen(kw_only=True)
+class RecordingFailed(Event):
+    """Asterisk does not record what it should; the call goes on.  ``recording`` is empty when it could not begin."""
+
+    kind = "recording.failed"
+    recording: str
+    why: str
+
+
+@frozen(kw_only=True)
+class RecordingHeard(Event):
+    """Somebody fetched the sound of a recording."""
+
+    kind = "recording.heard"
+    recording: str
+    by: str
+    """The name of the API token."""
 
 
 @frozen(kw_only=True)
@@ -324,6 +420,8 @@ class ContactEnded(Event):
     kind = "contact.ended"
     outcome: Outcome
     ended_by: EndedBy
+    end_estimated: bool = False
+    """The leg was found gone: it went some time before ``at``, while the link to its Asterisk was away."""
 
 
 @frozen(kw_only=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -14,10 +15,14 @@ from easycall.defer import dropped, first
 from easycall.events import Event
 from easycall.ivr.script import Script
 from easycall.mailbox import Letter, Mailbox
-from easycall.model import Contact
+from easycall.model import Contact, Stage
 from easycall.ports import Channel, HungUp, Switch, Taken
+from easycall.recording import Recorder, Recordings
 
-__all__ = ["LiveContact", "attach", "keep_music"]
+__all__ = ["CAPTURE", "LiveContact", "attach", "keep_music"]
+
+CAPTURE = "secure capture"
+"""Why a recording is paused while the customer may key something secret."""
 
 TURN_SECONDS = 20.0
 """How long one wait under music lasts; a dead daemon is noticed by Asterisk at once in any case."""
@@ -34,11 +39,19 @@ class LiveContact:
     record: Callable[[Event], None]
     distributor: Distributor
     script: Script
+    recordings: Recordings | None = None
+    """None: nothing can be recorded."""
     mailbox: Mailbox = field(factory=Mailbox)
+    recorder: Recorder = field(default=Factory(lambda self: Recorder(self, self.recordings), takes_self=True), init=False)
 
     def now(self) -> float:
         """Now."""
         return self.clock.seconds()
+
+    def at(self, stage: Stage) -> None:
+        """The contact is at this stage."""
+        self.contact.stage = stage
+        self.recorder.at(stage)
 
     def tell(self, event: type[Event], agent: str = "", **facts: Any) -> None:
         """Record something that happened to the contact, now."""
@@ -51,6 +64,18 @@ class LiveContact:
                 return await do()
             except Taken:
                 await self.customer.home()
+
+    @asynccontextmanager
+    async def unheard(self) -> AsyncIterator[None]:
+        """Nobody but a flow hears the customer, and nothing is recorded, for as long as the ``async with``.
+
+        Raises CannotPause.
+        """
+        await self.recorder.pause(CAPTURE)
+        try:
+            yield
+        finally:
+            await self.recorder.resume(CAPTURE)
 
     async def news(self, *events: Deferred[Any]) -> Letter | int:
         """Wait for the next letter, or for one of ``events`` (which are consumed): its index.  An event goes first."""

@@ -18,11 +18,13 @@ __all__ = [
     "AutoAnswer",
     "Contact",
     "EndedBy",
+    "Loan",
     "Message",
     "OfferOutcome",
     "Outcome",
     "Party",
     "Queue",
+    "RecordRule",
     "Role",
     "Stage",
     "WorkItem",
@@ -131,6 +133,16 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+class RecordRule(StrEnum):
+    """Which talks of a queue are recorded."""
+
+    NEVER = "never"
+    ON_DEMAND = "on_demand"
+    """Those an agent asks for."""
+    ALWAYS = "always"
+    """All, but those that an agent stops."""
+
+
 @frozen
 class Queue:
     """A line of waiting contacts, with its rules."""
@@ -146,6 +158,7 @@ class Queue:
     """What a caller hears once when nobody is free; empty: music at once."""
     busy_repeat_seconds: float = 30.0
     """How often the busy prompt is repeated; 0: never."""
+    record: RecordRule = RecordRule.NEVER
 
 
 @mutable
@@ -179,6 +192,17 @@ class Agent:
     """The state and reason asked for while busy, taken up when the contact is done."""
 
 
+@frozen
+class Loan:
+    """How a loan of the customer to a flow ended."""
+
+    flow: str
+    how: str
+    """``done``, ``cancelled``, ``failed``, ``timeout``; see :class:`easycall.events.LoanEnded`."""
+    result: Mapping[str, str] = field(factory=dict)
+    """What the function gave; empty when it gave nothing."""
+
+
 @mutable
 class Contact:
     """One caller's whole visit.  Its id is given at the first moment and never changes."""
@@ -199,6 +223,8 @@ class Contact:
     agent: str = ""
     consulted: str = ""
     """The agent who is asked by :attr:`agent`; empty when nobody is."""
+    recording: str = ""
+    """``on`` while it is recorded, ``paused`` while silence is; empty: it is not."""
     ended_by: EndedBy | None = None
     """Who ended it first; None while nobody has."""
     attempts: int = 0
@@ -207,6 +233,8 @@ class Contact:
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)
     """Attached data: travels with the contact and is shown in the pop."""
+    loan: Loan | None = None
+    """The latest loan to a flow that is over."""
 
 
 @frozen

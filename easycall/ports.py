@@ -17,11 +17,13 @@ from twisted.internet.defer import Deferred
 
 from easycall.events import Event
 from easycall.model import Message, OfferOutcome
+from easycall.secure.secret import Secret
 
 __all__ = [
     "ActionFailed",
     "Arrival",
     "BridgeFailed",
+    "CannotRecord",
     "Channel",
     "Conference",
     "Conversation",
@@ -30,6 +32,8 @@ __all__ = [
     "Journal",
     "Messages",
     "NotAnswered",
+    "Service",
+    "ServiceFailed",
     "StoreUnavailable",
     "Switch",
     "Taken",
@@ -60,6 +64,14 @@ class ActionFailed(Exception):
     """The switch could not do what was asked of a leg, and the text says why; nothing was changed."""
 
 
+class ServiceFailed(Exception):
+    """A service did not answer as it should.  Whether it did what was asked is not known; the text never quotes."""
+
+
+class CannotRecord(Exception):
+    """Asterisk does not begin, pause or stop a recording; the text says why."""
+
+
 class StoreUnavailable(Exception):
     """The database did not take or give what was asked; nothing was changed."""
 
@@ -77,6 +89,10 @@ class Channel(Protocol):
     @property
     def gone(self) -> bool:
         """True once the leg has ended."""
+
+    @property
+    def end_seen(self) -> bool:
+        """False when the leg was found gone, some time after it went."""
 
     def when_gone(self) -> Deferred[None]:
         """A Deferred of the asker's own that fires when the leg has ended (at once if it has)."""
@@ -149,6 +165,9 @@ class Switch(Protocol):
     def up(self) -> bool:
         """True while actions reach the Asterisk and our picture of it is right."""
 
+    def when_up(self) -> Deferred[None]:
+        """Fires when :attr:`up` is true, at once if it is."""
+
     def ring(
         self,
         phone: str,
@@ -191,6 +210,23 @@ class Switch(Protocol):
         Waits for the link when it is down.  Raises HungUp when one of them is gone, BridgeFailed when they do not come.
         """
 
+    async def record(self, channel: Channel, file: str) -> None:
+        """Begin to record a leg, its own sound and all it hears, into a file of Asterisk's.
+
+        For that the leg comes home, at once, out of whatever it hears; the recording follows it from there through every
+        bridge.  Waits for the link when it is down.  Raises CannotRecord when nothing was begun, HungUp, and BridgeFailed
+        when the leg does not come.
+        """
+
+    async def mute_recording(self, channel: Channel, muted: bool) -> None:
+        """Let silence be recorded of a leg from now on, or sound again; returns when Asterisk has said that it is so.
+
+        Waits for the link when it is down.  Raises CannotRecord, HungUp.
+        """
+
+    async def stop_recording(self, channel: Channel) -> None:
+        """End the recording of a leg.  Waits for the link when it is down.  Raises CannotRecord, HungUp."""
+
 
 @frozen
 class Arrival:
@@ -232,6 +268,16 @@ class Messages(Protocol):
         """The message was recorded: keep it, and tell its length in seconds; 0 when nothing was said, then it is not kept.
 
         Raises OSError.
+        """
+
+
+class Service(Protocol):
+    """A service outside, which flows hand values to."""
+
+    async def post(self, values: Mapping[str, Secret]) -> Mapping[str, Any]:
+        """Send values, once, and give the object that is answered.  Raises ServiceFailed.
+
+        Cancelled, it does not wait for the answer; the service may have got the values.
         """
 
 

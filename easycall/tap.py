@@ -11,7 +11,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,18 @@ from easycall.contact import Contacts
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
 from easycall.ivr.prompts import PromptError, Prompts
-from easycall.ivr.runner import Sounds
+from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
 from easycall.model import Agent
 from easycall.ports import Database, Messages, StoreUnavailable
+from easycall.recording import Recordings
+from easycall.secure.sealing import Seal
+from easycall.secure.service import WebService
 from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
 from easycall.store.messages import MessageFiles
+from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
@@ -87,8 +91,7 @@ class Options(usage.Options):
             self.config = error.readable
         try:
             if self.config and (not wrong or self.config.flows_directory.is_dir()):
-                prompts, boxes = self.config.prompts, self.config.voicemail.boxes
-                self.flows = library.load(self.config.flows_directory, self.config.queues, prompts.voices, boxes)
+                self.flows = library.flows_of(self.config)
         except FlowError as error:
             wrong.append(error)
         if wrong:
@@ -198,7 +201,9 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     clock = SteadyClock(reactor)
     mail = config.voicemail
     messages = MessageFiles(mail.directory, mail.asterisk_directory, mail.max_seconds, mail.silence_seconds, reactor)
-    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), messages=messages)
+    files = RecordingFiles(config.recordings.directory, reactor)
+    parts = config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID())
+    conduct = make_conduct(*parts, size=files.size, messages=messages)
 
     async def open_store() -> None:
         try:
@@ -222,12 +227,21 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
         except OSError as error:
             raise CannotStart(f"voicemail.directory = {str(mail.directory)!r}: {error.strerror}") from error
 
+    async def look_at_recordings() -> None:
+        if config.records:
+            try:
+                files.prepare()
+            except OSError as error:
+                why = f"{error.strerror}; docs/recording.rst has the rights"
+                raise CannotStart(f"recordings.directory = {str(config.recordings.directory)!r}: {why}") from error
+
     before = [
         Part("store", open_store, database.close),
         Part("prompts", prepare, nothing),
         Part("voice mail", make_mail_folder, nothing),
+        Part("recordings", look_at_recordings, nothing),
     ]
-    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, messages)])
+    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files, messages)])
 
 
 def make_conduct(
@@ -239,21 +253,35 @@ def make_conduct(
     sounds: Sounds,
     new_id: Callable[[], str],
     dice: Callable[[], float] = random.random,
+    size: Callable[[str], Awaitable[int | None]] | None = None,
     messages: Messages | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
-    ``dice`` (0 to 1) spreads the retries of links; ``messages``: where voice mail is kept, needed for the boxes.
+    ``dice`` (0 to 1) spreads the retries of links.  ``size``: how long a file of recordings is
+    (:class:`~easycall.recording.Recordings`); None: nothing can be recorded.
+    ``messages``: where voice mail is kept, needed for the boxes.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
     journal = Journal(clock, ContactArchive(database))
     agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer) for one in config.agents.values()]
+    recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     distributor = Distributor(config.queues, agents, clock, journal)
-    script = Script(flows, config.flow, sounds, config.voicemail.boxes)
-    contacts = Contacts(clock, journal, distributor, script, new_id, messages=messages, park_seconds=config.park_seconds)
+    script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
+    parking = config.park_seconds
+    contacts = Contacts(clock, journal, distributor, script, new_id, recordings, messages=messages, park_seconds=parking)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     return Conduct(clock, journal, distributor, contacts, pbxs)
+
+
+def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
+    """What flows may use outside."""
+    services = {
+        name: WebService(reactor, clock, one.url, ca=one.ca, token=one.token, seconds=one.timeout)
+        for name, one in config.services.items()
+    }
+    return Means({name: Seal(pem) for name, pem in config.keys.items()}, services)
 
 
 def join_conduct(
@@ -355,7 +383,7 @@ async def _listen(setting: str, endpoint: str, factory: IProtocolFactory, reacto
         raise CannotStart(f"{setting} = {endpoint!r}: {error}") from error
 
 
-def _api(config: Config, reactor: Any, conduct: Conduct, messages: MessageFiles) -> Part:
+def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles, messages: MessageFiles) -> Part:
     ports: list[IListeningPort] = []
     apis: list[Any] = []
 
@@ -363,9 +391,8 @@ def _api(config: Config, reactor: Any, conduct: Conduct, messages: MessageFiles)
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        api = Api(
-            conduct.distributor, conduct.contacts, conduct.journal, links, config.tokens, conduct.clock, messages=messages
-        )
+        conducts = conduct.distributor, conduct.contacts, conduct.journal
+        api = Api(*conducts, links, config.tokens, conduct.clock, files, messages=messages)
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

@@ -28,6 +28,11 @@ __all__ = [
     "NotNow",
     "Park",
     "Pick",
+    "Record",
+    "RecordPause",
+    "RecordResume",
+    "RecordStart",
+    "RecordStop",
     "Retrieve",
     "SendDigits",
     "ToAgent",
@@ -164,6 +169,8 @@ class Lend(Verb):
     """The customer goes to an IVR flow and then comes back to the same agent, who hears music meanwhile."""
 
     flow: str
+    parameters: Mapping[str, str] = field(factory=dict)
+    """Of a function."""
 
 
 @frozen
@@ -171,3 +178,28 @@ class AttachData(Verb):
     """Data that travels with the contact from now on; an empty value takes one away."""
 
     data: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class Record(Verb):
+    """Something asked of the recording."""
+
+
+@frozen
+class RecordStart(Record):
+    """The talk is recorded from now on."""
+
+
+@frozen
+class RecordPause(Record):
+    """Silence is recorded until it is resumed."""
+
+
+@frozen
+class RecordResume(Record):
+    """The agent's pause is over."""
+
+
+@frozen
+class RecordStop(Record):
+    """The recording is over; nothing of this contact is recorded again unless it is asked for."""

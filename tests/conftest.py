@@ -27,6 +27,7 @@ SECONDS = 30.0
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pbx", choices=["simulator", "asterisk", "both"], default="both", help="what the scenarios run on")
     parser.addoption("--interleavings", type=int, default=1000, help="how many seeded races test_interleavings.py runs")
+    parser.addoption("--matrix", metavar="FILE", help="where scenarios/test_matrix.py writes its table")
 
 
 def pytest_configure(config: pytest.Config) -> None:

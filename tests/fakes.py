@@ -107,6 +107,10 @@ class FakeSession(Commands):
     def over(self) -> bool:
         return self._over.rung
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting)
+
     def when_over(self) -> Deferred[None]:
         return self._over.wait()
 
@@ -311,6 +315,7 @@ class FakeChannel:
         self.keys: list[str] = []
         """The keys the caller presses, one for each wait."""
         self.gone = False
+        self.end_seen = True
         self.doomed = False
         self.deaf = False
         """Hang-ups do not reach it."""
@@ -501,6 +506,9 @@ class FakeSwitch:
     @property
     def up(self) -> bool:
         return self._up.rung
+
+    def when_up(self) -> Deferred[None]:
+        return self._up.wait()
 
     def goes_down(self) -> None:
         self._up = Bell()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,8 @@ from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, Wo
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
 from easycall.stats.record import Record, fold
+from easycall.stats.recordings import Recording
+from easycall.store.recordings import RecordingFiles
 from easycall.verbs import NotNow, Verb
 
 TOKEN = "ec_0123456789"
@@ -135,6 +138,20 @@ class Log:
         record = fold(contact, [event for _, event in mine])
         return (record, journey(mine)) if record else None
 
+    async def recording(self, recording: str) -> tuple[str, Recording] | None:
+        return next(((contact, one) for contact, one in self._all() if one.id == recording), None)
+
+    async def recordings(self, limit: int, before: str, first: float, end: float) -> list[tuple[str, Recording]]:
+        found = sorted(self._all(), key=lambda one: one[1].id, reverse=True)
+        return [one for one in found if first <= one[1].started < end and (not before or one[1].id < before)][:limit]
+
+    def _all(self) -> list[tuple[str, Recording]]:
+        if self.away:
+            raise StoreUnavailable("away")
+        contacts = {event.contact: [mine for mine in self.events if mine.contact == event.contact] for event in self.events}
+        folded = [fold(contact, events) for contact, events in contacts.items() if contact]
+        return [(record.id, one) for record in folded if record for one in record.recordings]
+
     async def ended(self, limit: int, before: str = "") -> list[Record]:
         if self.away:
             raise StoreUnavailable("away")
@@ -145,10 +162,12 @@ class Log:
 class Running:
     """The API on a loopback socket."""
 
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
+        """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.links = {"main": SimpleNamespace(up=True)}
-        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor, **more)
+        self.files = RecordingFiles(folder, reactor)
+        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor, self.files, **more)
         self.port = 0
 
     def url(self, path: str) -> str:
@@ -165,9 +184,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(**more: Any) -> AsyncIterator[Running]:
+async def running(folder: Path = Path("/nowhere"), **more: Any) -> AsyncIterator[Running]:
     """Start it, and leave nothing of it."""
-    site = Running(**more)
+    site = Running(folder, **more)
     factory = site.api.site()
     listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     site.port = listening.getHost().port

@@ -7,13 +7,16 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, Right, load
+from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, Right, ServiceSettings, load
 from easycall.config.schema import SCHEMA
 from easycall.config.toml import Entries
-from easycall.model import Queue
+from easycall.lab.certificates import Authority
+from easycall.model import Queue, RecordRule
 
 SHIPPED = Path(__file__).parent.parent / "etc" / "easycall.toml"
 SECRET = "plant-7c1f"
@@ -111,6 +114,35 @@ def test_what_is_given_is_taken(folder: Path) -> None:
     assert (config.flow("+33140"), config.flow("1")) == ("night", "welcome")
     assert config.queues["q1"].ring_seconds == 5.0
     assert (config.agents["1001"].name, config.agents["1001"].phone, config.agents["1001"].queues) == ("陈", "p1001", ())
+
+
+RECORDED = SMALL.replace('name = "Sales"', 'name = "Sales"\nrecord = "always"')
+
+
+def test_recordings(folder: Path) -> None:
+    usual = read(folder, SMALL)
+    assert (usual.records, usual.queues["sales"].record) == (False, RecordRule.NEVER)
+    assert usual.recordings.directory == Path("/var/lib/easycall/recordings")
+    config = read(folder, RECORDED + '[recordings]\ndirectory = "talks"\nasterisk_directory = "/mnt/talks"')
+    assert (config.records, config.queues["sales"].record) == (True, RecordRule.ALWAYS)
+    assert (config.recordings.directory, config.recordings.asterisk_directory) == (folder / "talks", "/mnt/talks")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ('[recordings]\ndirectory = "easycall.toml"', "easycall.toml is no folder"),
+        ('[recordings]\ndirectory = "a b"', "recordings.asterisk_directory: is missing: must be an absolute path"),
+        (
+            '[recordings]\nasterisk_directory = "/a/../b"',
+            "recordings.asterisk_directory = '/a/../b': must be an absolute path",
+        ),
+        ('[prompts]\ndirectory = "x"\n[recordings]\ndirectory = "x"', "recordings.directory: is that of prompts"),
+        ('[queues.other]\nname = "O"\nrecord = "sometimes"', "record = 'sometimes': must be never, on_demand or always"),
+    ],
+)
+def test_what_is_wrong_about_recordings(folder: Path, more: str, expected: str) -> None:
+    assert expected in faults(folder, f"{RECORDED}\n{more}")
 
 
 def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(folder: Path) -> None:
@@ -401,7 +433,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
 
 def test_the_shipped_file_mentions_every_option() -> None:
     shown = tomllib.loads(uncommented())
-    names = {"asterisk": "main", "queues": "sales", "agents": "ana"}
+    names = {"asterisk": "main", "queues": "sales", "agents": "ana", "services": "payments"}
     for section, options in SCHEMA.items():
         table = shown
         for part in (*section.split("."), *([names[section]] if section in names else [])):
@@ -412,6 +444,85 @@ def test_the_shipped_file_mentions_every_option() -> None:
         if not isinstance(options, Entries):
             assert options.keys() - {"secret"} <= table.keys(), section
     assert 'secret = "' in SHIPPED.read_text(encoding="utf-8")
+
+
+# Services and keys
+
+
+def public(bits: int = 2048) -> bytes:
+    key = rsa.generate_private_key(65537, bits)
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def test_services_and_keys_are_read(folder: Path) -> None:
+    Authority("tests").write(folder / "ca.pem")
+    write(folder, "t0ken", "payments.token")
+    pem = public()
+    (folder / "vault.pem").write_bytes(pem)
+    text = """
+[services.payments]
+url = "https://payments.example.com:8443/charge?a=1"
+ca = "ca.pem"
+token_file = "payments.token"
+timeout = 4
+[services.local]
+url = "http://127.0.0.1:9000/"
+[keys]
+vault = "vault.pem"
+"""
+    config = read(folder, SMALL + text)
+    ca = (folder / "ca.pem").read_bytes()
+    assert config.services == {
+        "payments": ServiceSettings("https://payments.example.com:8443/charge?a=1", 4.0, ca, "t0ken"),
+        "local": ServiceSettings("http://127.0.0.1:9000/"),
+    }
+    assert config.keys == {"vault": pem}
+    assert "t0ken" not in repr(config)
+
+
+@pytest.mark.fault("A64")
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://payments.example.com/", "http://169.254.169.254/", "file:///etc/passwd", "gopher://127.0.0.1/", ""),
+        *("https://user:word@example.com/", "https://example.com/#x", "http://127.0.0.1.example.com/", "https:///x"),
+        *("http://localhost@example.com/", "https://example.com/\\u000a", "https://exa mple.com/"),
+    ],
+)
+def test_a_service_is_reached_over_tls_or_on_this_machine(folder: Path, url: str) -> None:
+    told = faults(folder, SMALL + f'[services.payments]\nurl = "{url}"\n')
+    assert "services.payments.url" in told
+    assert "must be an address https://…; http:// only for this machine" in told
+
+
+def test_files_of_services_and_keys(folder: Path) -> None:
+    write(folder, "t0ken", "open.token", mode=0o644)
+    (folder / "none.pem").write_text("nothing")
+    (folder / "small.pem").write_bytes(public(1024))
+    private = rsa.generate_private_key(65537, 2048)
+    (folder / "private.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    told = faults(
+        folder,
+        SMALL
+        + """
+[services.payments]
+url = "https://payments.example.com/"
+ca = "none.pem"
+token_file = "open.token"
+[keys]
+away = "nowhere.pem"
+none = "none.pem"
+small = "small.pem"
+private = "private.pem"
+""",
+    )
+    assert "services.payments.ca: must be a file of CA certificates (PEM)" in told
+    assert "services.payments.token_file: others may read or write" in told
+    assert "keys.away: must be a file with a public RSA key (PEM)" in told
+    assert "nowhere.pem cannot be read: No such file" in told
+    assert "keys.none: must be a file with a public RSA key" in told
+    assert "keys.small: must be a file with a public RSA key (PEM): is no RSA key of 2048 bits or more" in told
+    assert "keys.private: must be a file with a public RSA key (PEM): is a private key" in told
 
 
 # Whatever stands in the file

@@ -14,7 +14,7 @@ from easycall.cli.main import cli
 from easycall.config.settings import AsteriskBox
 from easycall.doctor.answers import Answers, Phone
 from easycall.doctor.findings import Finding, Level
-from easycall.doctor.judgement import FALLBACK, NEEDED, UNWANTED, home_of, judge
+from easycall.doctor.judgement import FALLBACK, NEEDED, RECORDING, UNWANTED, home_of, judge
 from easycall.lab.layout import shipped
 
 HOME = home_of((shipped() / "asterisk/extensions.conf").read_text())
@@ -24,6 +24,7 @@ DENIED = "Permission denied"
 REFUSED = {**dict.fromkeys(NEEDED, ""), "Bridge": "Missing channel parameter in request", **dict.fromkeys(UNWANTED, DENIED)}
 VARIABLES = {
     "EASYCALL_AGI": "",
+    "AST_CONFIG(logger.conf,logfiles,console)": "notice,warning,error",
     **{f"PJSIP_ENDPOINT({one},aors)": one for one in ("2001", "desk")},
     **{f"PJSIP_ENDPOINT({one},direct_media)": "false" for one in ("2001", "desk")},
     **{f"PJSIP_ENDPOINT({one},rtp_timeout)": "30" for one in ("2001", "desk")},
@@ -63,7 +64,7 @@ def test_an_asterisk_as_it_should_be() -> None:
     assert worst(findings) == []
     assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
     unseen = [finding.place for finding in findings if finding.level is Level.UNSEEN]
-    assert unseen == ["manager.conf: [easycall] read", "manager.conf: [easycall] writetimeout"]
+    assert unseen == ["manager.conf: [easycall] read", "manager.conf: [easycall] writetimeout", "agi set debug"]
 
 
 def test_our_home_is_read_whole() -> None:
@@ -76,6 +77,10 @@ def test_our_home_is_read_whole() -> None:
 WRITE = "manager.conf: [easycall] write"
 TRIED = GOOD.tried
 CASES: list[tuple[dict[str, Any], tuple[str, str]]] = [
+    (
+        {"tried": {**TRIED, RECORDING: "Invalid/unknown command: MixMonitorMute."}},
+        ("warning", "modules.conf: app_mixmonitor.so"),
+    ),
     ({"settings": {"AsteriskVersion": "20.5.2"}}, ("warning", "asterisk.main.ami")),
     ({"settings": {"AsteriskVersion": "GIT-master-2f4"}}, ("warning", "asterisk.main.ami")),
     ({"settings": {}}, ("warning", "asterisk.main.ami")),
@@ -100,6 +105,13 @@ CASES: list[tuple[dict[str, Any], tuple[str, str]]] = [
     ({"variables": {**VARIABLES, "PJSIP_CONTACT(desk@@1,status)": "Unreachable"}}, ("warning", "pjsip.conf: aor [desk]")),
     ({"variables": {**VARIABLES, "PJSIP_ENDPOINT(desk,direct_media)": "true"}}, ("warning", "pjsip.conf: [desk]")),
     ({"variables": {**VARIABLES, "PJSIP_ENDPOINT(desk,rtp_timeout)": "0"}}, ("warning", "pjsip.conf: [desk]")),
+    *(
+        (
+            {"variables": {**VARIABLES, f"AST_CONFIG(logger.conf,logfiles,{file})": said}},
+            ("warning", "logger.conf: [logfiles]"),
+        )
+        for file, said in (("console", "notice, dtmf"), ("full", "*"), ("full.log", "notice,dtmf,error"))
+    ),
     ({"fastagi": "refused"}, ("warning", "asterisk.main.fastagi")),
 ]
 

@@ -793,3 +793,49 @@ async def test_live_a_stop_closes_every_session(live: Live) -> None:
         session.close()
     await caller.ended
     assert [type(problem.value) for problem in live.problems] == [SessionOver]
+
+
+# Keys on the wire
+
+
+@pytest.mark.fault("A83")
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"200 result={}\n",
+        b"200 result={} (timeout)\n",
+        b"200 result=-1 ({})\n",
+        b"510 {}\n",
+        b"520-{}\n {}\n520 End of proper usage.\n",
+        b"520 {}\n",
+        b"511 {}\n",
+        b"200 {}\n",
+        b"{}\n",
+        b"200 result={}\n200 result={}\n",
+        b"200 result=1 ({}\n",
+        b"HANGUP{}\n",
+    ],
+)
+def test_what_a_caller_keys_is_in_no_log_and_no_error(said: bytes) -> None:
+    """Whatever Asterisk answers, and whatever then goes wrong."""
+    planted = "4111111111111111"
+    told: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        told.extend((formatEvent(event), *(repr(value) for value in event.values())))
+
+    leg = Leg()
+    globalLogPublisher.addObserver(observe)
+    try:
+        outcome = leg.does(leg.session.get_data("silence/1", 5000, 16))
+        leg.says(said.replace(b"{}", planted.encode()))
+        if not outcome:
+            leg.says(b"200 result=1\n")
+        leg.time(400)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    told.extend(repr(each) for each in (leg.session, leg.factory))
+    for failure in outcome:
+        if isinstance(failure, Failure):
+            told += [str(failure.value), repr(failure.value), failure.getTraceback(), repr(failure)]
+    assert not [line for line in told if planted[:6] in line]

@@ -49,7 +49,7 @@ from easycall.verbs import (
     Verb,
 )
 
-from .virtual import NOTICE, VirtualDaemon, opened
+from .virtual import CARD, NOTICE, VirtualDaemon, opened
 
 GRID = 0.004
 """What people do falls on multiples of this, so that much of it happens at one moment."""
@@ -172,6 +172,7 @@ class Race:
                 *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
                 *(AttachData({"a": "b"}), Merge(), Merge(), Drop(self.random.choice((Party.AGENT, Party.CONSULTED)))),
                 *(Park(), Pick(agent), Pick(agent), Leave(), Answer(), Mute(Party.CONSULTED), SendDigits("1w2")),
+                Lend(CARD.name, {"amount": "5"}),
             )
         )
 

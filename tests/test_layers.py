@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "easycall"
 
-NOUNS = {"model", "events", "verbs", "config", "ports"}
+NOUNS = {"model", "events", "verbs", "config", "ports", "secure.secret"}
 DECISIONS = {
     "acd.routing",
     "acd.agent",
@@ -19,10 +19,18 @@ DECISIONS = {
     "doctor.answers",
     "doctor.findings",
     "doctor.judgement",
+    "doctor.logging",
     "doctor.phones",
+    "ivr.capture",
     "ivr.flow",
+    "ivr.function",
     "ivr.lint",
+    "ivr.lint_values",
+    "ivr.prompt",
+    "ivr.reader",
     "ivr.source",
+    "ivr.source_values",
+    "ivr.values",
     "lab.day.figures",
     "lab.day.plan",
     "lab.day.result",
@@ -32,9 +40,10 @@ DECISIONS = {
     "stats.codec",
     "stats.journey",
     "stats.record",
+    "stats.recordings",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"company", "contact", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {"company", "contact", "recording", "ivr.runner", "acd.distributor", "stats.journal"}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 

@@ -376,7 +376,7 @@ class TestLegs:
         stage.run(session.exec("MixMonitor", "call.wav"))
         assert stage.send("MixMonitorMute", Channel=person.line.id, State="1", Direction="both").ok
         [recording] = stage.pbx.core.channels[person.line.id].recordings.values()
-        assert recording == {"file": "call.wav", "muted": "both"}
+        assert (recording.file, recording.muted) == ("call.wav", "both")
 
 
 class TestOriginate:

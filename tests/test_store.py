@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 
 from easycall.defer import start
-from easycall.events import Event
+from easycall.events import Event, RecordingPaused, RecordingStarted
 from easycall.ports import Database, StoreUnavailable
 from easycall.stats.codec import encode
 from easycall.stats.journal import Entry, Journal
@@ -104,6 +105,16 @@ async def test_a_record_comes_back_as_it_went(store: Database) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_that_an_end_is_estimated_is_kept(store: Database) -> None:
+    archive = ContactArchive(store)
+    record = fold(C, [*STORY[:-1], evolve(STORY[-1], end_estimated=True)])
+    assert record is not None
+    assert record.end_estimated
+    await archive.append([], [record])
+    assert await archive.record(C) == record
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_batch_written_twice_is_there_once(store: Database) -> None:
     archive = ContactArchive(store)
     record = fold(C, STORY)
@@ -181,7 +192,7 @@ async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     await database.transact(("UPDATE alembic_version SET version_num = ?", [("9999",)]))
     await database.close()
     before = threads()
-    with pytest.raises(StoreUnavailable, match=r"its schema is version 9999, this easycall knows versions up to 0001"):
+    with pytest.raises(StoreUnavailable, match=r"its schema is version 9999, this easycall knows versions up to \d{4}"):
         await SQLite(str(path), reactor).open()
     assert threads() == before
 
@@ -277,3 +288,40 @@ async def test_killed_during_its_first_upgrade_it_starts_from_nothing(path: Path
     await database.open()
     assert await ContactArchive(database).last() == 0
     await database.close()
+
+
+RECORDED: list[Event] = [
+    RecordingStarted(at=STORY[0].at + 1, contact=C, recording="R1", file="2027/01/15/R1.wav", why="queue"),
+    RecordingPaused(at=STORY[0].at + 2, contact=C, recording="R1", why="agent"),
+]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_recording_is_found_from_its_first_moment_on(store: Database) -> None:
+    archive = ContactArchive(store)
+    first, whole = [STORY[0], *RECORDED], [*STORY, *RECORDED]
+    await archive.append(entries(first), [])
+    assert await archive.recordings.contact_of("R1") == C
+    assert await archive.recordings.contact_of("R2") == ""
+    [(contact, running)] = await archive.recordings.page(5, "", 0, 1e12)
+    assert (contact, running.ended, running.gaps) == (C, None, ())
+    record = fold(C, whole)
+    assert record is not None
+    for _ in range(2):  # a batch whose commit was not confirmed is written again
+        await archive.append(entries(whole, first=10), [record])
+    await archive.append(entries(first), [])
+    assert await archive.record(C) == record
+    [recording] = record.recordings
+    assert (recording.ended, [gap.ended for gap in recording.gaps]) == (record.ended, [record.ended])
+    assert await archive.recordings.page(5, "", 0, 1e12) == [(C, recording)]
+    assert await archive.recordings.page(5, "R1", 0, 1e12) == []
+    assert await archive.recordings.page(5, "", 0, recording.started) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_recording_whose_daemon_died_ends_with_the_last_that_is_known(store: Database) -> None:
+    archive = ContactArchive(store)
+    await archive.append(entries([STORY[0], *RECORDED]), [])
+    record = await archive.record(C)
+    assert record is not None
+    assert [one.ended for one in record.recordings] == [RECORDED[-1].at]

@@ -439,6 +439,19 @@ class TestBridging:
         at.pbx.ends("a1")
         assert over.result is at.agent
 
+    def test_legs_are_joined_by_their_names(self) -> None:
+        """An id is the beginning of others, and Asterisk would take any of them."""
+        pbx = FakePbx()
+        pbx.manager.script("Bridge", WAITS)
+        one = pbx.caller("17.1")[0]
+        other = pbx.caller("17.15")[0]
+        pbx.home("17.1", "95588", agi_channel="PJSIP/trunk-00000001")
+        pbx.manager.channels["17.15"] = {"Channel": "PJSIP/trunk-0000000f"}
+        Tried(pbx.switch.reconcile())
+        Tried(pbx.switch.bridge(one, other))
+        names = {"Channel1": "PJSIP/trunk-00000001", "Channel2": "PJSIP/trunk-0000000f"}
+        assert pbx.manager.of("Bridge") == [{**names, "Tone": "no"}]
+
     def test_they_part_before_the_answer_comes(self) -> None:
         at = Joining(WAITS)
         joined = at.ask()

@@ -5,7 +5,7 @@ Who is in which bridge and who hears what is looked up on the Asterisk, what hap
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import assert_invariants
 from easycall.model import AgentState, Contact, Queue
+from easycall.ports import Messages
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
 from easycall.store.memory import MemoryDatabase
@@ -67,18 +68,31 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self, database: MemoryDatabase, **mail: Any) -> None:
-        self.reactor = VirtualReactor(1_800_000_000.0)
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        latency: Callable[[], float] | None = None,
+        *,
+        messages: Messages | None = None,
+        boxes: Mapping[str, str] | None = None,
+        **rules: Any,
+    ) -> None:
+        """``latency``: of the network; ``messages``, ``boxes``: voice mail; ``rules``: of both queues, besides the usual."""
+        self.reactor = VirtualReactor(1_800_000_000.0, latency)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
         self.daemon = VirtualDaemon(
             self.reactor,
             database,
             self.outside,
-            queues={name: Queue(name, name, ring_seconds=10.0, wrap_up_seconds=5.0) for name in ("sales", "support")},
+            queues={
+                name: Queue(name, name, **{"ring_seconds": 10.0, "wrap_up_seconds": 5.0, **rules})
+                for name in ("sales", "support")
+            },
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
-            **mail,
+            messages=messages,
+            boxes=boxes,
         )
         self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 
@@ -423,6 +437,23 @@ class TestTransfer:
         assert ana.line.over
 
 
+class TestManyCalls:
+    def test_nobody_gets_the_customer_whose_id_begins_with_another_ones(self, stage: Stage) -> None:
+        """Asterisk gives ids like 1800000000.1 and 1800000000.15."""
+        stage.ready("ana")
+        stage.customers = [Person(stage, str(2000 + number)) for number in range(20)]
+        for number, customer in enumerate(stage.customers):
+            stage.asterisk.call_in(NUMBER, f"+49301{number:05}", "Carl", customer)
+            stage.pass_(0.001)
+        ana = stage.people["ana"]
+        for customer in stage.customers:
+            stage.pass_(2)
+            assert stage.talking(customer, ana), ana.hears
+            stage.check()
+            customer.line.hang_up()
+            stage.pass_(6)
+
+
 class TestLoan:
     def test_there_and_back(self, stage: Stage) -> None:
         customer, ana = stage.talk()
@@ -456,6 +487,8 @@ class TestLoan:
         ana.line.hang_up()
         stage.pass_(0.2)
         assert customer.hears == "speech"
+        assert stage.state("ana") == "wrap_up"
+        assert stage.ask(Hold()) == "Hold is not possible while the contact is lent"
         stage.pass_(3)
         assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
 

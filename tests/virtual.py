@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from easycall.config import AgentSettings
 from easycall.events import Event
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
+from easycall.ivr.source import parse
 from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
@@ -34,6 +35,22 @@ STRAIGHT = Flow("straight", "queue", {"queue": QueueNode("sales")})
 """A flow that leads straight into the queue: that of every number."""
 NOTICE = Flow("notice", "say", {"say": SayNode((Prompt(sound="notice"),), "end"), "end": HangUpNode()})
 """A flow that says something, and ends."""
+CARD = parse(
+    """
+parameters: {amount: required}
+result: {status: [ok, none], card: masked}
+limit: 60
+start: card
+nodes:
+  card: {collect: "sound:card", name: card, digits: 12-19, check: luhn, secret: yes, timeout: 2, retries: 1,
+         next: pin, otherwise: nothing}
+  pin: {collect: "sound:pin", name: pin, digits: 4, secret: yes, timeout: 2, retries: 1, next: paid, otherwise: nothing}
+  paid: {return: {status: ok, card: "{card.masked}"}}
+  nothing: {return: {status: none}}
+""",
+    "card",
+)
+"""A function that asks for two secrets."""
 
 
 @contextmanager
@@ -43,6 +60,36 @@ def opened() -> Iterator[MemoryDatabase]:
     Deferred.fromCoroutine(database.open())
     yield database
     Deferred.fromCoroutine(database.close())
+
+
+class Tape:
+    """What a MixMonitor records: which sounds, from when on."""
+
+    def __init__(self, clock: VirtualReactor) -> None:
+        self._clock = clock
+        self._runs: list[tuple[float, tuple[str, ...]]] = []
+        self.stopped = False
+
+    def hears(self, sounds: Sequence[str]) -> None:
+        self._runs.append((self._clock.seconds(), tuple(sounds)))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    @property
+    def now(self) -> tuple[str, ...]:
+        """What is recorded now."""
+        return () if self.stopped else self._runs[-1][1]
+
+    def within(self, first: float, last: float) -> set[str]:
+        """Every sound that was recorded in that time."""
+        ends = [at for at, _ in self._runs[1:]] + [float("inf")]
+        return {
+            sound
+            for (at, sounds), end in zip(self._runs, ends, strict=True)
+            if at < last and end > first
+            for sound in sounds
+        }
 
 
 class VirtualDaemon:
@@ -68,7 +115,18 @@ class VirtualDaemon:
         self.told: list[Event] = []
         self.fatal: list[str] = []
         self._hear = hear
-        settings = Settings(AMI_PORT, {"easycall": RIGHTS}, DIALPLAN, boot_seconds=0.0, sounds=lambda name: sound_seconds)
+        self.tapes: dict[str, Tape] = {}
+        """What was recorded, by file."""
+        self.file_size: Callable[[str], int | None] = lambda file: round(self.reactor.seconds())
+        """What is told of a file of a recording: usually it grows."""
+        settings = Settings(
+            AMI_PORT,
+            {"easycall": RIGHTS},
+            DIALPLAN,
+            boot_seconds=0.0,
+            sounds=lambda name: sound_seconds,
+            tape=lambda file: self.tapes.setdefault(file, Tape(reactor)),
+        )
         self.asterisk = SimulatedAsterisk(reactor, settings, outside, faults=faults)
         people = {
             name: AgentSettings(name, name, served, f"200{number}")
@@ -76,13 +134,18 @@ class VirtualDaemon:
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
         config = evolve(config, voicemail=evolve(config.voicemail, boxes=boxes or {}))
-        flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, messages)
+        flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
+        conduct = make_conduct(
+            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, messages
+        )
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         self.now(self.asterisk.start())
         self.joined.daemon.startService()
         reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
+
+    async def _size(self, file: str) -> int | None:
+        return self.file_size(file)
 
     def _take(self, sequence: int, event: Event) -> None:
         self.told.append(event)

@@ -15,11 +15,12 @@ from twisted.web.websocket import WebSocketResource
 from werkzeug.exceptions import HTTPException
 
 from easycall.api.auth import Right, Tokens, allow, allow_agent
-from easycall.api.conduct import Contacts, Distributor, Journal, Link, MessageBoxes
+from easycall.api.conduct import Contacts, Distributor, Journal, Link, MessageBoxes, RecordingFiles
 from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
 from easycall.api.problems import Problem
+from easycall.api.recordings import RecordingRoutes
 from easycall.api.schemas import (
     LogIn,
     Nothing,
@@ -66,6 +67,7 @@ class Api:
         links: Mapping[str, Link],
         tokens: Iterable[Token],
         clock: IReactorTime,
+        files: RecordingFiles,
         *,
         messages: MessageBoxes | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class Api:
         self._links = links
         self._clock = clock
         self._voicemails = Voicemails(messages)
+        self._recordings = RecordingRoutes(journal, files, clock, _took_part)
         self._feed = Feed(clock, journal, self._board)
         self._root = Gate(self.app, Tokens(tokens))
 
@@ -244,6 +247,26 @@ class Api:
     async def voicemail(self, request: BoundedRequest, message: str) -> Resource:
         """The sound of a message, with ranges."""
         return await self._voicemails.audio(request, message)
+
+    # Recordings
+
+    @app.route("/api/v1/recordings", methods=["GET"])
+    async def recordings(self, request: BoundedRequest) -> bytes:
+        """The recordings of one contact, or a page of all, or of one day's, the latest first."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.page(request, lambda asked: _limit(asked or str(PAGE)))
+
+    @app.route("/api/v1/recordings/<recording_id>", methods=["GET"])
+    async def recording(self, request: BoundedRequest, recording_id: str) -> bytes:
+        """One recording."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.one(request, recording_id)
+
+    @app.route("/api/v1/recordings/<recording_id>/audio", methods=["GET"])
+    async def recording_audio(self, request: BoundedRequest, recording_id: str) -> Resource:
+        """Its sound, with ranges."""
+        allow(request, Right.RECORDINGS)
+        return await self._recordings.audio(request, recording_id)
 
     # Live feed
 

@@ -11,9 +11,10 @@ from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
+from easycall.stats.recordings import Recording
 from easycall.verbs import Verb
 
-__all__ = ["Contacts", "Distributor", "Journal", "Link", "MessageBoxes"]
+__all__ = ["Contacts", "Distributor", "Journal", "Link", "MessageBoxes", "RecordingFiles"]
 
 
 class Distributor(Protocol):
@@ -69,6 +70,23 @@ class Journal(Protocol):
 
     async def ended(self, limit: int, before: str = "") -> list[Record]:
         """Ended contacts, latest arrival first.  Raises StoreUnavailable."""
+
+    def record(self, event: Event) -> None:
+        """Note something that happened."""
+
+    async def recording(self, recording: str) -> tuple[str, Recording] | None:
+        """The contact of a recording, and what is known of it; None when it is unknown.  Raises StoreUnavailable."""
+
+    async def recordings(self, limit: int, before: str, first: float, end: float) -> list[tuple[str, Recording]]:
+        """Contacts and recordings that began from ``first`` on and before ``end``, latest first; only those before recording
+        ``before``.  Raises StoreUnavailable."""
+
+
+class RecordingFiles(Protocol):
+    """The files of recordings."""
+
+    async def open(self, file: str) -> BinaryIO:
+        """One of them, for reading.  Raises FileNotFoundError, and OSError when it may not be read."""
 
 
 class Link(Protocol):

@@ -19,6 +19,7 @@ from easycall.api.problems import Problem
 from easycall.model import Agent, AgentState, Contact, Queue, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
+from easycall.stats.recordings import Recording
 
 __all__ = [
     "LogIn",
@@ -31,6 +32,7 @@ __all__ = [
     "queue_view",
     "record_view",
     "record_with_journey",
+    "recording_view",
 ]
 
 T = TypeVar("T")
@@ -145,22 +147,33 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "queue": contact.queue or None,
         "agent": contact.agent or None,
         "consulted": contact.consulted or None,
+        "recording": contact.recording or None,
         "answers": contact.answers,
         "data": contact.data,
+        "loan": msgspec.to_builtins(contact.loan),
     }
 
 
 def record_view(record: Record) -> dict[str, Any]:
-    """A contact's record without its segments, as lists show it."""
+    """A contact's record without its segments and recordings, as lists show it."""
     view: dict[str, Any] = msgspec.to_builtins(record)
-    del view["segments"]
+    del view["segments"], view["recordings"]
     return view
 
 
+def recording_view(contact: str, recording: Recording) -> dict[str, Any]:
+    """A recording; where its file lies is nobody's business."""
+    view: dict[str, Any] = msgspec.to_builtins(recording)
+    del view["file"]
+    seconds = None if recording.ended is None else round(recording.ended - recording.started, 3)
+    return {"id": view.pop("id"), "contact": contact, **view, "seconds": seconds}
+
+
 def record_with_journey(record: Record, steps: Sequence[Step]) -> dict[str, Any]:
-    """A contact's record with its segments and its story."""
+    """A contact's record with its segments, its recordings and its story."""
     view = record_view(record)
     view["segments"] = [{**msgspec.to_builtins(part), "seconds": round(part.seconds, 3)} for part in record.segments]
+    view["recordings"] = [recording_view(record.id, one) for one in record.recordings]
     view["journey"] = msgspec.to_builtins(steps)
     return view
 

@@ -41,10 +41,13 @@ class Digits(msgspec.Struct, forbid_unknown_fields=True):
     digits: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-Dw]{1,32}\Z")]
 
 
-class Flow(msgspec.Struct, forbid_unknown_fields=True):
-    """Which flow."""
+class Loan(msgspec.Struct, forbid_unknown_fields=True):
+    """Which flow, and the parameters of a function."""
 
     flow: Id
+    parameters: Annotated[
+        dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Text], msgspec.Meta(max_length=50)
+    ] = {}
 
 
 class Target(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,6 +65,20 @@ class Data(msgspec.Struct, forbid_unknown_fields=True):
     """What is attached; an empty value takes one away."""
 
     data: Annotated[dict[Annotated[str, msgspec.Meta(min_length=1, max_length=40)], Text], msgspec.Meta(max_length=50)]
+
+
+class Recording(msgspec.Struct, forbid_unknown_fields=True):
+    """What is asked of the recording."""
+
+    action: Literal["start", "pause", "resume", "stop"]
+
+
+_RECORD: Mapping[str, verbs.Verb] = {
+    "start": verbs.RecordStart(),
+    "pause": verbs.RecordPause(),
+    "resume": verbs.RecordResume(),
+    "stop": verbs.RecordStop(),
+}
 
 
 @frozen
@@ -99,8 +116,9 @@ WISHES: Mapping[str, Wish] = {
     "park": Wish(Nothing, lambda body: verbs.Park()),
     "pick": Wish(Agent, lambda body: verbs.Pick(body.agent)),
     "consult": Wish(Agent, lambda body: verbs.Consult(body.agent)),
-    "lend": Wish(Flow, lambda body: verbs.Lend(body.flow)),
+    "lend": Wish(Loan, lambda body: verbs.Lend(body.flow, body.parameters)),
     "transfer": Wish(Target, _transfer),
+    "record": Wish(Recording, lambda body: _RECORD[body.action]),
     "data": Wish(Data, lambda body: verbs.AttachData(body.data)),
 }
 """The address' last word -> how it is asked for."""

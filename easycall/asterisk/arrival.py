@@ -8,7 +8,7 @@ import unicodedata
 from easycall.asterisk.fastagi import Session
 from easycall.model import Role
 
-__all__ = ["NUMBER", "caller_name", "caller_number", "dialled_number", "is_agent", "leg_id"]
+__all__ = ["NUMBER", "caller_name", "caller_number", "dialled_number", "is_agent", "leg_id", "was_ours"]
 
 NUMBER = re.compile(r"[0-9+*#]{1,40}")
 """A telephone number as it may come from outside or go into an action."""
@@ -33,6 +33,11 @@ def dialled_number(session: Session) -> str:
 def is_agent(session: Session) -> bool:
     """True for an agent's leg: the dialplan's second argument is the role we gave the leg when we rang it."""
     return Role.AGENT.value in session.arguments[1:2]
+
+
+def was_ours(session: Session) -> bool:
+    """True for a caller's leg that an easycall before us carried: it kept the role on the leg."""
+    return Role.CALLER.value in session.arguments[1:2]
 
 
 def caller_number(session: Session) -> str:

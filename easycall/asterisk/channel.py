@@ -62,6 +62,9 @@ class AsteriskChannel:
         self._leg = leg
         self._reach = reach
         self._tell_left_home = left_home
+        self.name = leg
+        """How Asterisk's Bridge knows the leg: by its name, once we have heard it.  An id is no name, but the beginning of
+        any id: 1700000000.1 would be 1700000000.15, too."""
         self.place = Place.DIALLED if dialled else Place.BETWEEN
         self.seen = not dialled
         """Asterisk has shown the leg to us: only then does its absence mean that it ended."""
@@ -75,8 +78,10 @@ class AsteriskChannel:
         """How often it came home."""
         self.overdue = False
         """It is in between for longer than news takes: Asterisk must tell where it is."""
-        self.name = ""
-        """The name of its channel, once it was at home."""
+        self.errand: Callable[[Session], None] | None = None
+        """What is begun in the leg's next session before anything else."""
+        self.end_seen = True
+        """False when it was found gone, some time after it went."""
         self._outcome = OfferOutcome.LOST
         self._session: Session | None = None
         self._moved = Bell()
@@ -97,6 +102,7 @@ class AsteriskChannel:
         if self.gone:
             session.close()
             return
+        self.name = session.variables.get("agi_channel", self.name)
         self.seen = True
         self.taking = False
         self.bridge = ""
@@ -105,7 +111,6 @@ class AsteriskChannel:
             return
         # All is changed before anybody is told: who is told may ask for the next time, or hang up.
         old, self._session = self._session, session
-        self.name = session.variables.get("agi_channel", "")
         back, self._back = self._back, Bell()
         self._answered = True
         self.visits += 1
@@ -113,10 +118,17 @@ class AsteriskChannel:
         session.when_over().addCallback(lambda _: self._left_home(session))
         if old is not None:
             old.close()
+        self.run_errand()
         self._tell_moved()
         back.ring()
         self._ringing.ring()
         self._decided.ring()
+
+    def run_errand(self) -> None:
+        """Begin what is to be begun before anything else, at home."""
+        errand, self.errand = self.errand, None
+        if errand is not None and self._session is not None:
+            errand(self._session)
 
     def rings(self) -> None:
         """The phone rings."""
@@ -140,10 +152,11 @@ class AsteriskChannel:
         if self.bridge == bridge:
             self.bridge = ""
 
-    def ended(self) -> None:
-        """The leg is gone."""
+    def ended(self, *, seen: bool = True) -> None:
+        """The leg is gone; ``seen``: it went just now."""
         if self.gone:
             return
+        self.end_seen = seen
         self.bridge = ""
         session, self._session = self._session, None
         self._move(Place.GONE)

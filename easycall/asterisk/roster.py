@@ -35,9 +35,9 @@ class Roster:
         self._legs[leg.id] = leg
         return leg
 
-    def ended(self, leg: AsteriskChannel) -> None:
-        """A leg is gone; tell it, and forget it."""
-        leg.ended()
+    def ended(self, leg: AsteriskChannel, *, seen: bool = True) -> None:
+        """A leg is gone; tell it, and forget it.  ``seen``: it went just now."""
+        leg.ended(seen=seen)
         self._legs.pop(leg.id, None)
         self._drop_timers(leg.id)
 

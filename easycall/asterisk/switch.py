@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from easycall.asterisk import arrival
+from easycall.asterisk import arrival, monitor
 from easycall.asterisk.ami import Action, Message, variable
 from easycall.asterisk.channel import AsteriskChannel, Place
 from easycall.asterisk.conference import AsteriskConference
@@ -112,6 +113,10 @@ class AsteriskSwitch:
         """True while actions reach the Asterisk and our picture of it is right."""
         return self._up.rung
 
+    def when_up(self) -> Deferred[None]:
+        """Fires when that is so, at once if it is."""
+        return self._up.wait()
+
     def use(self, manager: Manager) -> None:
         """Send actions over this AMI link, which calls :meth:`connected`, :meth:`lost` and the :meth:`listeners`."""
         self._manager = manager
@@ -201,7 +206,7 @@ class AsteriskSwitch:
             from_home = one.place is other.place is Place.HOME
             one.taking = other.taking = True
             try:
-                await self._link.send(Action.of("Bridge", Channel1=one.id, Channel2=other.id, Tone="no"))
+                await self._link.send(Action.of("Bridge", Channel1=one.name, Channel2=other.name, Tone="no"))
                 return conversation if from_home else await self._meet(one, other)
             except LinkDown:
                 await deferLater(self._clock, NEWS_SECONDS)  # we hear of its loss after those who send
@@ -232,9 +237,12 @@ class AsteriskSwitch:
 
     async def fetch(self, *channels: Channel) -> None:
         """Redirect legs home; one whose Redirect was lost (its application was just ending) is told once more."""
+        await self._fetch(channels, lambda leg: leg.idle)
+
+    async def _fetch(self, channels: Sequence[Channel], there: Callable[[AsteriskChannel], bool]) -> None:
         for _ in range(FETCHES):
             legs = [self.legs.get(channel.id) for channel in channels]
-            away = [leg for leg in legs if leg is not None and not leg.idle]
+            away = [leg for leg in legs if leg is not None and not there(leg)]
             if None in legs or any(leg.gone for leg in away):
                 raise HungUp
             if not away:
@@ -286,6 +294,28 @@ class AsteriskSwitch:
             except (AmiError, BridgeFailed) as refusal:
                 raise ActionFailed(str(refusal)) from None
             await deferLater(self._clock, 2 * DIGIT_SECONDS)
+
+    async def record(self, channel: Channel, file: str) -> None:
+        """Begin a recording, in the first moment of the leg's next session if it is busy."""
+        leg = self.legs.get(channel.id)
+        if leg is None:
+            raise HungUp
+        await monitor.begin(leg, file, lambda: self._fetch([leg], lambda leg: leg.errand is None))
+
+    async def mute_recording(self, channel: Channel, muted: bool) -> None:
+        """Pause or resume; an answer lost with the link is asked for again."""
+        await self._of_recording(channel, lambda leg: monitor.mute(leg, muted))
+
+    async def stop_recording(self, channel: Channel) -> None:
+        """End it."""
+        await self._of_recording(channel, monitor.stop)
+
+    async def _of_recording(self, channel: Channel, action: Callable[[AsteriskChannel], Action]) -> None:
+        leg = self.legs.get(channel.id)
+        if leg is None:
+            raise HungUp
+        reachable = partial(self._reachable, leg)
+        await monitor.told(leg, action(leg), self._link, reachable, self._clock, NEWS_SECONDS)
 
     async def _reachable(self, *legs: AsteriskChannel) -> None:
         if not self.up:
@@ -341,6 +371,8 @@ class AsteriskSwitch:
             leg.doomed = True  # its contact ended while we were not there: nobody waits for it
             leg.came_home(session)
             return
+        if arrival.was_ours(session):
+            leg.errand = monitor.forget
         self.legs.add(leg).came_home(session)
         number, name = arrival.caller_number(session), arrival.caller_name(session)
         self._arrived(Arrival(self, leg, number, name, arrival.dialled_number(session)))
@@ -417,10 +449,11 @@ class AsteriskSwitch:
     def _vanished(self, leg: AsteriskChannel) -> None:
         if not leg.gone:
             self._correct(leg.id, "gone")
-            self.legs.ended(leg)
+            self.legs.ended(leg, seen=False)
 
     def _compare(self, leg: AsteriskChannel, status: Message) -> None:
         bridge = status.get("BridgeID")
+        leg.name = status.get("Channel") or leg.name
         leg.seen = True
         if bridge or not leg.taking:
             leg.bridge = bridge

@@ -3,13 +3,24 @@
 * :mod:`~easycall.config.settings` – what an operator decides
 * :mod:`~easycall.config.schema` – what may stand in the file
 * :mod:`~easycall.config.load` – reads the file and finds what contradicts itself
+* :mod:`~easycall.config.outside` – services and public keys
 * :mod:`~easycall.config.toml`, :mod:`~easycall.config.kinds` – reading TOML without stopping at the first fault
 
 What an option means is told in ``etc/easycall.toml``.
 """
 
 from easycall.config.load import load
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token, VoicemailSettings
+from easycall.config.settings import (
+    AgentSettings,
+    AsteriskBox,
+    Config,
+    PromptSettings,
+    RecordingSettings,
+    Right,
+    ServiceSettings,
+    Token,
+    VoicemailSettings,
+)
 from easycall.config.toml import ConfigError, Fault
 
 __all__ = [
@@ -19,7 +30,9 @@ __all__ = [
     "ConfigError",
     "Fault",
     "PromptSettings",
+    "RecordingSettings",
     "Right",
+    "ServiceSettings",
     "Token",
     "VoicemailSettings",
     "load",

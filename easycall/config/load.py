@@ -7,6 +7,7 @@ comes first.  A file with a secret in it that others may read is refused.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 from itertools import combinations
@@ -14,8 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from easycall.config.kinds import client_host, server_port, tls_files
+from easycall.config.outside import read_key, read_service
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, Right, Token, VoicemailSettings
+from easycall.config.settings import (
+    AgentSettings,
+    AsteriskBox,
+    Config,
+    PromptSettings,
+    RecordingSettings,
+    Right,
+    Token,
+    VoicemailSettings,
+)
 from easycall.config.toml import Document, read_secret
 from easycall.model import Queue
 
@@ -39,6 +50,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         store_url=_store_url(document, data),
         asterisks=tuple(_asterisk(document, name, base, environ) for name in document.names("asterisk", BOX)),
         prompts=_prompts(document, base, data),
+        recordings=_recordings(document, base, data),
         flows_directory=base / flows.get("directory", "flows"),
         default_flow=flows.get("default", "welcome"),
         numbers=document.entries("numbers"),
@@ -46,6 +58,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
         voicemail=_voicemail(document, base, data),
         park_seconds=document.section("parking").get("seconds", 90.0),
+        services={name: read_service(document, name, base) for name in document.names("services", ID)},
+        keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},
     )
     for key, allowed in (*_contradictions(config), *_open_secrets(document)):
         document.fault(key, allowed)
@@ -112,6 +126,12 @@ def _voicemail(document: Document, base: Path, data: Path) -> VoicemailSettings:
     return VoicemailSettings(directory, seen, boxes=document.entries("voicemail.boxes"), **section)
 
 
+def _recordings(document: Document, base: Path, data: Path) -> RecordingSettings:
+    section = document.section("recordings")
+    directory = base / section["directory"] if "directory" in section else data / "recordings"
+    return RecordingSettings(directory, section.get("asterisk_directory", str(directory)))
+
+
 def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """What is right by itself and wrong together: the key, and what is the matter."""
     if not config.asterisks:
@@ -132,6 +152,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     yield from _speech_contradictions(config.prompts)
     if config.voicemail.boxes and not ASTERISK_DIRECTORY.fits(config.voicemail.asterisk_directory):
         yield "voicemail.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+    yield from _recording_contradictions(config)
     yield from _flow_contradictions(config)
 
 
@@ -173,8 +194,7 @@ def _flow_contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "flows.directory", f"there is no folder {config.flows_directory}"
         return
     flows = [file.stem for file in config.flows_directory.glob("*.yaml")]
-    wanted = {"flows.default": config.default_flow} | {f"numbers.{number}": flow for number, flow in config.numbers.items()}
-    for key, flow in wanted.items():
+    for key, flow in config.entered.items():
         if flow not in flows:
             yield key, f"there is no flow {flow!r} in {config.flows_directory}; {_known(flows)}"
 
@@ -194,6 +214,20 @@ def _speech_contradictions(prompts: PromptSettings) -> Iterator[tuple[str, str]]
         yield "prompts.speak", "one of the arguments must hold {voice}"
     if not ASTERISK_DIRECTORY.fits(prompts.asterisk_directory):
         yield "prompts.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+
+
+def _recording_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    settings = config.recordings
+    if not config.records:
+        return
+    if not ASTERISK_DIRECTORY.fits(settings.asterisk_directory):
+        yield "recordings.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+    if settings.directory == config.prompts.directory:
+        yield "recordings.directory", "is that of prompts, which everybody may read: give it a folder of its own"
+    if settings.directory.exists() and not settings.directory.is_dir():
+        yield "recordings.directory", f"{settings.directory} is no folder"
+    elif settings.directory.is_dir() and not os.access(settings.directory, os.R_OK | os.X_OK):
+        yield "recordings.directory", f"{settings.directory} cannot be read by this user; docs/recording.rst has the rights"
 
 
 def _known(names: Collection[str]) -> str:

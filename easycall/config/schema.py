@@ -5,7 +5,7 @@ from __future__ import annotations
 from easycall.config.kinds import Kind, addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
-from easycall.model import AutoAnswer
+from easycall.model import AutoAnswer, RecordRule
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -19,6 +19,10 @@ _DIALLED = matching("1 to 40 digits, letters, + * # . _ -", r"[0-9A-Za-z+*#._-]{
 _DIAL = matching(
     "a technology, / and {phone} once, such as PJSIP/{phone} or PJSIP/{phone}@trunk",
     r"[A-Za-z0-9]+/[A-Za-z0-9_./@:-]*\{phone\}[A-Za-z0-9_./@:-]*",
+)
+_SERVICE = matching(
+    "an address https://…; http:// only for this machine (127.0.0.1, [::1], localhost)",
+    r"(https://[A-Za-z0-9.-]{1,253}|https?://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/?=&%:@,+-]{0,500})?",
 )
 ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
 
@@ -64,6 +68,7 @@ SCHEMA: Schema = {
     },
     "voicemail.boxes": Entries(ID, text(0, 1000)),
     "parking": {"seconds": Option(number("seconds", 5, 3600))},
+    "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
     "numbers": Entries(_DIALLED, _FLOW),
     "queues": {
@@ -73,7 +78,15 @@ SCHEMA: Schema = {
         "music": Option(ID),
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
+        "record": Option(Kind("never, on_demand or always", RecordRule)),
     },
+    "services": {
+        "url": Option(_SERVICE, required=True),
+        "ca": Option(text(1, 500)),
+        "token_file": Option(text(1, 500)),
+        "timeout": Option(number("seconds", 1, 30)),
+    },
+    "keys": Entries(ID, text(1, 500)),
     "agents": {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
@@ -81,4 +94,4 @@ SCHEMA: Schema = {
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Sections below ``asterisk``, ``queues`` and ``agents`` have names of the operator's own."""
+"""Sections below ``asterisk``, ``queues``, ``services`` and ``agents`` have names of the operator's own."""

@@ -9,9 +9,20 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from easycall.model import AutoAnswer, Queue
+from easycall.model import AutoAnswer, Queue, RecordRule
 
-__all__ = ["USUAL_RIGHTS", "AgentSettings", "AsteriskBox", "Config", "PromptSettings", "Right", "Token", "VoicemailSettings"]
+__all__ = [
+    "USUAL_RIGHTS",
+    "AgentSettings",
+    "AsteriskBox",
+    "Config",
+    "PromptSettings",
+    "RecordingSettings",
+    "Right",
+    "ServiceSettings",
+    "Token",
+    "VoicemailSettings",
+]
 
 
 class Right(StrEnum):
@@ -90,6 +101,16 @@ class PromptSettings:
 
 
 @frozen
+class RecordingSettings:
+    """Where recordings lie."""
+
+    directory: Path
+    """Where we read them."""
+    asterisk_directory: str
+    """The same folder as Asterisk sees it, which writes them."""
+
+
+@frozen
 class VoicemailSettings:
     """Where callers' messages are kept."""
 
@@ -117,6 +138,19 @@ class AgentSettings:
 
 
 @frozen
+class ServiceSettings:
+    """A service outside that flows may hand values to."""
+
+    url: str
+    timeout: float = 10.0
+    """Seconds from asking to the end of the answer."""
+    ca: bytes = field(default=b"", repr=False)
+    """The certificates (PEM) of the only CAs trusted; empty: those of the system."""
+    token: str = field(default="", repr=False)
+    """What we show of ourselves, as a bearer token; empty: nothing."""
+
+
+@frozen
 class Config:
     """Everything an operator decides."""
 
@@ -130,6 +164,7 @@ class Config:
     """The database; the path in it is absolute."""
     asterisks: tuple[AsteriskBox, ...]
     prompts: PromptSettings
+    recordings: RecordingSettings
     flows_directory: Path
     default_flow: str
     """The flow of a dialled number that ``numbers`` does not name."""
@@ -140,11 +175,26 @@ class Config:
     voicemail: VoicemailSettings
     park_seconds: float = 90.0
     """How long a parked contact waits for an agent who picks it."""
+    services: Mapping[str, ServiceSettings] = field(factory=dict)
+    """What flows may hand values to."""
+    keys: Mapping[str, bytes] = field(factory=dict)
+    """Public keys (PEM) that flows may seal values with."""
+
+    @property
+    def entered(self) -> dict[str, str]:
+        """Option -> the flow that callers begin with because of it."""
+        numbers = {f"numbers.{number}": flow for number, flow in self.numbers.items()}
+        return {"flows.default": self.default_flow, **numbers}
 
     @property
     def store_path(self) -> Path:
         """The file of the SQLite database."""
         return Path(self.store_url.removeprefix("sqlite:///"))
+
+    @property
+    def records(self) -> bool:
+        """Whether calls of any queue may be recorded."""
+        return any(queue.record is not RecordRule.NEVER for queue in self.queues.values())
 
     def flow(self, dialled: str) -> str:
         """The name of the flow of a dialled number."""

@@ -10,9 +10,10 @@ from easycall.config.kinds import client_host, server_port
 from easycall.config.settings import AsteriskBox
 from easycall.doctor.answers import Answers, Phone, Step
 from easycall.doctor.findings import Finding, fault, ok, unseen, warning
+from easycall.doctor.logging import judge_logging
 from easycall.doctor.phones import judge_phones
 
-__all__ = ["FALLBACK", "NEEDED", "TESTED", "UNWANTED", "home_of", "judge"]
+__all__ = ["FALLBACK", "NEEDED", "RECORDING", "TESTED", "UNWANTED", "home_of", "judge"]
 
 TESTED = 22
 """The release of Asterisk that the facts easycall rests on were measured on."""
@@ -26,8 +27,11 @@ UNWANTED: Mapping[str, str] = {
     "MessageSend": "message",
 }
 """Action that is tried, with nothing for it to do -> the right it would prove."""
+RECORDING = "MixMonitorMute"
+"""An action that is there when calls can be recorded; tried on a channel that is not there."""
 DENIED = "Permission denied"
-UNDONE = (DENIED, "Invalid/unknown command")
+UNKNOWN = "Invalid/unknown command"
+UNDONE = (DENIED, UNKNOWN)
 """How the answer to an action begins that the account may not send, or that this Asterisk does not have."""
 NO_EXTENSION = "Extension does not exist."
 FALLBACK = "easycall-fallback"
@@ -54,6 +58,7 @@ def judge(box: AsteriskBox, phones: Sequence[Phone], shipped: Sequence[Step], an
         findings += _rights(box, answers)
         findings += _dialplan(box, shipped, answers)
         findings += _way_home(box, key, answers)
+        findings += judge_logging(answers.variables)
         findings += judge_phones(phones, answers.variables)
     findings += _server(box, key, answers)
     return findings
@@ -108,6 +113,9 @@ def _rights(box: AsteriskBox, answers: Answers) -> Iterator[Finding]:
         yield warning(f"{place} write", text, wanted)
     else:
         yield ok(f"{place} write", f"{', '.join(UNWANTED.values())} are refused, as they should be")
+    if answers.tried.get(RECORDING, "").startswith(UNKNOWN):
+        remedy = "load = app_mixmonitor.so; without it no call is recorded"
+        yield warning("modules.conf: app_mixmonitor.so", "it is not loaded", remedy)
     if not answers.tried.get("Originate"):
         if answers.told:
             yield ok(f"{place} read", "call is read: what becomes of calls is told")

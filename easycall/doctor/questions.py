@@ -23,7 +23,8 @@ from easycall.config.kinds import server_port
 from easycall.config.settings import AsteriskBox
 from easycall.defer import Bell, limited
 from easycall.doctor.answers import Answers, Phone, Step
-from easycall.doctor.judgement import AGI_VARIABLE, DENIED, FALLBACK, NEEDED, UNWANTED
+from easycall.doctor.judgement import AGI_VARIABLE, DENIED, FALLBACK, NEEDED, RECORDING, UNWANTED
+from easycall.doctor.logging import LOG_FILES, log_variable
 from easycall.doctor.phones import aor_variables, endpoint_variables
 
 __all__ = ["ask"]
@@ -105,6 +106,7 @@ class _Examination:
         skew = await self._skew()
         tried = {name: await self._try(Action(name)) for name in (*NEEDED, *UNWANTED) if name != "Originate"}
         tried["Originate"] = await self._try(self._harmless_originate())
+        tried[RECORDING] = await self._try(Action.of(RECORDING, Channel="easycall-doctor", Direction="both", State="0"))
         told = not tried["Originate"] and await self._comes(self._responded)
         tried["ShowDialPlan"], dialplan = await self._dialplan((box.context, FALLBACK))
         return Answers(
@@ -171,6 +173,10 @@ class _Examination:
     async def _variables(self, phones: Sequence[Phone]) -> dict[str, str]:
         """The values of all variables and functions that are judged."""
         known = {AGI_VARIABLE: await self._get(AGI_VARIABLE)}
+        for file in LOG_FILES:  # one that is not known is a line in Asterisk's log, and then the others are not asked for
+            known[log_variable(file)] = await self._get(log_variable(file))
+            if not known[log_variable(LOG_FILES[0])]:
+                break
         for endpoint in dict.fromkeys(phone.endpoint for phone in phones if phone.endpoint):
             names = endpoint_variables(endpoint)
             known |= {name: await self._get(name) for name in names}

@@ -1,52 +1,78 @@
 """What an IVR flow is, and how a caller walks through it: nodes, and ``step(flow, position, said)``.  Pure.
 
 :func:`begin` gives the first position and instruction.  Whoever has a channel carries the instruction out and hands what
-came of it to :func:`step`, until the instruction is :class:`ToQueue` or :class:`Finish`.  Retries and time-outs are decided
-here.
+came of it to :func:`step`, until the instruction is :class:`ToQueue`, :class:`Finish` or :class:`Return`.  Retries and
+time-outs are decided here.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
+from easycall.ivr.capture import (
+    Branch,
+    BranchNode,
+    Collect,
+    CollectNode,
+    Keys,
+    Post,
+    PostNode,
+    Return,
+    ReturnNode,
+    Seal,
+    SealNode,
+)
+from easycall.ivr.function import Function
+from easycall.ivr.prompt import Prompt, parse_prompt
+
 __all__ = [
     "KEYS",
     "Ask",
+    "Branch",
+    "BranchNode",
     "Choice",
+    "Collect",
+    "CollectNode",
     "Done",
+    "Failed",
     "Fault",
     "Finish",
     "Flow",
     "FlowError",
+    "Function",
     "HangUpNode",
     "Instruction",
     "Key",
+    "Keys",
+    "Known",
     "MenuNode",
     "Node",
     "Position",
+    "Post",
+    "PostNode",
     "Prompt",
     "QueueNode",
+    "Return",
+    "ReturnNode",
     "Said",
+    "Say",
     "SayNode",
+    "Seal",
+    "SealNode",
     "Silence",
     "ToQueue",
     "begin",
     "chosen",
+    "collected",
     "parse_prompt",
     "step",
 ]
 
 KEYS = "0123456789*#"
 """The keys of a telephone."""
-
-SOUND_PREFIX = "sound:"
-SOUND_NAME = re.compile(r"[a-z0-9_/-]{1,64}")
-"""No dots, so that no name climbs out of Asterisk's sounds folder or is two names; see :func:`parse_prompt`."""
-TEXT_LIMIT = 1000
 
 
 # What a flow is made of
@@ -74,23 +100,6 @@ class FlowError(Exception):
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = tuple(faults)
-
-
-@frozen
-class Prompt:
-    """Something a caller hears: a sound file of Asterisk, or a text in one or more languages."""
-
-    sound: str = ""
-    texts: tuple[tuple[str, str], ...] = ()
-    """(language, text); the language ``""`` is the site's own."""
-
-    def spoken(self, language: str, default: str) -> tuple[str, str]:
-        """The text for a caller of that language (``""``: of the site's own, ``default``): language and text.
-
-        A caller whose language the prompt does not have hears the first one it has.
-        """
-        texts = [(spoken or default, text) for spoken, text in self.texts]
-        return next((text for text in texts if text[0] == (language or default)), texts[0])
 
 
 @frozen
@@ -145,7 +154,7 @@ class HangUpNode:
     line: int = field(default=0, eq=False)
 
 
-Node: TypeAlias = SayNode | MenuNode | QueueNode | HangUpNode
+Node: TypeAlias = SayNode | MenuNode | QueueNode | HangUpNode | CollectNode | SealNode | PostNode | BranchNode | ReturnNode
 
 
 @frozen
@@ -155,6 +164,14 @@ class Flow:
     name: str
     start: str
     nodes: Mapping[str, Node]
+    function: Function | None = None
+    """What it takes and gives, if it is a function."""
+
+    @property
+    def confidential(self) -> bool:
+        """What passes in it is between the caller and the flow: a function, or one that asks for something secret."""
+        secret = any(isinstance(node, CollectNode) and node.secret for node in self.nodes.values())
+        return self.function is not None or secret
 
     def prompts(self) -> Iterator[Prompt]:
         """Every prompt a caller may hear."""
@@ -162,33 +179,8 @@ class Flow:
             match node:
                 case SayNode():
                     yield from node.prompts
-                case MenuNode():
+                case MenuNode() | CollectNode():
                     yield from (*node.prompts, *node.invalid)
-
-
-def parse_prompt(text: str) -> Prompt:
-    """``sound:NAME`` is a sound of Asterisk, anything else is a text in the site's language.
-
-    Raises ValueError.  Line breaks and runs of spaces in a text count as one space.
-    """
-    if text.startswith(SOUND_PREFIX):
-        sound = text.removeprefix(SOUND_PREFIX)
-        if not SOUND_NAME.fullmatch(sound):
-            raise ValueError(f"{sound!r} is no sound name: 1 to 64 of a-z 0-9 _ - / without extension")
-        return Prompt(sound=sound)
-    return Prompt(texts=(("", plain_text(text)),))
-
-
-def plain_text(text: str) -> str:
-    """The text to be spoken, on one line.  Raises ValueError."""
-    text = " ".join(text.split())
-    if not text:
-        raise ValueError("the text is empty")
-    if len(text) > TEXT_LIMIT:
-        raise ValueError(f"{len(text)} characters is too long to be spoken: {TEXT_LIMIT} at most")
-    if not text.isprintable():
-        raise ValueError(f"{text[:40]!r} holds a character that cannot be spoken")
-    return text
 
 
 # How a caller walks through it
@@ -233,7 +225,7 @@ class Finish:
     """The flow is over: hang up."""
 
 
-Instruction: TypeAlias = Say | Ask | ToQueue | Finish
+Instruction: TypeAlias = Say | Ask | ToQueue | Finish | Collect | Seal | Post | Branch | Return
 
 
 @frozen
@@ -253,7 +245,19 @@ class Silence:
     """No key came in time."""
 
 
-Said: TypeAlias = Done | Key | Silence
+@frozen
+class Failed:
+    """It could not be done."""
+
+
+@frozen
+class Known:
+    """The value that was asked for."""
+
+    value: str = field(repr=False)
+
+
+Said: TypeAlias = Done | Key | Silence | Keys | Failed | Known
 
 
 def begin(flow: Flow) -> tuple[Position, Instruction]:
@@ -267,12 +271,27 @@ def chosen(flow: Flow, position: Position, said: Said) -> Choice | None:
     return node.choices.get(said.key) if isinstance(node, MenuNode) and isinstance(said, Key) else None
 
 
+def collected(flow: Flow, position: Position, said: Said) -> CollectNode | None:
+    """The node whose value the caller keyed with ``said``, if it was one."""
+    node = flow.nodes[position.node]
+    return node if isinstance(node, CollectNode) and isinstance(said, Keys) and node.fits(said.keys) else None
+
+
 def step(flow: Flow, position: Position, said: Said) -> tuple[Position, Instruction]:
     """Where the caller goes from ``position``, and what to do there.  Raises ValueError behind the end of a flow."""
     node = flow.nodes[position.node]
     match node:
         case SayNode():
             return _enter(flow, evolve(position, node=node.next))
+        case SealNode():
+            return _go(flow, position, node.next)
+        case PostNode():
+            return _go(flow, position, node.next if isinstance(said, Done) else node.otherwise)
+        case BranchNode():
+            known = said.value if isinstance(said, Known) else ""
+            return _go(flow, position, node.cases.get(known, node.otherwise))
+        case CollectNode():
+            return _collected(flow, position, node, said)
         case MenuNode():
             if choice := chosen(flow, position, said):
                 return _enter(flow, Position(choice.next, language=choice.language or position.language))
@@ -282,6 +301,20 @@ def step(flow: Flow, position: Position, said: Said) -> tuple[Position, Instruct
             return evolve(position, tries=position.tries + 1), Ask((*first, *node.prompts), node.timeout)
         case _:
             raise ValueError(f"the flow {flow.name} is over at {position.node}")
+
+
+def _collected(flow: Flow, position: Position, node: CollectNode, said: Said) -> tuple[Position, Instruction]:
+    if collected(flow, position, said):
+        return _go(flow, position, node.next)
+    if position.tries >= node.retries or isinstance(said, Failed):
+        return _go(flow, position, node.otherwise)
+    first = node.invalid if isinstance(said, Keys) and said.keys else ()
+    prompts = (*first, *node.prompts)
+    return evolve(position, tries=position.tries + 1), Collect(prompts, node.most, node.timeout, node.secret)
+
+
+def _go(flow: Flow, position: Position, node: str) -> tuple[Position, Instruction]:
+    return _enter(flow, Position(node, language=position.language))
 
 
 def _enter(flow: Flow, position: Position) -> tuple[Position, Instruction]:
@@ -296,3 +329,13 @@ def _enter(flow: Flow, position: Position) -> tuple[Position, Instruction]:
             return position, ToQueue(node.queue)
         case HangUpNode():
             return position, Finish()
+        case CollectNode():
+            return position, Collect(node.prompts, node.most, node.timeout, node.secret)
+        case SealNode():
+            return position, Seal(node.value, node.key, node.name)
+        case PostNode():
+            return position, Post(node.service, node.send, node.take)
+        case BranchNode():
+            return position, Branch(node.value)
+        case ReturnNode():
+            return position, Return(node.result)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from easycall.config import Config
 from easycall.ivr.flow import Fault, Flow, FlowError, Prompt, parse_prompt
 from easycall.ivr.lint import lint
 from easycall.ivr.source import FILE_LIMIT, parse
 from easycall.model import Queue
 
-__all__ = ["every_prompt", "load"]
+__all__ = ["every_prompt", "flows_of", "load"]
 
 SUFFIX = ".yaml"
 
 
 def load(
-    directory: Path, queues: Mapping[str, Queue], languages: Iterable[str], boxes: Mapping[str, str] | None = None
+    directory: Path,
+    queues: Mapping[str, Queue],
+    languages: Iterable[str],
+    services: Collection[str] = (),
+    keys: Collection[str] = (),
+    entered: Mapping[str, str] | None = None,
+    boxes: Mapping[str, str] | None = None,
 ) -> dict[str, Flow]:
-    """Every flow in ``directory``, by name.  ``languages`` are those that have a voice; ``boxes``: of voice mail, with their
-    greetings.
+    """Every flow in ``directory``, by name.  ``languages`` are those that have a voice.
 
-    Raises FlowError with every fault of every file, and of the prompts of the queues and boxes.
+    ``services`` and ``keys`` are the names flows may use; ``entered``: option of the configuration -> flow that callers
+    begin with; ``boxes``: of voice mail, with their greetings.  Raises FlowError with every fault of every file, and of the
+    prompts of the queues and boxes.
     """
     flows: dict[str, Flow] = {}
     faults = [*_queue_faults(queues), *_box_faults(boxes or {})]
@@ -33,14 +41,23 @@ def load(
     for path in files:
         try:
             flow = flows[path.stem] = _read(path)
-            faults += lint(flow, queues, spoken)
+            faults += lint(flow, queues, spoken, services, keys)
         except FlowError as error:
             faults += error.faults
+    for option, name in (entered or {}).items():
+        if name in flows and flows[name].function is not None:
+            faults.append(Fault(option, 0, "", f"the flow {name!r} is a function: agents lend customers to it"))
     if not files:
         faults.append(Fault(str(directory), 0, "", f"there is no flow: no file *{SUFFIX}"))
     if faults:
         raise FlowError(faults)
     return flows
+
+
+def flows_of(config: Config) -> dict[str, Flow]:
+    """Every flow of a configuration.  Raises FlowError."""
+    names = config.services, config.keys, config.entered
+    return load(config.flows_directory, config.queues, config.prompts.voices, *names, config.voicemail.boxes)
 
 
 def every_prompt(

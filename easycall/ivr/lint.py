@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from easycall.ivr.flow import Choice, Fault, Flow, MenuNode, Node, Prompt, QueueNode, SayNode
+from easycall.ivr.flow import (
+    BranchNode,
+    Choice,
+    CollectNode,
+    Fault,
+    Flow,
+    MenuNode,
+    Node,
+    PostNode,
+    Prompt,
+    QueueNode,
+    SayNode,
+    SealNode,
+)
+from easycall.ivr.lint_values import value_faults
 
 __all__ = ["NODE_LIMIT", "STEP_LIMIT", "lint"]
 
@@ -13,10 +27,17 @@ STEP_LIMIT = 200
 """How many steps a flow may take without the caller choosing anything."""
 
 
-def lint(flow: Flow, queues: Collection[str], languages: Collection[str]) -> list[Fault]:
+def lint(
+    flow: Flow,
+    queues: Collection[str],
+    languages: Collection[str],
+    services: Collection[str] = (),
+    keys: Collection[str] = (),
+) -> list[Fault]:
     """Every fault of a flow, in the order of its lines.
 
-    ``queues`` are the ids of the queues there are, ``languages`` those that have a voice.
+    ``queues`` are the ids of the queues there are, ``languages`` those that have a voice, ``services`` and ``keys`` the
+    names that flows may hand values to and seal them with.
     """
     if len(flow.nodes) > NODE_LIMIT:
         return [_fault(flow, "", f"{len(flow.nodes)} nodes are too many: {NODE_LIMIT} at most")]
@@ -27,6 +48,8 @@ def lint(flow: Flow, queues: Collection[str], languages: Collection[str]) -> lis
         *_unknown_queues(flow, queues),
         *_unspoken(flow, languages),
     ]
+    if not faults:  # what is known where can be told of ways that lead somewhere
+        faults += [_fault(flow, name, message) for name, message in value_faults(flow, _ways(flow), services, keys)]
     return sorted(faults, key=lambda fault: fault.line)
 
 
@@ -42,6 +65,19 @@ def _targets(node: Node) -> Iterator[tuple[str, str]]:
         case MenuNode():
             yield from ((f"choice {key}", choice.next) for key, choice in node.choices.items())
             yield "otherwise", node.otherwise
+        case CollectNode() | PostNode():
+            yield "next", node.next
+            yield "otherwise", node.otherwise
+        case SealNode():
+            yield "next", node.next
+        case BranchNode():
+            yield from ((f"case {case}", target) for case, target in node.cases.items())
+            yield "otherwise", node.otherwise
+
+
+def _ways(flow: Flow) -> dict[str, list[tuple[str, str]]]:
+    """Node -> its parts that lead on, and where to."""
+    return {name: list(_targets(node)) for name, node in flow.nodes.items()}
 
 
 def _unknown_nodes(flow: Flow) -> Iterator[Fault]:
@@ -66,36 +102,64 @@ def _unreachable(flow: Flow) -> Iterator[Fault]:
 
 
 def _silent_walks(flow: Flow) -> Iterator[Fault]:
-    """Circles and overlong ways for a caller who never chooses: such a caller has only one way from every node."""
-    following = {name: target for name, node in flow.nodes.items() if (target := _silent(node)) in flow.nodes}
+    """Circles and overlong ways for a caller who never chooses."""
+    following = {name: [target for target in _silent(node) if target in flow.nodes] for name, node in flow.nodes.items()}
     steps: dict[str, int] = {}
     for name in flow.nodes:
-        way: dict[str, None] = {}
-        while name in following and name not in steps and name not in way:
-            way[name] = None
-            name = following[name]
-        if name in way:
-            circle = list(way)[list(way).index(name) :]
-            yield _fault(flow, name, f"no way out for a caller who presses nothing: {' -> '.join([*circle, name])}")
-        for passed in reversed(way):
-            steps[passed] = _tries(flow.nodes[passed]) + steps.get(following[passed], 0)
+        for circle in _circles(name, following, steps, flow):
+            way = " -> ".join([*circle, circle[0]])
+            yield _fault(flow, circle[0], f"no way out for a caller who presses nothing: {way}")
     longest = max(steps, key=lambda name: steps[name], default="")
     if longest and steps[longest] > STEP_LIMIT:
         yield _fault(flow, longest, f"{steps[longest]} steps from here without a choice of the caller: {STEP_LIMIT} at most")
 
 
-def _silent(node: Node) -> str:
+def _circles(start: str, following: Mapping[str, list[str]], steps: dict[str, int], flow: Flow) -> Iterator[list[str]]:
+    """The circles met on the ways from ``start``; ``steps`` gets the longest way from each node that was passed.
+
+    Without recursion: a flow may be a thousand nodes deep.
+    """
+    way: list[tuple[str, Iterator[str]]] = []
+    on_way: dict[str, None] = {}
+
+    def enter(name: str) -> None:
+        on_way[name] = None
+        way.append((name, iter(following[name])))
+
+    if start not in steps:
+        enter(start)
+    while way:
+        name, targets = way[-1]
+        target = next(targets, None)
+        if target is None:
+            way.pop()
+            del on_way[name]
+            longest = max((steps.get(one, 0) for one in following[name]), default=0)
+            steps[name] = (_tries(flow.nodes[name]) if following[name] else 0) + longest
+        elif target in on_way:
+            passed = list(on_way)
+            yield passed[passed.index(target) :]
+        elif target not in steps:
+            enter(target)
+
+
+def _silent(node: Node) -> list[str]:
+    """Where a caller may come to who presses nothing."""
     match node:
-        case SayNode():
-            return node.next
-        case MenuNode():
-            return node.otherwise
+        case SayNode() | SealNode():
+            return [node.next]
+        case MenuNode() | CollectNode():
+            return [node.otherwise]
+        case PostNode():
+            return [node.next, node.otherwise]
+        case BranchNode():
+            return [*node.cases.values(), node.otherwise]
         case _:
-            return ""
+            return []
 
 
 def _tries(node: Node) -> int:
-    return node.retries + 1 if isinstance(node, MenuNode) else 1
+    return node.retries + 1 if isinstance(node, MenuNode | CollectNode) else 1
 
 
 def _unknown_queues(flow: Flow, queues: Collection[str]) -> Iterator[Fault]:
@@ -120,6 +184,8 @@ def _languages(node: Node) -> set[str]:
             prompts = node.prompts
         case MenuNode():
             prompts, choices = (*node.prompts, *node.invalid), node.choices
+        case CollectNode():
+            prompts = (*node.prompts, *node.invalid)
     return {language for prompt in prompts for language, _ in prompt.texts} | {
         choice.language for choice in choices.values()
     }

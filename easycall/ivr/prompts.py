@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from easycall.config import PromptSettings
 from easycall.defer import limited
-from easycall.ivr.flow import Prompt
+from easycall.ivr.prompt import Prompt
 
 __all__ = ["BEEP", "CommandFailed", "CommandMissing", "PromptError", "Prompts", "pipe"]
 

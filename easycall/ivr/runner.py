@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from typing import Any, TypeVar
 
-from easycall.events import Event, FlowStep, MenuAnswered
+from attrs import field, frozen
+from twisted.logger import Logger
+
+from easycall.events import Collected, Event, FlowStep, MenuAnswered, ServiceAsked
+from easycall.ivr.capture import Branch, Collect, Keys, Post, Return, Seal, taken
 from easycall.ivr.flow import (
     KEYS,
     Ask,
     Done,
+    Failed,
     Finish,
     Flow,
+    Instruction,
     Key,
+    Known,
     Prompt,
     Said,
     Say,
@@ -19,13 +28,25 @@ from easycall.ivr.flow import (
     ToQueue,
     begin,
     chosen,
+    collected,
     step,
 )
+from easycall.ivr.function import Unfit
 from easycall.ivr.lint import STEP_LIMIT
+from easycall.ivr.prompt import spell
+from easycall.ivr.values import Values
 from easycall.model import Contact
-from easycall.ports import Channel, Taken
+from easycall.ports import Channel, Service, ServiceFailed, Taken
+from easycall.recording import CannotPause
+from easycall.secure.secret import Secret
 
-__all__ = ["Sounds", "Stuck", "run"]
+__all__ = ["Means", "Returned", "Sounds", "Stuck", "run"]
+
+log = Logger()
+T = TypeVar("T")
+
+WAITING_MUSIC = "default"
+"""What a caller hears while a service is asked."""
 
 Sounds = Callable[[Prompt, str], list[str]]
 """What to play for a prompt to a caller of that language (``""``: the site's own)."""
@@ -38,6 +59,24 @@ class Stuck(Exception):
     """
 
 
+@frozen
+class Means:
+    """What flows may use beside the caller's leg."""
+
+    seals: Mapping[str, Callable[[str], str]] = field(factory=dict)
+    """Name of a key -> what seals a text with it."""
+    services: Mapping[str, Service] = field(factory=dict)
+    unheard: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
+    """While it is entered the caller's leg is not recorded.  Entering raises CannotPause."""
+
+
+@frozen
+class Returned:
+    """The function is over, with this result."""
+
+    result: Mapping[str, str]
+
+
 async def run(
     flow: Flow,
     channel: Channel,
@@ -45,46 +84,156 @@ async def run(
     now: Callable[[], float],
     contact: Contact,
     sounds: Sounds,
-) -> ToQueue | Finish:
+    means: Means | None = None,
+    parameters: Mapping[str, str] | None = None,
+) -> ToQueue | Finish | Returned:
     """Walk ``flow`` with the caller on ``channel``, an answered leg, and return how it ended.
 
     What the caller chooses is told and kept in ``contact.answers``, a chosen language in ``contact.data["language"]``.  A
-    leg that is taken away in the middle hears the same step again when it is home.  Raises HungUp, and Stuck.
+    leg that is taken away in the middle hears the same step again when it is home.  Secrets are forgotten when it is over,
+    however it ends.  Raises HungUp, Stuck, and Unfit for parameters or a result that do not fit.
     """
-    position, instruction = begin(flow)
-    ahead = ""  # a key that cut a prompt short answers the question behind it
-    steps = 0
-    while True:
-        if position.tries == 0:
-            tell(FlowStep(at=now(), contact=contact.id, flow=flow.name, node=position.node))
-        if isinstance(instruction, ToQueue | Finish):
-            return instruction
-        if (steps := steps + 1) > STEP_LIMIT:
-            raise Stuck(f"flow {flow.name} at node {position.node}")
-        said: Said
-        if ahead and isinstance(instruction, Ask):
-            said, ahead = Key(ahead), ""
-        else:
-            said = await _carry_out(instruction, position.language, channel, sounds)
-            ahead = said.key if isinstance(instruction, Say) and isinstance(said, Key) else ""
-        if choice := chosen(flow, position, said):
-            steps = 0
-            contact.answers[position.node] = choice.name
-            if choice.language:
-                contact.data["language"] = choice.language
-            tell(MenuAnswered(at=now(), contact=contact.id, node=position.node, choice=choice.name))
-        position, instruction = step(flow, position, said)
+    given = flow.function.arguments(parameters or {}) if flow.function else {}
+    known = {**given, "contact": contact.id, "caller": contact.caller, "dialled": contact.dialled}
+    walk = _Walk(flow, channel, tell, now, contact, sounds, means or Means(), Values(known))
+    try:
+        return await walk.to_its_end()
+    finally:
+        walk.values.forget()
 
 
-async def _carry_out(instruction: Say | Ask, language: str, channel: Channel, sounds: Sounds) -> Said:
-    """Do it on the leg, as often as it takes while the leg comes and goes."""
-    files = [file for prompt in instruction.prompts for file in sounds(prompt, language)]
-    while True:
+@frozen
+class _Walk:
+    """One caller in one flow."""
+
+    flow: Flow
+    channel: Channel
+    tell: Callable[[Event], None]
+    now: Callable[[], float]
+    contact: Contact
+    sounds: Sounds
+    means: Means
+    values: Values
+
+    async def to_its_end(self) -> ToQueue | Finish | Returned:
+        """Step by step."""
+        flow, contact = self.flow, self.contact
+        position, instruction = begin(flow)
+        ahead = ""  # a key that cut a prompt short answers the question behind it
+        steps = 0
+        while True:
+            if position.tries == 0:
+                self.tell(FlowStep(at=self.now(), contact=contact.id, flow=flow.name, node=position.node))
+            if isinstance(instruction, ToQueue | Finish):
+                return instruction
+            if isinstance(instruction, Return):
+                return self._result(instruction)
+            if (steps := steps + 1) > STEP_LIMIT:
+                raise Stuck(f"flow {flow.name} at node {position.node}")
+            said: Said
+            if ahead and isinstance(instruction, Ask):
+                said, ahead = Key(ahead), ""
+            else:
+                said = await self._carry_out(instruction, position.node, position.language)
+                ahead = said.key if isinstance(instruction, Say) and isinstance(said, Key) else ""
+            if choice := chosen(flow, position, said):
+                steps = 0
+                contact.answers[position.node] = choice.name
+                if choice.language:
+                    contact.data["language"] = choice.language
+                self.tell(MenuAnswered(at=self.now(), contact=contact.id, node=position.node, choice=choice.name))
+            elif isinstance(said, Keys) and (node := collected(flow, position, said)):
+                steps = 0
+                self._keep(position.node, node.name, said.keys, secret=node.secret)
+            position, instruction = step(flow, position, said)
+
+    def _keep(self, node: str, name: str, keys: str, *, secret: bool) -> None:
+        """A value was keyed; a secret one is known to this walk only."""
+        self.values.put(name, Secret(keys) if secret else keys)
+        if not secret:
+            self.contact.answers[name] = keys
+        value = "" if secret else keys
+        self.tell(Collected(at=self.now(), contact=self.contact.id, node=node, name=name, value=value))
+
+    def _result(self, instruction: Return) -> Returned:
+        result = {name: self.values.shown(text) for name, text in instruction.result.items()}
+        if any(map(self.values.holds_secret, result.values())):
+            raise Unfit("the result would show a secret")
+        return Returned(self.flow.function.check(result) if self.flow.function else result)
+
+    async def _carry_out(self, instruction: Instruction, node: str, language: str) -> Said:
+        match instruction:
+            case Say() | Ask():
+                return await self._at_home(lambda: self._say(instruction, language))
+            case Collect(secret=True):
+                try:
+                    async with self.means.unheard():
+                        return await self._at_home(lambda: self._collect(instruction, language))
+                except CannotPause as why:
+                    log.error("contact {contact}: nothing secret is asked for: {why}", contact=self.contact.id, why=why)
+                    return Failed()
+            case Collect():
+                return await self._at_home(lambda: self._collect(instruction, language))
+            case Seal():
+                self.values.put(instruction.name, self.means.seals[instruction.key](self.values.reveal(instruction.value)))
+                return Done()
+            case Post():
+                return await self._post(instruction, node)
+            case Branch():
+                return Known(self.values.plain(instruction.value))
+        raise Stuck(f"flow {self.flow.name} at node {node}")
+
+    async def _at_home(self, do: Callable[[], Awaitable[T]]) -> T:
+        """Do it on the leg, as often as it takes while the leg comes and goes."""
+        while True:
+            try:
+                return await do()
+            except Taken:
+                await self.channel.home()
+
+    def _files(self, instruction: Say | Ask | Collect, language: str) -> list[str]:
+        files: list[str] = []
+        for prompt in instruction.prompts:
+            files += spell(self.values.plain(prompt.spelled)) if prompt.spelled else self.sounds(prompt, language)
+        return files
+
+    async def _say(self, instruction: Say | Ask, language: str) -> Said:
+        files = self._files(instruction, language)
+        if isinstance(instruction, Say):
+            key = await self.channel.play(files, instruction.keys)
+            return Key(key) if key else Done()
+        key = await self.channel.play(files, KEYS) or await self.channel.wait_key(instruction.seconds)
+        return Key(key) if key else Silence()
+
+    async def _collect(self, instruction: Collect, language: str) -> Said:
+        keys = Keys(await self.channel.collect(self._files(instruction, language), instruction.most, instruction.seconds))
+        return keys if keys.keys else Silence()
+
+    async def _post(self, instruction: Post, node: str) -> Said:
+        """Ask the service, once.  The caller hears music."""
+        values = {name: Secret(self.values.revealed(text)) for name, text in instruction.send.items()}
+        outcome = "cancelled"  # it may have got the values all the same
         try:
-            if isinstance(instruction, Say):
-                key = await channel.play(files, instruction.keys)
-                return Key(key) if key else Done()
-            key = await channel.play(files, KEYS) or await channel.wait_key(instruction.seconds)
-            return Key(key) if key else Silence()
-        except Taken:
-            await channel.home()
+            with suppress(Taken):
+                await self.channel.music(WAITING_MUSIC)
+            answer = await self.means.services[instruction.service].post(values)
+            found = taken(instruction.take, answer)
+            if found is not None and any(map(self.values.holds_secret, found.values())):
+                found = None
+            outcome = "answered" if found is not None else "misfit"
+        except ServiceFailed as why:
+            log.warn("contact {id}: service {name}: {why}", id=self.contact.id, name=instruction.service, why=why)
+            outcome, found = "failed", None
+        finally:
+            for secret in values.values():
+                secret.forget()
+            self.tell(
+                ServiceAsked(at=self.now(), contact=self.contact.id, node=node, service=instruction.service, outcome=outcome)
+            )
+        with suppress(Taken):
+            await self.channel.music(None)
+        if found is None:
+            return Failed()
+        for name, value in found.items():
+            self.values.put(name, value)
+        return Done()

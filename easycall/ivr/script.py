@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
-from easycall.ivr.flow import Flow, parse_prompt
-from easycall.ivr.runner import Sounds
+from easycall.ivr.flow import Flow, Function, parse_prompt
+from easycall.ivr.runner import Means, Sounds
 from easycall.model import Queue
 
 __all__ = ["Script"]
@@ -22,6 +22,8 @@ class Script:
     """Dialled number -> name of its flow."""
     sounds: Sounds
     """What to play for a prompt, in a language."""
+    means: Means = field(factory=Means)
+    """What flows may use."""
     boxes: Mapping[str, str] = field(factory=dict)
     """Voice mail box -> its greeting; empty: the tone alone."""
 
@@ -40,6 +42,10 @@ class Script:
     def greeting(self, box: str, language: str) -> list[str]:
         """What a caller of a voice mail box hears.  Raises KeyError."""
         return self.sounds(parse_prompt(self.boxes[box]), language) if self.boxes[box] else []
+
+    def function(self, name: str) -> Function | None:
+        """What the flow of that name takes and gives; None when it is no function.  Raises KeyError."""
+        return self.flows[name].function
 
     def busy(self, queue: Queue, language: str) -> list[str]:
         """What a caller of a queue hears when nobody is free; empty: nothing."""

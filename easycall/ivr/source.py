@@ -1,50 +1,19 @@
 """A flow file's text -> a :class:`~easycall.ivr.flow.Flow`.  Pure.
 
-YAML is read as marked nodes and nothing is ever constructed from it: no tag can make an object, and every value is the
-text that stands in the file (YAML's own rules would turn ``0123`` into 83 and ``no`` into False).  Size, depth and aliases
-are bounded before the tree is built.
+:mod:`easycall.ivr.reader` reads the YAML; :mod:`easycall.ivr.source_values` the nodes that ask for values and use them.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
-from typing import Any
 
 import yaml
-from attrs import field, mutable
 
-from easycall.ivr.flow import (
-    KEYS,
-    Choice,
-    Fault,
-    Flow,
-    FlowError,
-    HangUpNode,
-    MenuNode,
-    Node,
-    Prompt,
-    QueueNode,
-    SayNode,
-    parse_prompt,
-    plain_text,
-)
+from easycall.ivr.flow import KEYS, Choice, Flow, FlowError, HangUpNode, MenuNode, Node, QueueNode, SayNode
+from easycall.ivr.reader import FILE_LIMIT, FLOW_NAME, NODE_NAME, Reader
+from easycall.ivr.source_values import VALUE_KINDS, function_of
 
 __all__ = ["FILE_LIMIT", "parse"]
-
-FILE_LIMIT = 256 * 1024
-"""The longest flow file, in bytes."""
-DEPTH_LIMIT = 12
-ALIAS_LIMIT = 20
-PROMPTS_LIMIT = 20
-
-FLOW_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-NODE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}")
-LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
-
-Fields = Mapping[str, tuple[int, yaml.Node]]
-"""Key -> the line it stands on and its value."""
 
 
 def parse(text: str, name: str) -> Flow:
@@ -52,11 +21,11 @@ def parse(text: str, name: str) -> Flow:
 
     What needs more than one node to see (a node that does not exist, say) is :mod:`easycall.ivr.lint`'s.
     """
-    reader = _Reader(f"{name}.yaml")
+    reader = Reader(f"{name}.yaml")
     root = reader.compose(text)
     if not FLOW_NAME.fullmatch(name):
         reader.fault(0, "", f"{name!r} is no flow name: 1 to 40 of a-z 0-9 and -")
-    top = reader.fields(root, "", required=("start", "nodes")) if root else {}
+    top = reader.fields(root, "", ("start", "nodes"), ("parameters", "result", "limit")) if root else {}
     start = reader.name(top, "start", "start") if "start" in top else ""
     nodes = {}
     if "nodes" in top:
@@ -64,12 +33,13 @@ def parse(text: str, name: str) -> Flow:
             if not NODE_NAME.fullmatch(node):
                 reader.fault(line, "nodes", f"{node[:80]!r} is no node name: 1 to 64 of letters, digits, _ and -")
             nodes[node] = _node(reader, node, line, value)
+    function = function_of(reader, top)
     if reader.faults:
         raise FlowError(sorted(reader.faults, key=lambda fault: fault.line))
-    return Flow(name, start, {node: value for node, value in nodes.items() if value})
+    return Flow(name, start, {node: value for node, value in nodes.items() if value}, function)
 
 
-def _node(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node | None:
+def _node(reader: Reader, name: str, line: int, value: yaml.Node) -> Node | None:
     keys = (
         [key.value for key, _ in value.value if isinstance(key, yaml.ScalarNode)]
         if isinstance(value, yaml.MappingNode)
@@ -82,12 +52,12 @@ def _node(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node | Non
     return _KINDS[kinds[0]](reader, name, line, value)
 
 
-def _say(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
+def _say(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     fields = reader.fields(value, name, required=("say", "next"))
     return SayNode(reader.prompts(fields, "say", name), reader.name(fields, "next", name), line)
 
 
-def _menu(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
+def _menu(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     fields = reader.fields(
         value, name, required=("menu", "choices", "otherwise"), optional=("invalid", "retries", "timeout")
     )
@@ -110,7 +80,7 @@ def _menu(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
     )
 
 
-def _choice(reader: _Reader, where: str, value: yaml.Node) -> Choice:
+def _choice(reader: Reader, where: str, value: yaml.Node) -> Choice:
     fields = reader.fields(value, where, required=("name", "next"), optional=("language",))
     name = reader.text(fields["name"][1], f"{where}.name") if "name" in fields else ""
     if "name" in fields and not (0 < len(name) <= 64 and name.isprintable() and name.strip() == name):
@@ -121,11 +91,11 @@ def _choice(reader: _Reader, where: str, value: yaml.Node) -> Choice:
     return Choice(name, reader.name(fields, "next", where), language)
 
 
-def _queue(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
+def _queue(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     return QueueNode(reader.name(reader.fields(value, name, required=("queue",)), "queue", name), line)
 
 
-def _hang_up(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
+def _hang_up(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     fields = reader.fields(value, name, required=("hangup",))
     at, nothing = fields["hangup"]
     if reader.text(nothing, name):
@@ -133,153 +103,10 @@ def _hang_up(reader: _Reader, name: str, line: int, value: yaml.Node) -> Node:
     return HangUpNode(line)
 
 
-_KINDS: Mapping[str, Callable[[_Reader, str, int, yaml.Node], Node]] = {
+_KINDS: Mapping[str, Callable[[Reader, str, int, yaml.Node], Node]] = {
     "say": _say,
     "menu": _menu,
     "queue": _queue,
     "hangup": _hang_up,
+    **VALUE_KINDS,
 }
-
-
-class _BoundedLoader(yaml.SafeLoader):
-    """Refuses to go deep and to follow many aliases, before the memory is used."""
-
-    _depth = 0
-    _aliases = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self._aliases += self.check_event(yaml.AliasEvent)
-        self._depth += 1
-        if self._depth > DEPTH_LIMIT or self._aliases > ALIAS_LIMIT:
-            problem = (
-                f"nested deeper than {DEPTH_LIMIT}" if self._depth > DEPTH_LIMIT else f"more than {ALIAS_LIMIT} aliases"
-            )
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.get_mark())
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self._depth -= 1
-
-
-@mutable
-class _Reader:
-    """Reads one file's marked nodes and keeps every fault instead of stopping at the first."""
-
-    file: str
-    faults: list[Fault] = field(factory=list)
-
-    def fault(self, line: int, where: str, message: str) -> None:
-        self.faults.append(Fault(self.file, line, where, message))
-
-    def compose(self, text: str) -> yaml.Node | None:
-        """The root of the document, None with a fault when there is none to be read."""
-        if len(text) > FILE_LIMIT:
-            self.fault(0, "", f"the file is too large: {FILE_LIMIT // 1024} KiB at most")
-            return None
-        try:
-            root = yaml.compose(text, Loader=_BoundedLoader)
-        except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML lets chr()'s own errors through
-            mark = getattr(error, "problem_mark", None)
-            problem = " ".join(str(getattr(error, "problem", None) or error).split())
-            self.fault(mark.line + 1 if mark else 0, "", f"cannot be read as YAML: {problem[:200]}")
-            return None
-        if root is None:
-            self.fault(0, "", "the file is empty")
-        return root
-
-    def mapping(self, value: yaml.Node, where: str) -> Fields:
-        """The keys and values of a mapping; a fault for anything else and for a key given twice."""
-        if not isinstance(value, yaml.MappingNode):
-            self.fault(_line(value), where, "must be keys and values")
-            return {}
-        fields: dict[str, tuple[int, yaml.Node]] = {}
-        for key, item in value.value:
-            name = self.text(key, where)
-            if name in fields:
-                self.fault(_line(key), where, f"{name[:80]!r} is given twice, first in line {fields[name][0]}")
-            fields.setdefault(name, (_line(key), item))
-        return fields
-
-    def fields(self, value: yaml.Node, where: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Fields:
-        """A mapping whose keys are known; a fault for each missing or unknown one."""
-        given = self.mapping(value, where)
-        known = (*required, *optional)
-        for key in given.keys() - set(known):
-            near = get_close_matches(key[:80], known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-            self.fault(given[key][0], where, f"{key[:80]!r} is unknown; {hint}")
-        if isinstance(value, yaml.MappingNode):
-            for key in required:
-                if key not in given:
-                    self.fault(_line(value), where, f"{key!r} is missing")
-        return given
-
-    def text(self, value: yaml.Node, where: str) -> str:
-        """The text as it stands in the file."""
-        if not isinstance(value, yaml.ScalarNode):
-            self.fault(_line(value), where, "must be a single value")
-            return ""
-        if not value.tag.startswith("tag:yaml.org,2002:") or "python" in value.tag:
-            self.fault(_line(value), where, f"tags like {value.tag[:40]!r} mean nothing here")
-        return str(value.value)
-
-    def name(self, fields: Fields, key: str, where: str) -> str:
-        """The name of a node or queue under ``key``."""
-        if key not in fields:
-            return ""
-        name = self.text(fields[key][1], where)
-        if not NODE_NAME.fullmatch(name):
-            self.fault(fields[key][0], where, f"{key}: {name[:80]!r} is no name: 1 to 64 of letters, digits, _ and -")
-        return name
-
-    def number(
-        self, fields: Fields, key: str, where: str, low: int, high: int, default: float, whole: bool = False
-    ) -> float:
-        """The number under ``key``."""
-        if key not in fields:
-            return default
-        text = self.text(fields[key][1], where)
-        if (
-            not re.fullmatch(r"[0-9]{1,4}" if whole else r"[0-9]{1,4}(\.[0-9]{1,3})?", text)
-            or not low <= float(text) <= high
-        ):
-            kind = "whole number" if whole else "number of seconds"
-            self.fault(fields[key][0], where, f"{key}: {text[:40]!r} must be a {kind} from {low} to {high}")
-            return default
-        return float(text)
-
-    def language(self, text: str, line: int, where: str) -> str:
-        """A language tag."""
-        if not LANGUAGE.fullmatch(text):
-            self.fault(line, where, f"{text[:40]!r} is no language: such as en, zh or zh-TW")
-        return text
-
-    def prompts(self, fields: Fields, key: str, where: str) -> tuple[Prompt, ...]:
-        """One prompt, or a list of prompts heard one after another."""
-        if key not in fields:
-            return ()
-        line, value = fields[key]
-        where = f"{where}.{key}"
-        values = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        if not 0 < len(values) <= PROMPTS_LIMIT:
-            self.fault(line, where, f"1 to {PROMPTS_LIMIT} prompts, not {len(values)}")
-        return tuple(prompt for item in values[:PROMPTS_LIMIT] if (prompt := self._prompt(item, where)))
-
-    def _prompt(self, value: yaml.Node, where: str) -> Prompt | None:
-        try:
-            if not isinstance(value, yaml.MappingNode):
-                return parse_prompt(self.text(value, where))
-            texts = [
-                (self.language(language, line, where), plain_text(self.text(text, where)))
-                for language, (line, text) in self.mapping(value, where).items()
-            ]
-            if not texts:
-                raise ValueError("the prompt is missing")
-            return Prompt(texts=tuple(texts))
-        except ValueError as error:
-            self.fault(_line(value), where, str(error))
-            return None
-
-
-def _line(value: yaml.Node) -> int:
-    return int(value.start_mark.line) + 1

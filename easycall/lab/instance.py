@@ -95,11 +95,13 @@ class Instance:
 
 
 def write_shared(lab: Path) -> None:
-    """Write what both instances read: the shipped snippets, unchanged, and the tones; and make the folder for prompts.
+    """Write what both instances read: the shipped snippets, unchanged, and the tones; and make the folders for prompts
+    and recordings.
 
     And the certificate of the PBX, and that of the CA behind it in a folder of its own.
     """
     (lab / "prompts").mkdir(exist_ok=True)
+    (lab / "recordings").mkdir(exist_ok=True, mode=0o700)
     (lab / "tls/trusted").mkdir(parents=True, exist_ok=True)
     authority = Authority("easycall lab")
     authority.write(lab / "tls/trusted/ca.pem")

@@ -148,13 +148,18 @@ class State:
         return self.folder / "prompts"
 
     @property
+    def recordings(self) -> Path:
+        """Where the PBX writes recordings and a daemon reads them: the same path for both."""
+        return self.folder / "recordings"
+
+    @property
     def trusted(self) -> Path:
         """The folder with the CA that vouches for the PBX as ``localhost``: the ``trustRoots`` of AMI over TLS."""
         return self.folder / "tls/trusted"
 
     def to_json(self) -> bytes:
         """As kept in ``lab.json`` and printed by ``status --json``: the fields, the ports by name, the folders."""
-        names = ("name", "folder", "root", "base", "secrets", "pids", "prompts", "trusted")
+        names = ("name", "folder", "root", "base", "secrets", "pids", "prompts", "recordings", "trusted")
         fields = {name: getattr(self, name) for name in names}
         return msgspec.json.encode({**fields, "ports": self.ports.by_name()}, enc_hook=str)
 

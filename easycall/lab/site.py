@@ -33,6 +33,12 @@ AGENTS: Mapping[str, Desk] = {
 PHONES: Mapping[str, str] = {agent: desk.phone for agent, desk in AGENTS.items()}
 """Agent -> phone number in the lab's world."""
 
+NO_PAYMENTS = """\
+# The shipped flows name it; nobody is there.
+[services.payments]
+url = "http://127.0.0.1:9/"
+"""
+
 SOURCE = """\
 # A daemon for the lab {name!r}; every option is told in etc/easycall.toml.
 [node]
@@ -66,6 +72,9 @@ sales = "Please leave a message."
 [parking]
 seconds = {park_seconds:g}
 
+[recordings]
+directory = "{recordings}"
+
 [flows]
 directory = "{flows}"
 
@@ -77,13 +86,17 @@ name = "Sales"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
 busy_prompt = "{busy_prompt}"
+record = "{record}"
 
 [queues.support]
 name = "Support"
 ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
+record = "{record}"
 
 {agents}
+
+{more}
 """
 
 
@@ -111,16 +124,20 @@ class Site:
         agents: Mapping[str, Desk] = AGENTS,
         dial: str = "PJSIP/{phone}@world",
         busy_prompt: str = "All our agents are busy. Please stay on the line, your call keeps its place.",
+        record: str = "on_demand",
+        recordings: Path | None = None,
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
         park_seconds: float = 90,
         auto_answer: str = "never",
+        more: str = NO_PAYMENTS,
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
 
         ``ami``, ``agi``: other ports than the PBX's own and the one it looks for us at, for something between;
         ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
-        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id.
+        ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id;
+        ``more``: further sections, as they stand in the file.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -137,7 +154,9 @@ class Site:
                 agi=agi or state.ports.agi,
                 dial=dial,
                 busy_prompt=busy_prompt,
+                record=record,
                 prompts=state.prompts,
+                recordings=recordings or state.recordings,
                 voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
@@ -146,6 +165,7 @@ class Site:
                 wrap_up_seconds=wrap_up_seconds,
                 voicemail=state.folder / "voicemail",
                 park_seconds=park_seconds,
+                more=more,
             ),
             encoding="utf-8",
         )

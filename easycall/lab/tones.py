@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-__all__ = ["FRAME_SECONDS", "OTHER", "SILENCE", "TONES", "described", "sound_of"]
+__all__ = ["FRAME_SECONDS", "OTHER", "SILENCE", "TONES", "described", "sound_of", "tones_in"]
 
 FRAME_SECONDS = 0.02
 """The length of an RTP packet's sound."""
@@ -43,6 +43,12 @@ def sound_of(frame: bytes) -> int:
         if _power(samples, factor) * 2 > PURE_FROM * energy * len(samples):
             return tone
     return OTHER
+
+
+def tones_in(samples: Sequence[int]) -> frozenset[int]:
+    """The tones of the lab in samples, however many at once; fainter ones than 40 dB below full scale do not count."""
+    loud = (len(samples) * 328 / 2) ** 2  # the power of a sine is (n * amplitude / 2) squared
+    return frozenset(tone for tone, factor in GOERTZEL.items() if _power(samples, factor) > loud)
 
 
 def _power(samples: Iterable[int], factor: float) -> float:

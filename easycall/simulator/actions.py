@@ -84,7 +84,7 @@ def _hangup(asterisk: SimulatedAsterisk, session: ManagerSession, request: Reque
 def _bridge(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
     found = []
     for number in ("1", "2"):
-        channel = asterisk.core.find(request.get(f"Channel{number}"))
+        channel = asterisk.core.find_beginning(request.get(f"Channel{number}"))
         if channel is None:
             raise Refused(f"Channel{number} does not exist: {request.get(f'Channel{number}')}")
         found.append(channel)
@@ -185,7 +185,7 @@ def _mix_monitor_mute(asterisk: SimulatedAsterisk, session: ManagerSession, requ
         raise Refused("Cannot set mute flag")
     direction, state = request.get("Direction") or "both", request.get("State")
     for recording in channel.recordings.values():
-        recording["muted"] = direction if state == "1" else ""
+        recording.muted = direction if state == "1" else ""
     asterisk.core.tell("call", "MixMonitorMute", channel, [("Direction", direction), ("State", state)])
     session.answer(request, "Success")
 

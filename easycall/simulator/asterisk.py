@@ -20,7 +20,7 @@ from easycall.simulator.fastagi import Session
 from easycall.simulator.faults import Faults
 from easycall.simulator.line import FarEnd, Line, Outside
 from easycall.simulator.manager import ManagerFactory, ManagerSession
-from easycall.simulator.mixmonitor import Tape
+from easycall.simulator.mixmonitor import MixMonitor, Tape
 from easycall.simulator.originate import Dialling, Order
 
 __all__ = ["Account", "FaxOutcome", "Settings", "SimulatedAsterisk"]
@@ -280,15 +280,13 @@ class SimulatedAsterisk:
         """Begin a MixMonitor; its id."""
         self._records += 1
         number = f"{self._records:#x}"
-        channel.recordings[number] = {"file": file, "muted": ""}
+        channel.recordings[number] = MixMonitor(channel, file, self.settings.tape)
         self.core.note_recording(channel, file)
         self.core.tell("call", "MixMonitorStart", channel)
         return number
 
     def stop_recording(self, channel: Channel, number: str = "") -> None:
         """End one MixMonitor of a channel, or all."""
-        if number:
-            channel.recordings.pop(number, None)
-        else:
-            channel.recordings.clear()
+        for one in [number] if number in channel.recordings else [*channel.recordings] if not number else []:
+            channel.recordings.pop(one).stop()
         self.core.tell("call", "MixMonitorStop", channel)

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from easycall.simulator import causes
 from easycall.simulator.bridge import Bridge
 from easycall.simulator.line import SILENCE, SPEECH, FarEnd
+from easycall.simulator.mixmonitor import MixMonitor
 
 if TYPE_CHECKING:
     from easycall.simulator.core import Core
@@ -60,9 +61,9 @@ class Channel:
         """The class of the music under it, or nothing."""
         self.playing = ""
         """The sound file that is being played to it."""
-        self.recordings: dict[str, dict[str, str]] = {}
         self.takes: list[Tape] = []
         """Files that what its far end says is written to."""
+        self.recordings: dict[str, MixMonitor] = {}
         self.spies: list[tuple[Channel, str]] = []
         """Who listens to it, and how: with ``w`` it hears them, with ``B`` both sides do."""
         self.spying_on: Channel | None = None
@@ -287,6 +288,7 @@ class Channel:
             return
         self.far_sound = sound
         self.tell_takes()
+        self._recorded_sound_changed()
         if self.bridge is not None:
             self.bridge.sounds_changed()
         if self.spying_on is not None:
@@ -363,10 +365,15 @@ class Channel:
         sound = self._sound()
         if sound != self.hears:
             self.hears = sound
+            self._recorded_sound_changed()
             if not self.over and not self._left:
                 self.far.heard(sound)
         for spy, _ in self.spies:
             spy.sound_changed()
+
+    def _recorded_sound_changed(self) -> None:
+        for recording in self.recordings.values():
+            recording.sound_changed()
 
     def spied_sounds_changed(self) -> None:
         """Somebody who listens to it came, went or says something else: it may hear that, and who it talks with."""
@@ -402,6 +409,8 @@ class Channel:
             spy.spying_on = None
             spy.interrupt()
         self.spies = []
+        for recording in self.recordings.values():
+            recording.stop()
         self.core.ended(self)
         if not self._left:
             self.far.ended(self.cause)

@@ -142,6 +142,13 @@ class Core:
             found = next((channel for channel in self.channels.values() if channel.name == name), None)
         return found
 
+    def find_beginning(self, text: str) -> Channel | None:
+        """A channel whose name, else whose Uniqueid, begins so: of several, which one is chance; here the newest."""
+        newest = list(reversed(self.channels.values()))
+        text = text.lower()
+        found = (channel for channel in newest if channel.name.lower().startswith(text))
+        return next(found, None) or next((channel for channel in newest if channel.id.lower().startswith(text)), None)
+
     # Channels
 
     def begin(self, channel: Channel) -> None:

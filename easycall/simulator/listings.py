@@ -26,7 +26,8 @@ def _status(asterisk: SimulatedAsterisk, session: ManagerSession, request: Reque
     if lacks_system(session) and forbidden_to_read(request.get("Variables")):
         raise Refused("Status Access Forbidden: Variables")
     channels = [channel_of(asterisk, request)] if request.get("Channel") else list(asterisk.core.channels.values())
-    items = [_status_of(channel, wanted) for channel in channels]
+    every = request.get("AllVariables").lower() == "true"
+    items = [_status_of(channel, [*wanted, *(channel.variables if every else ())]) for channel in channels]
     session.listing(request, "Channel status will follow", items, "StatusComplete")
 
 

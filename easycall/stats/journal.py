@@ -22,8 +22,9 @@ from easycall.ports import StoreUnavailable
 from easycall.stats.codec import encode
 from easycall.stats.journey import Step, journey
 from easycall.stats.record import Record, fold
+from easycall.stats.recordings import Recording
 
-__all__ = ["Archive", "Entry", "Journal", "Listener"]
+__all__ = ["Archive", "Entry", "Index", "Journal", "Listener"]
 
 log = Logger()
 
@@ -66,6 +67,21 @@ class Archive(Protocol):
 
     async def ended(self, limit: int, before: str) -> list[Record]:
         """The contacts that ended, the latest arrival first, without segments; only those before contact ``before``."""
+
+    @property
+    def recordings(self) -> Index:
+        """Which recordings there are."""
+
+
+class Index(Protocol):
+    """Which recordings there are.  Every method raises StoreUnavailable."""
+
+    async def contact_of(self, recording: str) -> str:
+        """The contact of a recording; empty when there is none of that id."""
+
+    async def page(self, limit: int, before: str, first: float, end: float) -> list[tuple[str, Recording]]:
+        """Contacts and recordings that began from ``first`` on and before ``end``, the latest first; only those before
+        recording ``before``.  What still runs has no end and no gaps yet."""
 
 
 class Journal:
@@ -199,6 +215,16 @@ class Journal:
     async def ended(self, limit: int, before: str = "") -> list[Record]:
         """Ended contacts, latest arrival first, without segments.  Raises StoreUnavailable."""
         return await self._archive.ended(limit, before)
+
+    async def recording(self, recording: str) -> tuple[str, Recording] | None:
+        """The contact of a recording, and what is known of it; None when it is unknown.  Raises StoreUnavailable."""
+        contact = await self._archive.recordings.contact_of(recording)
+        found = await self.record_of(contact) if contact else None
+        return next(((contact, one) for one in found[0].recordings if one.id == recording), None) if found else None
+
+    async def recordings(self, limit: int, before: str, first: float, end: float) -> list[tuple[str, Recording]]:
+        """Contacts and recordings that began in that time, latest first.  Raises StoreUnavailable."""
+        return await self._archive.recordings.page(limit, before, first, end)
 
     def _wake(self) -> None:
         if self._timer is None and self._running and self._unstored:

@@ -53,6 +53,10 @@ def _text(event: facts.Event) -> str:
             return f"flow {event.flow} reaches {event.node}"
         case facts.MenuAnswered():
             return f"chooses {event.choice} at {event.node}"
+        case facts.Collected():
+            return f"keys {event.name} at {event.node}"
+        case facts.ServiceAsked():
+            return f"the service {event.service} is asked at {event.node} ({event.outcome})"
         case facts.Queued():
             return f"waits in {event.queue} at place {event.position}"
         case facts.Offered():
@@ -101,13 +105,28 @@ def _text(event: facts.Event) -> str:
         case facts.Lent():
             return f"{event.agent} sends the customer to the flow {event.flow}"
         case facts.LoanEnded():
-            return f"the customer is back from the flow {event.flow} ({event.how})"
+            back = "the customer is back from" if event.back else "there is an end to"
+            status = f", {event.result['status']}" if "status" in event.result else ""
+            return f"{back} the flow {event.flow} ({event.how}{status})"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
+        case facts.RecordingStarted():
+            return f"is recorded from now on, as the {event.why} wants"
+        case facts.RecordingPaused():
+            return f"the recording is paused ({event.why})"
+        case facts.RecordingResumed():
+            return f"the recording's pause is over ({event.why})"
+        case facts.RecordingStopped():
+            return f"the recording ends ({event.why})"
+        case facts.RecordingFailed():
+            return f"is not recorded as it should be: {event.why}"
+        case facts.RecordingHeard():
+            return f"{event.by} listens to the recording"
         case facts.TalkEnded():
             return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
         case facts.ContactEnded():
-            return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}"
+            found = " (found out later)" if event.end_estimated else ""
+            return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}{found}"
         case facts.AgentChanged():
             return f"{event.agent} is {event.state.value.replace('_', ' ')}"
         case _:

@@ -15,12 +15,14 @@ from attrs import evolve, field, frozen
 
 from easycall.events import (
     Answered,
+    Collected,
     ConferenceEnded,
     ConferenceStarted,
     ConsultEnded,
     ConsultStarted,
     ContactArrived,
     ContactEnded,
+    DataAttached,
     Event,
     FlowStep,
     Held,
@@ -37,6 +39,7 @@ from easycall.events import (
     VoicemailStarted,
 )
 from easycall.model import EndedBy, OfferOutcome, Outcome
+from easycall.stats.recordings import Recording, recordings_of
 
 __all__ = ["Record", "Segment", "SegmentKind", "fold"]
 
@@ -102,6 +105,8 @@ class Record:
     dialled: str = ""
     outcome: Outcome | None = None
     ended_by: EndedBy | None = None
+    end_estimated: bool = False
+    """Nobody saw it end: it did so some time before :attr:`ended`, while the link to its Asterisk was away."""
     queue: str = ""
     """The last queue it waited in."""
     agent: str = ""
@@ -112,6 +117,7 @@ class Record:
     answers: Mapping[str, str] = field(factory=dict)
     data: Mapping[str, str] = field(factory=dict)
     segments: tuple[Segment, ...] = ()
+    recordings: tuple[Recording, ...] = ()
 
 
 def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Record | None:
@@ -141,6 +147,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         dialled=first.dialled if first else "",
         outcome=end.outcome if end else None,
         ended_by=end.ended_by if end else None,
+        end_estimated=end is not None and end.end_estimated,
         queue=line.queue,
         agent=next((part.agent for part in reversed(segments) if part.kind is SegmentKind.TALK), ""),
         waited=_seconds(segments, SegmentKind.WAITING, SegmentKind.OFFER),
@@ -148,6 +155,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         answers=line.answers,
         data=line.data,
         segments=segments,
+        recordings=recordings_of(ordered, None if end is None and now is not None else line.end),
     )
 
 
@@ -159,7 +167,7 @@ class _Line:
     """The time line while it is drawn.  ``take`` wants the events in the order of their time."""
 
     def __init__(self, arrived: float, end: float) -> None:
-        self._end = end
+        self.end = end
         self._open = Segment(SegmentKind.IVR, arrived, arrived)
         self._closed: list[Segment] = []
         self.queue = ""
@@ -171,11 +179,11 @@ class _Line:
         last = self._open
         if over and last.kind is SegmentKind.OFFER and last.outcome is None:
             last = evolve(last, outcome=OfferOutcome.CALLER_LEFT)
-        parts = [*self._closed, evolve(last, ended=self._end)]
+        parts = [*self._closed, evolve(last, ended=self.end)]
         return tuple(part for part in parts if part.seconds > 0 or part.kind in (SegmentKind.OFFER, SegmentKind.TALK))
 
     def _begin(self, at: float, kind: SegmentKind, agent: str = "", queue: str = "", attempt: int = 0) -> None:
-        if at > self._end:
+        if at > self.end:
             return
         at = max(at, self._open.started)
         self._closed.append(evolve(self._open, ended=at))
@@ -193,6 +201,17 @@ class _Line:
     @take.register
     def _(self, event: MenuAnswered) -> None:
         self.answers[event.node] = event.choice
+
+    @take.register
+    def _(self, event: Collected) -> None:
+        if event.value:
+            self.answers[event.name] = event.value
+
+    @take.register
+    def _(self, event: DataAttached) -> None:
+        self.data.update(event.data)
+        for name in [name for name, value in self.data.items() if not value]:
+            del self.data[name]
 
     @take.register
     def _(self, event: Queued) -> None:
@@ -272,7 +291,8 @@ class _Line:
 
     @take.register
     def _(self, event: LoanEnded) -> None:
-        self._with_agent(event, SegmentKind.TALK)
+        if event.back:
+            self._with_agent(event, SegmentKind.TALK)
 
     def _with_agent(self, event: Event, kind: SegmentKind) -> None:
         """What an agent who has the contact does with it."""

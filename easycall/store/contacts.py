@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from attrs import evolve
 
 from easycall.events import Event
 from easycall.model import EndedBy, OfferOutcome, Outcome
@@ -13,6 +14,7 @@ from easycall.ports import Database
 from easycall.stats.codec import decode
 from easycall.stats.journal import Entry
 from easycall.stats.record import Record, Segment, SegmentKind, fold
+from easycall.store.recordings import ADD_RECORDING, RecordingIndex, recording_rows
 
 __all__ = ["ContactArchive"]
 
@@ -20,11 +22,12 @@ __all__ = ["ContactArchive"]
 ADD_EVENT = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING"
 
 CONTACT_COLUMNS = (
-    "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data"
+    "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data, "
+    "end_estimated"
 )
 ADD_CONTACT = (
     f"INSERT INTO contacts ({CONTACT_COLUMNS}) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
@@ -49,6 +52,7 @@ class ContactArchive:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.recordings = RecordingIndex(database)
 
     async def last(self) -> int:
         """The highest sequence stored, 0 when there is none."""
@@ -63,7 +67,10 @@ class ContactArchive:
         ]
         contacts = [_contact_row(record) for record in records]
         segments = [row for record in records for row in _segment_rows(record)]
-        await self._database.transact((ADD_EVENT, events), (ADD_CONTACT, contacts), (ADD_SEGMENT, segments))
+        recordings = recording_rows(entries, records)
+        await self._database.transact(
+            (ADD_EVENT, events), (ADD_CONTACT, contacts), (ADD_SEGMENT, segments), (ADD_RECORDING, recordings)
+        )
 
     async def record(self, contact: str) -> Record | None:
         """A contact's record.  One whose end was never seen (the daemon was killed) is drawn up to its last event."""
@@ -71,7 +78,8 @@ class ContactArchive:
         if not rows:
             return fold(contact, [event for _, event in await self.events(contact)])
         parts = await self._database.query(SEGMENTS_OF, contact)
-        return _record(rows[0], tuple(_segment(part) for part in parts))
+        recordings = await self.recordings.of_contact(contact)
+        return evolve(_record(rows[0], tuple(_segment(part) for part in parts)), recordings=recordings)
 
     async def events(self, contact: str) -> list[tuple[int, Event]]:
         """The events of a contact, in order; at most 5,000."""
@@ -104,6 +112,7 @@ def _contact_row(record: Record) -> tuple[Any, ...]:
         record.talked,
         msgspec.json.encode(record.answers).decode(),
         msgspec.json.encode(record.data).decode(),
+        int(record.end_estimated),
     )
 
 
@@ -113,6 +122,7 @@ def _record(row: tuple[Any, ...], segments: tuple[Segment, ...]) -> Record:
     values["ended_by"] = EndedBy(values["ended_by"]) if values["ended_by"] else None
     values["answers"] = _TEXTS.decode(values["answers"])
     values["data"] = _TEXTS.decode(values["data"])
+    values["end_estimated"] = bool(values["end_estimated"])
     return Record(**values, segments=segments)
 
 

@@ -50,15 +50,16 @@ def pick(live: LiveContact, letter: Letter, verb: Pick) -> Assignment | None:
     live.tell(Picked, verb.agent)
     contact.attempts += 1
     assignment = live.distributor.reserve(verb.agent, contact.id, contact.attempts)
-    contact.stage, contact.agent = Stage.OFFERED, verb.agent
+    contact.agent = verb.agent
+    live.at(Stage.OFFERED)
     letter.done()
     return assignment
 
 
 async def stay(live: LiveContact, parked: Stay, queue: Queue, seconds: float) -> Course:
     """The customer hears music until an agent picks the contact, at most so many seconds."""
-    contact = live.contact
-    contact.stage, contact.agent = Stage.PARKED, ""
+    live.contact.agent = ""
+    live.at(Stage.PARKED)
     until = live.now() + seconds
     live.tell(Parked, parked.by, until=until)
     async with background(keep_music(live.customer, queue.music)):

@@ -24,7 +24,9 @@ KEEP_SECONDS = 10.0
 async def take_message(live: LiveContact, messages: Messages, box: str) -> None:
     """Until the customer has said it all.  A customer who hangs up cancels it, which is how most messages end."""
     contact = live.contact
-    contact.stage, contact.agent = Stage.VOICEMAIL, ""
+    contact.agent = ""
+    live.at(Stage.VOICEMAIL)
+    await live.recorder.stop("voicemail")
     live.tell(VoicemailStarted, box=box)
     greeting = live.script.greeting(box, contact.data.get("language", ""))
     file = messages.file(contact.id)

@@ -24,8 +24,9 @@ from easycall.ports import ActionFailed, BridgeFailed, Channel, Conversation, Hu
 from easycall.talk.alone import NOBODY
 from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Stay, TakeMessage, Wait
-from easycall.talk.loan import Loan
+from easycall.talk.loan import Loan, lend
 from easycall.talk.ringing import Side
+from easycall.talk.taping import carry_out
 from easycall.verbs import (
     AttachData,
     Consult,
@@ -34,6 +35,7 @@ from easycall.verbs import (
     Lend,
     NotNow,
     Park,
+    Record,
     Retrieve,
     SendDigits,
     ToAgent,
@@ -92,7 +94,7 @@ class Talk:
             self.live.mailbox.clear(NOBODY)
             self._free_all()
             if self._loan is not None:
-                await self._loan.stop()
+                await self._loan.close()
         return self._course
 
     def _free_all(self) -> None:
@@ -166,6 +168,10 @@ class Talk:
                 self.side.leg.hang_up()
                 letter.done()
                 return stage
+            if isinstance(verb, Record):
+                await carry_out(self, verb)
+                self._carried_out = letter
+                return stage
             if type(verb) not in verbs:
                 now = self.live.contact.stage.value
                 raise NotNow(f"{type(verb).__name__} is not possible while the contact is {now}")
@@ -229,6 +235,7 @@ class Talk:
         assignment = self._reserve(verb.agent)
         try:
             await self.put_on_hold()
+            await self.live.switch.when_up()  # the customer may have come home without it
             self.consultation = Consultation(self, assignment)
         except BaseException as failure:
             assignment.ended(OfferOutcome.LOST)
@@ -238,11 +245,7 @@ class Talk:
         return self.consultation.calling
 
     async def _lend(self, verb: Lend) -> StageOfTalk:
-        self._known_flow(verb.flow)
-        await self.live.switch.fetch(self.live.customer, self.side.leg)
-        if self.live.contact.stage is Stage.TALKING:
-            self.side.assignment.holds()
-        self._loan = Loan(self, verb.flow)
+        self._loan = await lend(self, verb)
         return self._loan.lent
 
     async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
@@ -267,7 +270,9 @@ class Talk:
         return self._parted
 
     async def _to_flow(self, verb: ToFlow) -> StageOfTalk:
-        self._known_flow(verb.flow)
+        self.known_flow(verb.flow)
+        if self.live.script.function(verb.flow) is not None:
+            raise NotNow(f"the flow {verb.flow!r} is a function: lend the customer to it")
         await self._give_away("flow", verb.flow)
         self._course = RunFlow(verb.flow)
         return self._parted
@@ -276,13 +281,15 @@ class Talk:
         if verb.box not in self.live.script.boxes:
             raise NotNow(f"there is no voice mail box {verb.box!r}")
         await self._give_away("voicemail", verb.box)
-        self.live.contact.stage, self.live.contact.agent = Stage.VOICEMAIL, ""
+        self.live.contact.agent = ""
+        self.live.at(Stage.VOICEMAIL)
         self._course = TakeMessage(verb.box)
         return self._parted
 
     async def _park(self, verb: Park) -> StageOfTalk:
         await self._give_away("park", "")
-        self.live.contact.stage, self.live.contact.agent = Stage.PARKED, ""
+        self.live.contact.agent = ""
+        self.live.at(Stage.PARKED)
         self._course = Stay(self.queue.id, self.side.agent)
         return self._parted
 
@@ -298,7 +305,7 @@ class Talk:
         live, agent = self.live, self.side
         await live.switch.fetch(live.customer, agent.leg)
         agent.assignment.holds()
-        live.contact.stage = Stage.HELD
+        live.at(Stage.HELD)
         refusal: NotNow | None = None
         try:
             await self.play_digits(verb)
@@ -323,7 +330,8 @@ class Talk:
         self.live.tell(Transferred, self.side.agent, target=target, to=to)
         self.part(EndedBy.AGENT)
 
-    def _known_flow(self, flow: str) -> None:
+    def known_flow(self, flow: str) -> None:
+        """Raises NotNow when there is no flow of that name."""
         if not self.live.script.knows(flow):
             raise NotNow(f"there is no flow {flow!r}")
 
@@ -337,7 +345,7 @@ class Talk:
 
     def at(self, stage: Stage) -> None:
         """The contact is at this stage: who asked for it hears so now."""
-        self.live.contact.stage = stage
+        self.live.at(stage)
         self._tell_done()
 
     def _tell_done(self) -> None:

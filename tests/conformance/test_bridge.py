@@ -158,6 +158,20 @@ async def test_a_bridge_with_a_leg_that_is_gone_is_refused_and_touches_nobody(st
     assert caller.is_up
 
 
+@pytest.mark.fact("§2 connect")
+async def test_a_bridge_takes_whose_name_or_id_begins_so(stage: Stage) -> None:
+    """So an id does not name one leg: 1700000000.1 begins 1700000000.15, too.  All other actions take whole names only."""
+    caller, one = await stage.calls()
+    phone, other = await stage.agent()
+    for verb, more in (("Hangup", {}), ("Redirect", {"Context": "easycall", "Exten": "s", "Priority": "1"})):
+        stage.notes.answer(verb, refused := await stage.daemon.ask(verb, Channel=other.id[:-1], **more))
+        assert not refused.ok
+    answer = await stage.daemon.ask("Bridge", Channel1=one.id[:-1], Channel2=other.id[:-1], Tone="no")
+    stage.notes.answer("Bridge", answer)
+    await stage.talk(caller, phone)
+    assert await together(stage, one.id, other.id)
+
+
 @pytest.mark.fact("M18", "§2 taken or hung up")
 @pytest.mark.parametrize("order", ["first", "second"])
 async def test_a_bridge_with_a_leg_that_hung_up_succeeds_and_the_hangup_is_forgotten(stage: Stage, order: str) -> None:

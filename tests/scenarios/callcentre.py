@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from easycall.acd.distributor import REFUSED_SECONDS
-from easycall.asterisk.ami import Action
+from easycall.asterisk.ami import Action, Message
+from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.manager import Account, Manager
 from easycall.client import Client, Live
 from easycall.config import load
@@ -37,7 +38,7 @@ from .people import SOON, Agent, Caller
 from .story import Story
 
 LASTING_SECONDS = 1.0
-"""A difference between Asterisk and the daemon that is there still after so long was no message on its way."""
+"""A difference between Asterisk and the daemon that is there for so long is no message on its way."""
 STRAIGHT = "95599"
 """The number whose callers go straight into the queue "support"."""
 
@@ -90,7 +91,7 @@ class CallCentre:
 
     async def start_daemon(self) -> None:
         config = load(self.site.file, {})
-        flows = library.load(config.flows_directory, config.queues, config.prompts.voices)
+        flows = library.flows_of(config)
         self.fatal: list[str] = []
         self.running = join(config, flows, self.reactor, self.fatal.append)
         fairness = Fairness(REFUSED_SECONDS)
@@ -171,16 +172,28 @@ class CallCentre:
         items = await self._pbx.collect(Action.of("CoreShowChannels"))
         return [dict(item.headers()) for item in items if item.name == "CoreShowChannel"]
 
+    async def listed(self, action: Action) -> list[Message]:
+        """What the PBX lists for an action that easycall knows nothing of."""
+        return list(await self._pbx.collect(action))
+
     async def on_pbx(self, action: Action) -> Any:
         """An action on the PBX that easycall knows nothing of."""
         return await self._pbx.send(action)
+
+    async def ask_pbx(self, action: Action) -> str:
+        """The same; why it was refused, or ``""``."""
+        try:
+            await self.on_pbx(action)
+        except ActionRefused as refusal:
+            return refusal.message
+        return ""
 
     # The end
 
     async def close(self) -> None:
         """All invariants hold; everybody hangs up; then nothing is left and every contact has one record that adds up."""
         try:
-            await self._invariants_hold()
+            await self.invariants_hold()
             for caller in self.callers:
                 caller.hangs_up()
             await self._nothing_is_left()
@@ -196,11 +209,12 @@ class CallCentre:
         await self.world.stop()
         await self._pbx.stop()
 
-    async def _invariants_hold(self) -> None:
+    async def invariants_hold(self) -> None:
         """I1 to I3 and I9 of :mod:`easycall.lab.invariants`: a difference that lasts is one."""
         found = violations(await self._seen())
-        if found:
-            await after(self.reactor, LASTING_SECONDS)
+        limit = self.reactor.seconds() + LASTING_SECONDS
+        while found and self.reactor.seconds() < limit:
+            await after(self.reactor, 0.05)
             found = lasting(found, violations(await self._seen()))
         assert not found, found
 

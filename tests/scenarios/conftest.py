@@ -17,7 +17,9 @@ from easycall.lab.layout import Order, State, free_block
 
 from .callcentre import CallCentre, open_files
 from .ground import PATIENCE, up
+from .matrix import Results
 
+RESULTS = pytest.StashKey[Results]()
 LABS = Path(__file__).parent.parent.parent / "var" / "lab"
 
 
@@ -56,6 +58,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
             report.sections.append(("the story so far", centre.so_far()))
 
 
+def unwritable(state: State) -> Path:
+    """A folder for recordings in which no folder for a year can be made: there is a file of its name."""
+    folder = state.folder / "unwritable"
+    folder.mkdir(exist_ok=True)
+    for year in range(2024, 2100):
+        (folder / str(year)).touch()
+    return folder
+
+
 @pytest_twisted.async_yield_fixture
 async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Path) -> AsyncIterator[CallCentre]:
     """A call centre; at the end of a scenario that went well nothing of it may be left."""
@@ -63,7 +74,10 @@ async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Pa
     async with up(pbx) as (state, worlds):
         stage = CallCentre(state, worlds, tmp_path / "site", reactor)
         mark = request.node.get_closest_marker("site")
-        await stage.open(noise=not isinstance(pbx, State), **(mark.kwargs if mark else {}))
+        site = dict(mark.kwargs) if mark else {}
+        if site.get("recordings") == "unwritable":
+            site["recordings"] = unwritable(state)
+        await stage.open(noise=not isinstance(pbx, State), **site)
         yield stage
         if getattr(request.node, "failed", True):
             await stage.abandon()
@@ -71,3 +85,19 @@ async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Pa
         await stage.close()
     gc.collect()
     assert not open_files() - files, "left open"
+
+
+@pytest.fixture(scope="session")
+def matrix(pytestconfig: pytest.Config) -> Results:
+    """The results of test_matrix.py, told in the end."""
+    return pytestconfig.stash.setdefault(RESULTS, Results())
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """How the matrix went; the table itself goes where ``--matrix`` says."""
+    results = config.stash.get(RESULTS, Results())
+    if not results:
+        return
+    terminalreporter.write_line(results.summary())
+    if file := config.getoption("--matrix"):
+        Path(file).write_text("\n".join(results.lines()) + "\n", encoding="utf-8")

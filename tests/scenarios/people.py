@@ -76,11 +76,11 @@ class Caller(Person):
         """True once there is a call."""
         return self._leg is not None
 
-    async def dials(self, dialled: str = "95588", *, says: int | None = None) -> Caller:
-        """``says``: the tone the caller speaks with, in Hz; None: silence."""
+    async def dials(self, dialled: str = "95588", *, speaks: bool = False) -> Caller:
+        """``speaks``: all the time, by a tone of 700 Hz; else the caller is silent."""
         self.tell(f"dials {dialled}")
-        self.voice = says or 0
-        self._leg = await self.centre.world.dial(dialled, self.number, tone=says)
+        self.voice = 700 if speaks else 0
+        self._leg = await self.centre.world.dial(dialled, self.number, tone=self.voice or None)
         return self
 
     async def contact(self, seconds: float = SOON) -> str:
@@ -130,6 +130,11 @@ class Agent(Person):
     def leg(self) -> legs.PhoneCall:
         assert self._call is not None, f"{self.name}'s phone has not rung"
         return self._call
+
+    @property
+    def was_rung(self) -> bool:
+        """True once there was a call."""
+        return self._call is not None
 
     # At the desk
 

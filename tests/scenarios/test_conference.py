@@ -137,7 +137,7 @@ async def test_park_and_pick(centre: CallCentre) -> None:
 
 async def test_a_message_is_left_and_heard(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
-    carl = await centre.caller("carl").dials(says=700)
+    carl = await centre.caller("carl").dials(speaks=True)
     await carl.chooses("1", "sales")
     await ana.answers()
     await hears(carl, ana)

@@ -34,6 +34,7 @@ async def test_a_free_agent_answers(centre: CallCentre) -> None:
 
 
 @pytest.mark.requirement("F1")
+@pytest.mark.site(wrap_up_seconds=0.1)
 async def test_all_busy_then_one_becomes_free_and_the_order_is_kept(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
     first = await centre.caller().dials()

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from zlib import crc32
 
-from easycall.config import AgentSettings, AsteriskBox, Config, PromptSettings, VoicemailSettings
+from easycall.config import (
+    AgentSettings,
+    AsteriskBox,
+    Config,
+    PromptSettings,
+    RecordingSettings,
+    ServiceSettings,
+    VoicemailSettings,
+)
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, Prompt
 from easycall.lab.layout import shipped
@@ -48,12 +56,14 @@ def configuration(agents: int) -> Config:
             ),
         ),
         prompts=PromptSettings(nowhere, str(nowhere), language=LANGUAGE),
+        recordings=RecordingSettings(nowhere, str(nowhere)),
         flows_directory=shipped() / "flows",
         default_flow="welcome",
         numbers={},
         queues=queues,
         voicemail=VoicemailSettings(nowhere, str(nowhere)),
         agents={one.id: one for one in (_agent(number) for number in range(agents))},
+        services={"payments": ServiceSettings("http://127.0.0.1:9/")},  # the shipped flows name it; nobody is there
     )
 
 
@@ -64,7 +74,7 @@ def _agent(number: int) -> AgentSettings:
 
 def flows(config: Config) -> dict[str, Flow]:
     """The flows we ship."""
-    return library.load(config.flows_directory, config.queues, config.prompts.voices)
+    return library.flows_of(config)
 
 
 class Spoken:

@@ -111,7 +111,7 @@ class _Busy:
             self._lab.state, folder / "site", noise=True, agents=AGENTS, dial="PJSIP/{phone}", wrap_up_seconds=6
         )
         config = load(self._site.file, {})
-        flows = library.load(config.flows_directory, config.queues, config.prompts.voices)
+        flows = library.flows_of(config)
         self._joined = join(config, flows, reactor, self._end)
         self._staff = self._hire()
         self._board: Board
