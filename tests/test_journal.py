@@ -83,6 +83,7 @@ def complaints(captured: Sequence[LogEvent]) -> list[str]:
 TEXT = st.text()
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     str: TEXT,
+    bool: st.booleans(),
     int: st.integers(0, 2**31),
     float: st.floats(allow_nan=False, allow_infinity=False),
     tuple[str, ...]: st.lists(TEXT).map(tuple),
