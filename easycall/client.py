@@ -64,6 +64,10 @@ class Client:
         """The answer to a PUT.  Raises Refused, TimeoutError."""
         return await self._ask("PUT", path, body)
 
+    async def delete(self, path: str) -> Any:
+        """The answer to a DELETE.  Raises Refused, TimeoutError."""
+        return await self._ask("DELETE", path, {})
+
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         response = await treq.request(
             method,

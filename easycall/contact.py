@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,13 +20,15 @@ from easycall.acd.distributor import Assignment, Distributor, Offer, Place
 from easycall.company import keep_company
 from easycall.defer import background, cancelled, dropped, limited, start
 from easycall.events import ContactArrived, ContactEnded, Event, Offered, OfferEnded
-from easycall.ivr.flow import ToQueue
-from easycall.ivr.runner import run
+from easycall.fax import callers
+from easycall.fax.desk import FaxDesk
+from easycall.ivr.flow import Finish, ToQueue
+from easycall.ivr.runner import Returned, run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
-from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Messages, Taken
+from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, Messages, Taken
 from easycall.recording import Recordings
 from easycall.talk import Course, Reach, RunFlow, Side, Stay, TakeMessage, Talk, Wait, ring
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
@@ -54,12 +57,13 @@ class Contacts:
         script: Script,
         new_id: Callable[[], str],
         recordings: Recordings | None = None,
+        fax: FaxDesk | None = None,
         *,
         messages: Messages | None = None,
         park_seconds: float = PARK_SECONDS,
     ) -> None:
-        """``messages``: where voice mail is kept, needed when the script has boxes; ``park_seconds``: how long one is parked
-        before the contact goes back."""
+        """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
+        ``park_seconds``: how long one is parked before the contact goes back."""
         self._clock = clock
         self._journal = journal
         self._distributor = distributor
@@ -68,6 +72,7 @@ class Contacts:
         self._messages = messages
         self._park_seconds = park_seconds
         self._recordings = recordings
+        self._fax = fax
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -76,6 +81,15 @@ class Contacts:
     def live(self) -> Mapping[str, Contact]:
         """The contacts of now, by id."""
         return {visit.contact.id: visit.contact for visit in self._visits.values()}
+
+    def carried(self, contact_id: str) -> LiveContact | None:
+        """A live contact with what it is carried with."""
+        visit = self._visits.get(contact_id)
+        return visit.live if visit is not None else None
+
+    def of_agent(self, agent: str) -> LiveContact | None:
+        """The contact an agent has answered and not left."""
+        return next((visit.live for visit in self._visits.values() if agent in visit.live.audience.legs), None)
 
     def arrive(self, arrival: Arrival) -> None:
         """A caller's leg came in: give it its id and start its story."""
@@ -97,6 +111,7 @@ class Contacts:
             self._distributor,
             self._script,
             self._recordings,
+            self._fax,
         )
         visit = self._visits[contact.id] = Visit(live, self._messages, self._park_seconds)
         running = self._running[contact.id] = start(visit.carry())
@@ -132,6 +147,13 @@ class Contacts:
         self._running.pop(contact_id, None)
         if isinstance(result, Failure) and not result.check(CancelledError):
             log.failure("contact {contact} was not carried to its end", result, contact=contact_id)
+
+
+def _ended_by(customer: Channel) -> EndedBy:
+    """Who ended a contact whose story is over, when nobody has said so."""
+    if not customer.gone:
+        return EndedBy.FLOW
+    return EndedBy.SYSTEM if customer.died_of else EndedBy.CALLER
 
 
 class Visit:
@@ -176,12 +198,15 @@ class Visit:
             log.failure("contact {contact} failed", contact=contact.id)
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
         live.mailbox.close(NOBODY)
-        self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
+        self.end(_ended_by(live.customer))
         await self._leave()
         live.recorder.over()
         if self._box and self._messages is not None:
             await keep_message(live, self._messages, self._box)
         contact.stage = Stage.ENDED
+        live.audience.close()
+        if contact.faxes and self._outcome is Outcome.ABANDONED_IN_IVR:
+            self._outcome = Outcome.SELF_SERVED  # a machine that is done hangs up
         live.tell(
             ContactEnded,
             outcome=self._outcome,
@@ -235,14 +260,18 @@ class Visit:
         contact.agent = ""
         live.at(Stage.IVR)
         await live.recorder.stop("flow")
-        script, means = live.script, evolve(live.script.means, unheard=live.unheard)
         async with background(answer_letters(live)):
-            left = await run(script.named(name), live.customer, live.record, live.now, contact, script.sounds, means)
+            left = await callers.unless_fax(live, partial(self._walk, name))
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED
         return None
+
+    async def _walk(self, name: str) -> ToQueue | Finish | Returned:
+        live, script = self.live, self.live.script
+        means = evolve(script.means, unheard=live.unheard, receive_fax=partial(callers.receive, live))
+        return await run(script.named(name), live.customer, live.record, live.now, self.contact, script.sounds, means)
 
     async def _message(self, box: str) -> Course:
         if self._messages is None:

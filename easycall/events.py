@@ -11,10 +11,11 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, Party
+from easycall.model import AgentState, EndedBy, FaxOutcome, OfferOutcome, Outcome, Party, SupervisionMode
 
 __all__ = [
     "KINDS",
+    "OF_SUPERVISION",
     "AgentChanged",
     "Answered",
     "Collected",
@@ -29,6 +30,10 @@ __all__ = [
     "DataAttached",
     "DigitsSent",
     "Event",
+    "FaxEnded",
+    "FaxProgress",
+    "FaxReceived",
+    "FaxStarted",
     "FlowStep",
     "Held",
     "Lent",
@@ -41,6 +46,7 @@ __all__ = [
     "PartyMuted",
     "PbxDown",
     "PbxUp",
+    "PhoneLost",
     "Picked",
     "Queued",
     "RecordingFailed",
@@ -53,6 +59,10 @@ __all__ = [
     "ScreenPop",
     "ScreenPopRevoked",
     "ServiceAsked",
+    "SupervisionChanged",
+    "SupervisionEnded",
+    "SupervisionMoved",
+    "SupervisionStarted",
     "TalkEnded",
     "Transferred",
     "VoicemailLeft",
@@ -340,11 +350,111 @@ class LoanEnded(Event):
 
 
 @frozen(kw_only=True)
+class FaxStarted(Event):
+    """The customer is asked to start the fax machine: ``send`` a document to it, or ``receive`` one from it."""
+
+    kind = "fax.started"
+    operation: str
+    document: str = ""
+    """What is sent; empty of one that is received."""
+    pages: int = 0
+    """How many it has; 0 of one that is received: nobody knows yet."""
+
+
+@frozen(kw_only=True)
+class FaxProgress(Event):
+    """The machines are at this page, counted from 1."""
+
+    kind = "fax.progress"
+    page: int
+
+
+@frozen(kw_only=True)
+class FaxEnded(Event):
+    """The fax is over; ``pages`` went over whole.  The customer comes back, unless the machine has hung up."""
+
+    kind = "fax.ended"
+    operation: str
+    document: str = ""
+    outcome: FaxOutcome
+    pages: int
+    error: str = ""
+    station: str = ""
+    """What the other machine calls itself."""
+    rate: int = 0
+    """Bits a second."""
+
+
+@frozen(kw_only=True)
+class FaxReceived(Event):
+    """Pages came from the contact's machine and are stored: they can be fetched from now on."""
+
+    kind = "fax.received"
+    fax: str
+    box: str
+    pages: int
+    station: str = ""
+
+
+@frozen(kw_only=True)
 class DataAttached(Event):
     """Data that travels with the contact changed; an empty value took one away."""
 
     kind = "data.attached"
     data: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class SupervisionStarted(Event):
+    """A supervisor's phone is rung to listen to ``contact``, or to each contact of ``agent`` in turn.
+
+    Of all supervision events, ``agent`` is who is supervised.
+    """
+
+    kind = "supervision.started"
+    supervision: str
+    supervisor: str
+    mode: SupervisionMode
+    follows: str
+    """``contact`` or ``agent``."""
+    by: str
+    """The name of the token that asked for it."""
+
+
+@frozen(kw_only=True)
+class SupervisionMoved(Event):
+    """From now the supervisor hears the contact, or hears it no more."""
+
+    kind = "supervision.moved"
+    supervision: str
+    supervisor: str
+    mode: SupervisionMode
+    hears: bool
+
+
+@frozen(kw_only=True)
+class SupervisionChanged(Event):
+    """The supervisor listens, whispers or barges in from now."""
+
+    kind = "supervision.mode"
+    supervision: str
+    supervisor: str
+    mode: SupervisionMode
+    by: str
+
+
+@frozen(kw_only=True)
+class SupervisionEnded(Event):
+    """The supervision is over."""
+
+    kind = "supervision.ended"
+    supervision: str
+    supervisor: str
+    how: str
+    """``api``, ``supervisor`` (hung up), ``contact`` (ended), ``agent`` (logged out), ``taken_over``, how the ringing ended
+    (:class:`OfferOutcome`), or ``failed``."""
+    by: str = ""
+    """The name of the token that asked for the end; empty: nobody did."""
 
 
 @frozen(kw_only=True)
@@ -406,6 +516,15 @@ class RecordingHeard(Event):
 
 
 @frozen(kw_only=True)
+class PhoneLost(Event):
+    """The agent's phone died while the agent had the customer: nobody hung up.  The end of the talk follows."""
+
+    kind = "talk.phone_lost"
+    cause: str
+    """What Asterisk gave as the cause: a number of Q.850, 44 when no sound came any more."""
+
+
+@frozen(kw_only=True)
 class TalkEnded(Event):
     """Caller and agent parted."""
 
@@ -434,6 +553,8 @@ class AgentChanged(Event):
     phone: str = ""
     queues: tuple[str, ...] = ()
     until: float = 0.0
+    hindrance: str = ""
+    """Why nothing is offered to the agent, ready or not: ``on a private call``, ``phone unreachable``."""
 
 
 @frozen(kw_only=True)
@@ -465,3 +586,6 @@ class Corrected(Event):
 
 KINDS: Mapping[str, type[Event]] = {cls.kind: cls for cls in Event.__subclasses__()}
 """Public name -> class, for reading the journal back."""
+
+OF_SUPERVISION = (SupervisionStarted, SupervisionMoved, SupervisionChanged, SupervisionEnded)
+"""What the agent who is supervised may not be told (setting ``supervision.tell_agents``)."""

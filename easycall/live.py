@@ -11,13 +11,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd.distributor import Distributor
+from easycall.audience import Audience
 from easycall.defer import dropped, first
 from easycall.events import Event
+from easycall.fax.desk import FaxDesk
 from easycall.ivr.script import Script
 from easycall.mailbox import Letter, Mailbox
 from easycall.model import Contact, Stage
 from easycall.ports import Channel, HungUp, Switch, Taken
-from easycall.recording import Recorder, Recordings
+from easycall.recording import CannotPause, Recorder, Recordings
+from easycall.verbs import NotNow
 
 __all__ = ["CAPTURE", "LiveContact", "attach", "keep_music"]
 
@@ -41,7 +44,11 @@ class LiveContact:
     script: Script
     recordings: Recordings | None = None
     """None: nothing can be recorded."""
+    fax: FaxDesk | None = None
+    """None: there is no fax."""
     mailbox: Mailbox = field(factory=Mailbox)
+    audience: Audience = field(factory=Audience)
+    """Who listens beside those who talk."""
     recorder: Recorder = field(default=Factory(lambda self: Recorder(self, self.recordings), takes_self=True), init=False)
 
     def now(self) -> float:
@@ -52,6 +59,7 @@ class LiveContact:
         """The contact is at this stage."""
         self.contact.stage = stage
         self.recorder.at(stage)
+        self.audience.look()
 
     def tell(self, event: type[Event], agent: str = "", **facts: Any) -> None:
         """Record something that happened to the contact, now."""
@@ -67,15 +75,22 @@ class LiveContact:
 
     @asynccontextmanager
     async def unheard(self) -> AsyncIterator[None]:
-        """Nobody but a flow hears the customer, and nothing is recorded, for as long as the ``async with``.
+        """Nobody but a flow hears the customer, no supervisor, and nothing is recorded, for as long as the ``async with``.
 
         Raises CannotPause.
         """
-        await self.recorder.pause(CAPTURE)
         try:
-            yield
+            await self.audience.deafen()
+        except NotNow as why:
+            raise CannotPause(str(why)) from None
+        try:
+            await self.recorder.pause(CAPTURE)
+            try:
+                yield
+            finally:
+                await self.recorder.resume(CAPTURE)
         finally:
-            await self.recorder.resume(CAPTURE)
+            self.audience.hear()
 
     async def news(self, *events: Deferred[Any]) -> Letter | int:
         """Wait for the next letter, or for one of ``events`` (which are consumed): its index.  An event goes first."""

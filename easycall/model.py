@@ -12,21 +12,28 @@ from enum import StrEnum
 from attrs import field, frozen, mutable
 
 __all__ = [
+    "HUNG_UP_EARLY",
     "PHONE",
     "Agent",
     "AgentState",
     "AutoAnswer",
     "Contact",
     "EndedBy",
+    "FaxOutcome",
+    "FaxResult",
     "Loan",
+    "LostAgent",
     "Message",
     "OfferOutcome",
     "Outcome",
     "Party",
+    "PhoneState",
     "Queue",
     "RecordRule",
     "Role",
+    "Speaks",
     "Stage",
+    "SupervisionMode",
     "WorkItem",
 ]
 
@@ -40,6 +47,28 @@ class Role(StrEnum):
 
     CALLER = "caller"
     AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    """It listens to other legs and is in no bridge."""
+
+
+class SupervisionMode(StrEnum):
+    """What a supervisor does with a call."""
+
+    LISTEN = "listen"
+    WHISPER = "whisper"
+    """The agent hears the supervisor, the customer does not."""
+    BARGE = "barge"
+    """All hear each other."""
+
+
+class Speaks(StrEnum):
+    """To whom a leg speaks that listens to another one."""
+
+    NOBODY = "nobody"
+    ONE = "one"
+    """To the leg it listens to."""
+    BOTH = "both"
+    """To that leg and to the one in a bridge with it."""
 
 
 class Stage(StrEnum):
@@ -55,6 +84,8 @@ class Stage(StrEnum):
     """The customer hears music while the agent asks another."""
     LENT = "lent"
     """The customer is in a flow that an agent sent it to, and comes back."""
+    FAX = "fax"
+    """The customer's fax machine sends or receives; then the customer comes back to the agent."""
     CONFERENCE = "conference"
     """Customer, agent and the one who was consulted hear each other."""
     PARKED = "parked"
@@ -85,6 +116,29 @@ class AgentState(StrEnum):
     TALKING = "talking"
     HELD = "held"
     WRAP_UP = "wrap_up"
+    SUPERVISING = "supervising"
+    """Held by a supervision: no call is offered."""
+
+
+class PhoneState(StrEnum):
+    """What an agent's phone does besides the calls we make to it."""
+
+    UNKNOWN = "unknown"
+    """Asterisk does not tell: it is taken for free."""
+    IDLE = "idle"
+    RINGING = "ringing"
+    """Somebody else calls it."""
+    IN_USE = "in_use"
+    """It is in a call that is not ours."""
+    UNREACHABLE = "unreachable"
+
+
+class LostAgent(StrEnum):
+    """What becomes of a customer whose agent's phone died in talk."""
+
+    REQUEUE = "requeue"
+    """The front place of the queue."""
+    HANG_UP = "hang_up"
 
 
 class AutoAnswer(StrEnum):
@@ -103,6 +157,8 @@ class OfferOutcome(StrEnum):
     NO_ANSWER = "no_answer"
     DECLINED = "declined"
     UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    """The phone was in another call, which began in the moment of the offer."""
     CALLER_LEFT = "caller_left"
     CANCELLED = "cancelled"
     """Whoever asked for the agent took the question back."""
@@ -118,7 +174,7 @@ class EndedBy(StrEnum):
     FLOW = "flow"
     API = "api"
     SYSTEM = "system"
-    """The daemon, because something failed."""
+    """Nobody: something failed, a part of the daemon, the way to the caller, or Asterisk."""
 
 
 class Outcome(StrEnum):
@@ -131,6 +187,35 @@ class Outcome(StrEnum):
     SELF_SERVED = "self_served"
     """The flow came to its own end without a queue."""
     FAILED = "failed"
+
+
+class FaxOutcome(StrEnum):
+    """How a fax ended."""
+
+    DONE = "done"
+    """All pages went over."""
+    FAILED = "failed"
+    """They did not; the error says why.  Some of the pages may have."""
+    CANCELLED = "cancelled"
+    """It was broken off from here."""
+
+
+HUNG_UP_EARLY = "the other side hung up too early"
+"""An error of a fax."""
+
+
+@frozen
+class FaxResult:
+    """What the switch says of a fax that is over."""
+
+    outcome: FaxOutcome
+    pages: int = 0
+    """How many the other machine has confirmed, or we have."""
+    error: str = ""
+    station: str = ""
+    """What the other machine calls itself."""
+    rate: int = 0
+    """Bits a second."""
 
 
 class RecordRule(StrEnum):
@@ -159,6 +244,9 @@ class Queue:
     busy_repeat_seconds: float = 30.0
     """How often the busy prompt is repeated; 0: never."""
     record: RecordRule = RecordRule.NEVER
+    """Whether its talks are recorded."""
+    lost_agent: LostAgent = field(default=LostAgent.REQUEUE, converter=LostAgent)
+    """What becomes of a customer whose agent's phone died in talk."""
 
 
 @mutable
@@ -188,8 +276,14 @@ class Agent:
     """The contact reserved for, ringing, spoken with or wrapped up; empty otherwise."""
     until: float = 0.0
     """When the present state ends by itself (wrap-up); 0: it does not."""
+    phones: Mapping[str, PhoneState] = field(factory=dict)
+    """Asterisk -> what the agent's phone does there, as far as that is known."""
+    phone_lost: bool = False
+    """Not ready because the phone could not be reached: ready again when it can, unless the agent chooses otherwise."""
     wants: tuple[AgentState, str] | None = None
     """The state and reason asked for while busy, taken up when the contact is done."""
+    supervises: tuple[str, ...] = ()
+    """The queues whose contacts and agents this person may supervise; ``*``: all."""
 
 
 @frozen
@@ -229,6 +323,8 @@ class Contact:
     """Who ended it first; None while nobody has."""
     attempts: int = 0
     """How often an agent's phone was rung for it: numbers the legs."""
+    faxes: int = 0
+    """How many faxes came from the caller's machine, whole."""
     answers: dict[str, str] = field(factory=dict)
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)

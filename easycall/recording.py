@@ -46,6 +46,9 @@ AGENT = "agent"
 AUTOMATIC = {
     Stage.HELD: "hold",
     Stage.CONSULTING: "hold",
+    Stage.FAX: "fax",
+    Stage.WAITING: "waiting",
+    Stage.OFFERED: "waiting",
     Stage.WAITING: "waiting",
     Stage.OFFERED: "waiting",
     Stage.PARKED: "waiting",

@@ -18,10 +18,11 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -32,8 +33,9 @@ from easycall.acd.distributor import Distributor
 from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Account, Manager
 from easycall.asterisk.switch import AsteriskSwitch
-from easycall.config import AsteriskBox, Config, ConfigError, load
+from easycall.config import AsteriskBox, Config, ConfigError, FaxSettings, load
 from easycall.contact import Contacts
+from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
 from easycall.ivr.prompts import PromptError, Prompts
@@ -50,6 +52,7 @@ from easycall.store.contacts import ContactArchive
 from easycall.store.messages import MessageFiles
 from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
+from easycall.supervision import Supervisions
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
 
@@ -174,7 +177,9 @@ class Conduct:
     journal: Journal
     distributor: Distributor
     contacts: Contacts
+    supervisions: Supervisions
     pbxs: list[Pbx]
+    fax: FaxDesk | None = None
 
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
@@ -189,6 +194,7 @@ class Joined:
 
     daemon: Daemon
     contacts: Contacts
+    supervisions: Supervisions
     pbxs: list[Pbx]
     distributor: Distributor
     journal: Journal
@@ -202,8 +208,9 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     mail = config.voicemail
     messages = MessageFiles(mail.directory, mail.asterisk_directory, mail.max_seconds, mail.silence_seconds, reactor)
     files = RecordingFiles(config.recordings.directory, reactor)
+    fax = _fax(config.fax, clock, reactor)
     parts = config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID())
-    conduct = make_conduct(*parts, size=files.size, messages=messages)
+    conduct = make_conduct(*parts, size=files.size, fax=fax, messages=messages)
 
     async def open_store() -> None:
         try:
@@ -216,7 +223,11 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
 
     async def prepare() -> None:
         try:
-            await prompts.prepare(library.every_prompt(flows, config.queues, config.voicemail.boxes))
+            wanted = [
+                *library.every_prompt(flows, config.queues, config.voicemail.boxes),
+                *([fax.start_prompt] if fax else []),
+            ]
+            await prompts.prepare(wanted)
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
 
@@ -241,6 +252,8 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
         Part("voice mail", make_mail_folder, nothing),
         Part("recordings", look_at_recordings, nothing),
     ]
+    if fax is not None:
+        before.append(_fax_part(fax, config.fax.directory))
     return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files, messages)])
 
 
@@ -254,6 +267,7 @@ def make_conduct(
     new_id: Callable[[], str],
     dice: Callable[[], float] = random.random,
     size: Callable[[str], Awaitable[int | None]] | None = None,
+    fax: FaxDesk | None = None,
     messages: Messages | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
@@ -265,14 +279,40 @@ def make_conduct(
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
     journal = Journal(clock, ContactArchive(database))
-    agents = [Agent(one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer) for one in config.agents.values()]
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
+    agents = [
+        Agent(one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer, supervises=one.supervises)
+        for one in config.agents.values()
+    ]
     distributor = Distributor(config.queues, agents, clock, journal)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
-    parking = config.park_seconds
-    contacts = Contacts(clock, journal, distributor, script, new_id, recordings, messages=messages, park_seconds=parking)
+    parts = clock, journal, distributor, script, new_id, recordings, fax
+    contacts = Contacts(*parts, messages=messages, park_seconds=config.park_seconds)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
-    return Conduct(clock, journal, distributor, contacts, pbxs)
+    supervisions = Supervisions(clock, journal, distributor, contacts, [pbx.switch for pbx in pbxs], new_id)
+    return Conduct(clock, journal, distributor, contacts, supervisions, pbxs, fax)
+
+
+def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:
+    """The fax desk, if there is fax at all."""
+    if not settings.lines:
+        return None
+
+    def in_thread(work: Callable[..., Any], /, *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *arguments)
+
+    made = settings, clock, reactor, in_thread
+    return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
+
+
+def _fax_part(fax: FaxDesk, folder: Path) -> Part:
+    async def start() -> None:
+        try:
+            await fax.open()
+        except OSError as error:
+            raise CannotStart(f"fax.directory = {str(folder)!r}: {error.strerror}") from error
+
+    return Part("fax", start, fax.close)
 
 
 def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
@@ -296,13 +336,14 @@ def join_conduct(
         *before,
         Part("journal", conduct.journal.start, conduct.journal.stop),
         Part("contacts", nothing, conduct.contacts.stop),
+        Part("supervisions", nothing, conduct.supervisions.stop),
         *(_fastagi(pbx, reactor) for pbx in conduct.pbxs),
         *(_ami(pbx, fatal) for pbx in conduct.pbxs),
         *beside,
         Part("call control", nothing, let_go),
     ]
     daemon = Daemon(parts, conduct.clock, fatal)
-    return Joined(daemon, conduct.contacts, conduct.pbxs, conduct.distributor, conduct.journal)
+    return Joined(daemon, conduct.contacts, conduct.supervisions, conduct.pbxs, conduct.distributor, conduct.journal)
 
 
 def _make_folder(folder: Path) -> None:
@@ -331,6 +372,7 @@ def _pbx(
         arrived=contacts.arrive,
         went_up=distributor.thaw,
         went_down=distributor.freeze,
+        phone_is=distributor.phone_is,
     )
     manager = Manager(
         box.name,
@@ -391,8 +433,19 @@ def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles, 
         from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
         links = {pbx.box.name: pbx.switch for pbx in conduct.pbxs}
-        conducts = conduct.distributor, conduct.contacts, conduct.journal
-        api = Api(*conducts, links, config.tokens, conduct.clock, files, messages=messages)
+        api = Api(
+            conduct.distributor,
+            conduct.contacts,
+            conduct.supervisions,
+            conduct.journal,
+            links,
+            config.tokens,
+            conduct.clock,
+            files,
+            conduct.fax,
+            messages,
+            tell_agents=config.tell_agents,
+        )
         apis.append(api)
         ports.append(await _listen("api.listen", config.api_listen, api.site(), reactor))
 

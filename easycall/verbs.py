@@ -20,11 +20,13 @@ __all__ = [
     "Complete",
     "Consult",
     "Drop",
+    "Fax",
     "Hold",
     "Leave",
     "Lend",
     "Merge",
     "Mute",
+    "NotAllowed",
     "NotNow",
     "Park",
     "Pick",
@@ -35,6 +37,7 @@ __all__ = [
     "RecordStop",
     "Retrieve",
     "SendDigits",
+    "TakeOver",
     "ToAgent",
     "ToFlow",
     "ToQueue",
@@ -45,6 +48,10 @@ __all__ = [
 
 class NotNow(Exception):
     """What was asked for makes no sense at this moment, or cannot be had; the text says why.  Nothing was changed."""
+
+
+class NotAllowed(Exception):
+    """Who asks may not have it; the text says why.  Nothing was changed."""
 
 
 @frozen
@@ -131,7 +138,7 @@ class Pick(Verb):
 
 @frozen
 class Cancel(Verb):
-    """The consultation, or the loan to the IVR, is broken off; the customer comes back to the agent."""
+    """The consultation, the loan to the IVR or the fax is broken off; the customer comes back to the agent."""
 
 
 @frozen
@@ -171,6 +178,21 @@ class Lend(Verb):
     flow: str
     parameters: Mapping[str, str] = field(factory=dict)
     """Of a function."""
+
+
+@frozen
+class TakeOver(Verb):
+    """The customer goes to the supervisor who listens; the agent is free at once."""
+
+    supervision: str
+
+
+@frozen
+class Fax(Verb):
+    """A document goes to the customer's fax machine, or one comes from there; then the customer is back at the agent."""
+
+    document: str = ""
+    """The id of the document to send; empty: receive one."""
 
 
 @frozen

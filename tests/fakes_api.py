@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from easycall.api.app import Api
 from easycall.config import Right, Token
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, WorkItem
+from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, WorkItem
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
 from easycall.stats.record import Record, fold
@@ -110,6 +110,43 @@ class Live:
         self.hung_up.append((contact_id, ended_by))
 
 
+class Listening:
+    """Supervisions that are only looked at."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, SimpleNamespace] = {}
+        self.asked: list[tuple[Any, ...]] = []
+        self.refusal: Exception | None = None
+
+    def add(self, supervision: str, supervisor: str = "bo", contact: str = "c1") -> SimpleNamespace:
+        order = SimpleNamespace(supervisor=supervisor, follows="contact")
+        facts = {"mode": SupervisionMode.LISTEN, "state": "hearing", "contact": contact, "agent": "ana", "since": 9.0}
+        one = self.live[supervision] = SimpleNamespace(id=supervision, order=order, **facts)
+        return one
+
+    def begin(
+        self, supervisor: str, mode: SupervisionMode, *, contact: str = "", agent: str = "", by: str = ""
+    ) -> SimpleNamespace:
+        self._ask("begin", supervisor, mode, contact, agent, by)
+        return self.add("s1", supervisor, contact)
+
+    def change(self, supervision: str, mode: SupervisionMode, by: str = "") -> None:
+        self._ask("change", supervision, mode, by)
+        self.live[supervision].mode = mode
+
+    def end(self, supervision: str, by: str = "") -> None:
+        self._ask("end", supervision, by)
+
+    def take_over(self, supervision: str) -> Deferred[Mapping[str, str]]:
+        self._ask("take_over", supervision)
+        return succeed({})
+
+    def _ask(self, *what: Any) -> None:
+        self.asked.append(what)
+        if self.refusal is not None:
+            raise self.refusal
+
+
 class Log:
     """A journal that keeps everything in a list."""
 
@@ -165,9 +202,11 @@ class Running:
     def __init__(self, folder: Path, **more: Any) -> None:
         """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
+        self.supervisions = Listening()
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
-        self.api = Api(self.desk, self.contacts, self.journal, self.links, TOKENS, reactor, self.files, **more)
+        parts = (self.desk, self.contacts, self.supervisions, self.journal, self.links)
+        self.api = Api(*parts, TOKENS, reactor, self.files, **more)
         self.port = 0
 
     def url(self, path: str) -> str:

@@ -79,6 +79,7 @@ def test_no_name_does_harm(raw: bytes) -> None:
         (("95588", ""), "95588", False),
         (("95588", "caller"), "95588", False),
         (("", "agent"), "", True),
+        (("", "supervisor"), "", True),
         (("agent",), "agent", False),
         (("95588", "agents"), "95588", False),
         (("95588", "", "agent"), "95588", False),

@@ -158,6 +158,22 @@ def told(ended: tuple[str, ...], *records: Record) -> list[str]:
     return violations(Evidence(ended=ended, records=records))
 
 
+def test_i3_supervisors_listen_and_are_in_no_bridge() -> None:
+    spy = channel("ec-s1-supervisor-1", "", "supervisor", "dan", application="ChanSpy")
+    agents = changed(HELD.agents, "dan", state=AgentState.SUPERVISING)
+    legs = (*HELD.legs, leg(spy.id))
+    supervised = evolve(WELL, channels=(*CHANNELS, spy), held=evolve(HELD, agents=agents, legs=legs))
+    assert violations(supervised) == []
+    assert violations(evolve(supervised, channels=CHANNELS, held=evolve(HELD, agents=agents))) == [
+        "I3: agent dan is supervising, with none as a supervisor's leg"
+    ]
+    assert violations(evolve(supervised, held=evolve(HELD, legs=legs))) == [
+        f"I3: agent dan is ready, with {spy.id} as a supervisor's leg"
+    ]
+    bridged = (*CHANNELS, evolve(spy, bridge="b1"))
+    assert f"I2: the supervisor's leg {spy.id} is in bridge b1" in violations(evolve(supervised, channels=bridged))
+
+
 def test_i4_each_contact_has_one_record_that_adds_up() -> None:
     assert told(("k1",), RECORD) == []
     assert told(("k1",)) == ["I4: contact k1 has 0 records"]

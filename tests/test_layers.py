@@ -16,11 +16,13 @@ DECISIONS = {
     "asterisk.ami",
     "asterisk.agi",
     "asterisk.causes",
+    "asterisk.devices",
     "doctor.answers",
     "doctor.findings",
     "doctor.judgement",
     "doctor.logging",
     "doctor.phones",
+    "fax.tiff",
     "ivr.capture",
     "ivr.flow",
     "ivr.function",
@@ -41,9 +43,22 @@ DECISIONS = {
     "stats.journey",
     "stats.record",
     "stats.recordings",
+    "supervision.scene",
 }
 EDGES = ("asterisk", "store", "simulator")
-CONDUCT = {"company", "contact", "recording", "ivr.runner", "acd.distributor", "stats.journal"}
+CONDUCT = {
+    "acd.distributor",
+    "audience",
+    "company",
+    "contact",
+    "fax.callers",
+    "fax.desk",
+    "ivr.runner",
+    "recording",
+    "stats.journal",
+    "supervision.supervisions",
+    "supervision.watch",
+}
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
 

@@ -41,7 +41,7 @@ def mail() -> Mail:
 @pytest.fixture
 def stage(mail: Mail) -> Iterator[Stage]:
     with opened() as database:
-        stage = Stage(database, messages=mail, boxes={"sales": "sound:greeting"})
+        stage = Stage(database, messages=mail, mailboxes={"sales": "sound:greeting"})
         yield stage
         stage.close()
 

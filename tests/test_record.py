@@ -14,15 +14,22 @@ from easycall.events import (
     ContactArrived,
     ContactEnded,
     Event,
+    FaxEnded,
+    FaxReceived,
+    FaxStarted,
     FlowStep,
     MenuAnswered,
     Offered,
     OfferEnded,
     Queued,
     ScreenPop,
+    SupervisionChanged,
+    SupervisionEnded,
+    SupervisionMoved,
+    SupervisionStarted,
     TalkEnded,
 )
-from easycall.model import EndedBy, OfferOutcome, Outcome
+from easycall.model import EndedBy, FaxOutcome, OfferOutcome, Outcome, SupervisionMode
 from easycall.stats.journey import journey
 from easycall.stats.record import Record, SegmentKind, fold
 
@@ -182,6 +189,55 @@ def test_journey_reads_like_a_story() -> None:
     assert steps[-1].text == "ends as answered, by the agent"
 
 
+WHO = {"contact": C, "agent": "ana", "supervision": "s1", "supervisor": "chen"}
+LISTEN = SupervisionMode.LISTEN
+SUPERVISED: list[tuple[Event, str]] = [
+    (
+        SupervisionStarted(at=150.0, **WHO, mode=LISTEN, follows="agent", by="crm"),
+        "chen begins to supervise the agent (listen)",
+    ),
+    (SupervisionMoved(at=150.0, **WHO, mode=LISTEN, hears=True), "chen hears it with ana (listen)"),
+    (SupervisionMoved(at=150.0, **{**WHO, "agent": ""}, mode=LISTEN, hears=True), "chen hears it (listen)"),
+    (SupervisionMoved(at=150.0, **WHO, mode=LISTEN, hears=False), "chen hears nothing of it any more"),
+    (SupervisionChanged(at=150.0, **WHO, mode=SupervisionMode.BARGE, by="crm"), "chen changes to barge"),
+    (SupervisionEnded(at=150.0, **WHO, how="taken_over"), "the supervision by chen ends (taken over)"),
+]
+
+
+@pytest.mark.parametrize(("event", "text"), SUPERVISED)
+def test_who_supervised_is_a_fact_of_the_contact(event: Event, text: str) -> None:
+    [step] = journey([(1, event)])
+    assert step.text == text
+    assert fold(C, [*STORY, event]) == fold(C, STORY)
+
+
 @pytest.mark.parametrize("event", STORY, ids=lambda event: event.kind)
 def test_every_step_has_words_of_its_own(event: Event) -> None:
     assert journey([(1, event)])[0].text != event.kind
+
+
+def test_a_fax_is_a_stretch_of_the_talk() -> None:
+    talk = STORY[:-2]
+    faxed = [
+        FaxStarted(at=140.0, contact=C, agent="bo", operation="send", document="d", pages=2),
+        FaxEnded(at=160.0, contact=C, agent="bo", operation="send", document="d", outcome=FaxOutcome.DONE, pages=2),
+        FaxReceived(at=160.0, contact=C, agent="bo", fax="f", box="", pages=1),
+    ]
+    assert told(whole([*talk, *faxed, *STORY[-2:]]))[-4:] == [
+        ("talk", 6.75, "bo"),
+        ("fax", 20.0, "bo"),
+        ("talk", 33.25, "bo"),
+        ("closing", 0.25, ""),
+    ]
+    left = TalkEnded(at=150.0, contact=C, agent="bo", ended_by=EndedBy.AGENT)
+    waits = Queued(at=160.0, contact=C, queue="cards", position=1)
+    alone = whole([*talk, faxed[0], left, faxed[1], waits, STORY[-1]])
+    assert told(alone)[-4:] == [("talk", 6.75, "bo"), ("fax", 10.0, "bo"), ("fax", 10.0, ""), ("waiting", 33.5, "")]
+
+
+def test_a_fax_in_a_flow() -> None:
+    faxed = [
+        FaxStarted(at=101.0, contact=C, operation="receive"),
+        FaxEnded(at=103.0, contact=C, operation="receive", outcome=FaxOutcome.DONE, pages=1),
+    ]
+    assert told(whole([*STORY[:2], *faxed, *STORY[2:]]))[:3] == [("ivr", 1.0, ""), ("fax", 2.0, ""), ("ivr", 2.0, "")]

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from easycall.asterisk.ami import Message
-from easycall.asterisk.channel import Place
+from easycall.asterisk.channel import AsteriskChannel, Place
 from easycall.asterisk.link import ActionRefused, ActionTimeout, AmiError, LinkDown, TooManyActions
-from easycall.asterisk.switch import AUDIT_SECONDS, NEWS_SECONDS, UNTOLD_SECONDS
+from easycall.asterisk.switch import ARRIVAL_SECONDS, AUDIT_SECONDS, NEWS_SECONDS, UNSHOWN_SECONDS, UNTOLD_SECONDS
+from easycall.asterisk.wake import LOOK_SECONDS
 from easycall.defer import start
 from easycall.events import Corrected, PbxDown, PbxUp
-from easycall.model import OfferOutcome
+from easycall.model import OfferOutcome, Speaks
 from easycall.ports import BridgeFailed, HungUp, NotAnswered, Taken
 
 from .fakes import WAITS, FakePbx, FakeSession, event
@@ -36,8 +37,9 @@ def hung_up(pbx: FakePbx) -> list[str]:
 
 
 def nothing_left(pbx: FakePbx) -> None:
-    """No leg, no timer of a leg: only the audit goes on."""
+    """No leg, no timer of a leg: only the audit goes on; the watch over an Asterisk that is away ends with its legs."""
     assert len(pbx.switch.legs) == 0
+    pbx.clock.advance(0 if pbx.switch.up else LOOK_SECONDS)
     assert len(pbx.clock.getDelayedCalls()) == int(pbx.switch.up)
     assert not pbx.switch.legs._timers
 
@@ -165,6 +167,20 @@ class TestRinging:
         assert outcome_of(leg) is OfferOutcome.DECLINED
         nothing_left(pbx)
 
+    @pytest.mark.fault("F66")
+    def test_a_channel_that_was_renamed_is_the_same_leg(self) -> None:
+        """A masquerade gives a leg another channel and another name: it is known by its Uniqueid."""
+        pbx = FakePbx()
+        leg, _ = pbx.agent()
+        pbx.home("a1", "", "agent", agi_channel="PJSIP/world-00000007<ZOMBIE>")
+        pbx.tells(
+            event("BridgeEnter", Uniqueid="a1", Channel="Surrogate/PJSIP/2001-00000001", BridgeUniqueid="b1"),
+            event("Hangup", Uniqueid="other", Channel="PJSIP/2001-00000001", Cause="16"),
+        )
+        assert (leg.gone, leg.bridge) == (False, "b1")
+        pbx.tells(event("Hangup", Uniqueid="a1", Channel="PJSIP/nobody-00000002<MASQ>", Cause="16"))
+        assert leg.gone
+
     @pytest.mark.parametrize(
         ("status", "outcome"), [("BUSY", OfferOutcome.DECLINED), ("CANCEL", OfferOutcome.NO_ANSWER), ("", OfferOutcome.LOST)]
     )
@@ -260,12 +276,23 @@ class TestRinging:
             nothing_left(pbx)
 
     def test_a_leg_of_which_nothing_is_ever_heard_is_not_kept_for_ever(self) -> None:
-        """reliability F19: its events were lost."""
+        """reliability F19, P5: its events were lost, perhaps that it could not be made: its agent is free within seconds."""
         pbx = FakePbx()
         leg = pbx.rings(seconds=20)
-        pbx.clock.pump([1.0] * 35)
-        assert outcome_of(leg) is OfferOutcome.NO_ANSWER
+        pbx.clock.advance(UNSHOWN_SECONDS)
+        assert outcome_of(leg) is OfferOutcome.UNREACHABLE
         nothing_left(pbx)
+
+    def test_a_leg_of_which_nothing_is_heard_and_that_is_there_rings_on(self) -> None:
+        """reliability F19."""
+        pbx = FakePbx()
+        leg = pbx.rings(seconds=20)
+        pbx.manager.channels["a1"] = {"ChannelStateDesc": "Ringing", "Variable": "EC_ROLE=agent"}
+        pbx.clock.advance(UNSHOWN_SECONDS)
+        assert not leg.gone
+        pbx.manager.channels.clear()
+        pbx.clock.pump([1.0] * 12)
+        assert outcome_of(leg) is OfferOutcome.LOST
 
     def test_answered_while_the_link_is_down(self) -> None:
         """reliability F06."""
@@ -389,7 +416,7 @@ class TestForgedEvents:
             {"Linkedid": "c1", "Channel": "c1"},
         ):
             pbx.tells(event(name, **headers))
-        pbx.clock.advance(2)
+        pbx.clock.advance(1)
         assert (caller.place, session.closed, len(pbx.switch.legs)) == (Place.HOME, False, 2)
         assert hung_up(pbx) == []
 
@@ -620,6 +647,50 @@ class TestBridging:
         assert hung_up(at.pbx) == []
 
 
+class TestListening:
+    def listening(self, at: Joining, to: str = "a1") -> tuple[AsteriskChannel, FakeSession, Tried]:
+        supervisor, home = at.pbx.agent("s1")
+        home.answers["EXEC"] = [WAITS]
+        return supervisor, home, Tried(supervisor.listen(to, Speaks.ONE))
+
+    def test_exactly_that_leg_until_it_ends(self) -> None:
+        at = Joining()
+        supervisor, home, listens = self.listening(at)
+        assert home.sent[-1] == ("EXEC", "ChanSpy", "a1,uqEw")
+        assert supervisor.listens_to == "a1"
+        home.says("-1")
+        assert (listens.result, supervisor.listens_to, supervisor.place) == ("done", "", Place.HOME)
+
+    @pytest.mark.parametrize("to", ["a1", "c1"])
+    def test_who_listens_to_a_leg_that_moves_between_bridges_is_taken_home_first(self, to: str) -> None:
+        """ChanSpy is stuck otherwise."""
+        at = Joining()
+        at.ask()
+        at.bridged()
+        other, _ = at.pbx.caller("c2")
+        _, home, listens = self.listening(at, to)
+        joined = Tried(at.pbx.switch.bridge(at.agent, other))
+        moves = to == "a1"
+        assert (at.sent, [one["Channel"] for one in at.pbx.manager.of("Redirect")]) == ((1, ["s1"]) if moves else (2, []))
+        home.ends()
+        at.pbx.home("s1", "", "supervisor")
+        assert (listens.raised, at.sent) == (Taken, 2)
+        at.pbx.tells(*(event("BridgeEnter", Uniqueid=leg, BridgeUniqueid="b2") for leg in ("a1", "c2")))
+        assert joined.result is not None
+
+    def test_a_supervisor_who_does_not_come_home_does_not_keep_two_apart(self) -> None:
+        at = Joining()
+        at.ask()
+        at.bridged()
+        other, _ = at.pbx.caller("c2")
+        self.listening(at)
+        Tried(at.pbx.switch.bridge(at.agent, other))
+        at.pbx.clock.advance(ARRIVAL_SECONDS)
+        at.pbx.clock.advance(ARRIVAL_SECONDS)
+        at.pbx.clock.advance(ARRIVAL_SECONDS)
+        assert at.sent == 2
+
+
 class TestLeavingHome:
     def test_hung_up(self) -> None:
         pbx = FakePbx()
@@ -737,23 +808,24 @@ class TestReconciling:
         assert ("x1", "caller left alone in a conference") in corrections(pbx)
 
     @pytest.mark.parametrize(
-        ("channel", "ends"),
+        ("channel", "stray"),
         [
-            ({"Variable": "EC_ROLE=agent"}, True),
-            ({"Variable": "EC_ROLE=agent", "BridgeID": "b1"}, False),
-            ({"Variable": "EC_ROLE=caller"}, False),
-            ({"Variable": "EC_ROLE=agentx"}, False),
-            ({"Variable": "EC_CONTACT=EC_ROLE=agent"}, False),
-            ({}, False),
+            ({"Variable": "EC_ROLE=agent"}, "stray agent leg"),
+            ({"Variable": "EC_ROLE=agent", "BridgeID": "b1"}, ""),
+            ({"Variable": "EC_ROLE=supervisor"}, "stray supervisor leg"),
+            ({"Variable": "EC_ROLE=caller"}, ""),
+            ({"Variable": "EC_ROLE=agentx"}, ""),
+            ({"Variable": "EC_CONTACT=EC_ROLE=agent"}, ""),
+            ({}, ""),
         ],
     )
-    def test_strays(self, channel: dict[str, str], ends: bool) -> None:
-        """Only an agent's leg that nobody talks with: it can be nobody's loss."""
+    def test_strays(self, channel: dict[str, str], stray: str) -> None:
+        """Only an agent's leg that nobody talks with, or a supervisor's: it can be nobody's loss."""
         pbx = FakePbx(up=False)
         pbx.manager.channels = {"x1": channel, "x2": LIVE}
         pbx.connects()
-        assert hung_up(pbx) == (["x1"] if ends else [])
-        assert corrections(pbx) == ([("x1", "stray agent leg")] if ends else [])
+        assert hung_up(pbx) == (["x1"] if stray else [])
+        assert corrections(pbx) == ([("x1", stray)] if stray else [])
         assert len(pbx.switch.legs) == 0
 
     def test_a_leg_made_after_status_was_asked_is_not_ended(self) -> None:

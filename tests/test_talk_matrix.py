@@ -17,6 +17,7 @@ from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import lasting, violations
 from easycall.model import Party, RecordRule
 from easycall.model import Stage as At
+from easycall.simulator.fax import Machine
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import (
     Alternate,
@@ -24,6 +25,7 @@ from easycall.verbs import (
     Complete,
     Consult,
     Drop,
+    Fax,
     Hold,
     Lend,
     Merge,
@@ -65,6 +67,9 @@ FLOWS: dict[str, tuple[Verb, ...]] = {
     "P2 to voice mail": (ToVoicemail("sales"),),
     "F5 to a queue": (ToQueue("support"),),
     "F5 from hold": (Hold(), ToQueue("support")),
+    "F6 fax": (Fax("d1"),),
+    "F6 fax, cancel": (Fax("d1"), Cancel()),
+    "F6 fax from hold": (Hold(), Fax("d1")),
     "recorded": (RecordStart(), RecordPause(), RecordResume(), RecordStop()),
     "recorded, F4": (RecordStart(), RecordPause(), Consult("bo"), Complete()),
 }
@@ -110,8 +115,10 @@ def database() -> Iterator[MemoryDatabase]:
 
 def cell(database: MemoryDatabase, verbs: tuple[Verb, ...], step: int, fault: Fault, moment: float) -> str:
     """One cell; what became of the customer.  AssertionError when something does not hold."""
-    stage = Stage(database, messages=Mail(), boxes={"sales": ""}, record=RecordRule.ON_DEMAND)
+    stage = Stage(database, rules={"record": RecordRule.ON_DEMAND}, messages=Mail(), mailboxes={"sales": ""})
     customer, _ = stage.talk("bo", "chen")
+    if any(isinstance(verb, Fax) for verb in verbs):
+        customer.machine = Machine(stage.folder / "received.tiff", sends=False)
     answers: list[Any] = []
     for number, verb in enumerate(verbs):
         if number == step and moment < 0:
@@ -154,6 +161,7 @@ def seen(stage: Stage) -> Evidence:
 @pytest.mark.requirement("F3")
 @pytest.mark.requirement("F4")
 @pytest.mark.requirement("F5")
+@pytest.mark.requirement("F6")
 @pytest.mark.parametrize("name", FLOWS)
 def test_whatever_happens_when(name: str, database: MemoryDatabase) -> None:
     verbs = FLOWS[name]

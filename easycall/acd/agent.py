@@ -4,13 +4,14 @@
 state             leaves it by
 ================  ======================================================================
 offline           log in -> not ready
-not ready         ready, log out
-ready             not ready, log out, *reserved* (chosen for a contact)
+not ready         ready, log out, *supervises*
+ready             not ready, log out, *reserved* (chosen for a contact), *supervises*
 reserved          *rings* (the phone), *talks*, *released* (the offer came to nothing)
 ringing           *talks*, *released*
 talking           *holds* -> held; *parted* -> wrap-up
 held              *retrieves* -> talking; *parted* -> wrap-up
 wrap-up           *wrapped up* (its time is over) -> ready; ready, not ready, log out
+supervising       *released* (it is over), *reserved* (the supervisor takes the contact over)
 ================  ======================================================================
 
 What the agent asks for while a contact holds the agent is taken up when the contact is done ("next state").
@@ -42,10 +43,11 @@ class Step(StrEnum):
     RETRIEVES = "retrieve"
     PARTED = "end talking"
     WRAPPED_UP = "end wrap-up"
+    SUPERVISES = "supervise"
 
 
-BUSY = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING, AgentState.HELD})
-"""States in which a contact holds the agent."""
+BUSY = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING, AgentState.HELD, AgentState.SUPERVISING})
+"""States in which a contact or a supervision holds the agent."""
 
 _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
     AgentState.OFFLINE: {Step.LOG_IN: AgentState.NOT_READY},
@@ -54,6 +56,7 @@ _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
         Step.LOG_OUT: AgentState.OFFLINE,
         Step.READY: AgentState.READY,
         Step.NOT_READY: AgentState.NOT_READY,
+        Step.SUPERVISES: AgentState.SUPERVISING,
     },
     AgentState.READY: {
         Step.LOG_IN: AgentState.NOT_READY,
@@ -61,6 +64,7 @@ _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
         Step.READY: AgentState.READY,
         Step.NOT_READY: AgentState.NOT_READY,
         Step.RESERVED: AgentState.RESERVED,
+        Step.SUPERVISES: AgentState.SUPERVISING,
     },
     AgentState.RESERVED: {
         Step.RINGS: AgentState.RINGING,
@@ -76,6 +80,7 @@ _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
         Step.READY: AgentState.READY,
         Step.NOT_READY: AgentState.NOT_READY,
     },
+    AgentState.SUPERVISING: {Step.RESERVED: AgentState.RESERVED, Step.RELEASED: AgentState.READY},
 }
 
 

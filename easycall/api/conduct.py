@@ -8,13 +8,13 @@ from typing import BinaryIO, Protocol
 from twisted.internet.defer import Deferred
 
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, WorkItem
+from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
 from easycall.verbs import Verb
 
-__all__ = ["Contacts", "Distributor", "Journal", "Link", "MessageBoxes", "RecordingFiles"]
+__all__ = ["Contacts", "Distributor", "Journal", "Link", "MessageBoxes", "RecordingFiles", "Supervision", "Supervisions"]
 
 
 class Distributor(Protocol):
@@ -87,6 +87,66 @@ class RecordingFiles(Protocol):
 
     async def open(self, file: str) -> BinaryIO:
         """One of them, for reading.  Raises FileNotFoundError, and OSError when it may not be read."""
+
+
+class Order(Protocol):
+    """What was asked for when a supervision began."""
+
+    @property
+    def supervisor(self) -> str:
+        """The agent who supervises."""
+
+    @property
+    def follows(self) -> str:
+        """``contact`` or ``agent``."""
+
+
+class Supervision(Protocol):
+    """One supervision."""
+
+    mode: SupervisionMode
+    since: float
+    """When it began."""
+
+    @property
+    def order(self) -> Order:
+        """What was asked for."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def contact(self) -> str:
+        """The contact that is supervised now; empty: none."""
+
+    @property
+    def agent(self) -> str:
+        """The agent who is supervised now; empty: none."""
+
+    @property
+    def state(self) -> str:
+        """``ringing``, ``hearing`` or ``waiting``."""
+
+
+class Supervisions(Protocol):
+    """Supervisors who listen."""
+
+    @property
+    def live(self) -> Mapping[str, Supervision]:
+        """The supervisions of now, by id."""
+
+    def begin(self, supervisor: str, mode: SupervisionMode, *, contact: str, agent: str, by: str) -> Supervision:
+        """Ring a supervisor's phone.  Raises KeyError, NotAllowed, NotNow."""
+
+    def change(self, supervision: str, mode: SupervisionMode, by: str) -> None:
+        """Change the mode.  Raises KeyError."""
+
+    def end(self, supervision: str, by: str) -> None:
+        """End it.  Raises KeyError."""
+
+    def take_over(self, supervision: str) -> Deferred[Mapping[str, str]]:
+        """The supervisor gets the customer.  Raises KeyError, NotNow; the Deferred fails with NotNow."""
 
 
 class Link(Protocol):

@@ -26,7 +26,7 @@ from zope.interface import implementer
 from easycall.api.conduct import Journal
 from easycall.api.problems import Problem
 from easycall.api.site import BoundedRequest, Connection
-from easycall.events import ContactEnded, Event
+from easycall.events import OF_SUPERVISION, ContactEnded, Event
 from easycall.stats.codec import message
 
 __all__ = ["Feed", "Subscription"]
@@ -127,6 +127,8 @@ class Subscription:
             self.close(TOO_SLOW)
 
     def _concerns(self, event: Event) -> bool:
+        if self._agent and isinstance(event, OF_SUPERVISION):
+            return event.supervisor == self._agent or (self._feed.tell_agents and event.agent == self._agent)
         if not self._agent or event.agent == self._agent:
             self._contact = event.contact or self._contact
             return True
@@ -191,8 +193,19 @@ class Subscription:
 class Feed:
     """All clients of the live feed."""
 
-    def __init__(self, clock: IReactorTime, journal: Journal, board: Callable[[str], Mapping[str, Any]]) -> None:
-        """``board(agent)`` is what a snapshot shows; the empty string stands for everybody."""
+    def __init__(
+        self,
+        clock: IReactorTime,
+        journal: Journal,
+        board: Callable[[str], Mapping[str, Any]],
+        *,
+        tell_agents: bool = True,
+    ) -> None:
+        """``board(agent)`` is what a snapshot shows; the empty string stands for everybody.
+
+        ``tell_agents``: the feed of one agent tells that the agent is supervised.
+        """
+        self.tell_agents = tell_agents
         self.clock = clock
         self.journal = journal
         self.board = board

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
 
 import msgspec
@@ -11,7 +10,7 @@ from twisted.web.resource import Resource
 
 from easycall.api.auth import Right, allow, allow_agent
 from easycall.api.conduct import MessageBoxes
-from easycall.api.exchange import answer_json, read_query
+from easycall.api.exchange import answer_json, limit_of, read_query
 from easycall.api.media import Sound
 from easycall.api.problems import Problem
 from easycall.api.site import BoundedRequest
@@ -27,11 +26,11 @@ class Voicemails:
     def __init__(self, messages: MessageBoxes | None) -> None:
         self._messages = messages
 
-    async def page(self, request: BoundedRequest, limit: Callable[[str], int], usual: int) -> bytes:
+    async def page(self, request: BoundedRequest) -> bytes:
         """A page of messages, of one box or of all."""
         _allow(request)
         asked = read_query(request, "box", "limit", "before")
-        size = limit(asked.get("limit", str(usual)))
+        size = limit_of(asked)
         found = await self._messages.page(size, asked.get("before", ""), asked.get("box", "")) if self._messages else []
         following = found[-1].id if len(found) == size else None
         return answer_json(request, {"voicemails": msgspec.to_builtins(found), "next": following})

@@ -31,8 +31,8 @@ def dialled_number(session: Session) -> str:
 
 
 def is_agent(session: Session) -> bool:
-    """True for an agent's leg: the dialplan's second argument is the role we gave the leg when we rang it."""
-    return Role.AGENT.value in session.arguments[1:2]
+    """True for a leg we rang, an agent's or a supervisor's: the dialplan's second argument is the role we gave it then."""
+    return any(role in session.arguments[1:2] for role in (Role.AGENT.value, Role.SUPERVISOR.value))
 
 
 def was_ours(session: Session) -> bool:

@@ -15,9 +15,10 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from easycall.asterisk import fax
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.defer import Bell, unattended
-from easycall.model import OfferOutcome
+from easycall.model import FaxResult, OfferOutcome, Speaks
 from easycall.ports import HungUp, NotAnswered, Taken
 
 __all__ = ["AsteriskChannel", "Place"]
@@ -25,10 +26,18 @@ __all__ = ["AsteriskChannel", "Place"]
 log = Logger()
 T = TypeVar("T")
 
+LISTEN_SECONDS = 4 * 3600.0
+"""After so long the session of a leg that listens is given up; it comes home anew and may listen again."""
+
+SPEAKS: Mapping[Speaks, str] = {Speaks.NOBODY: "", Speaks.ONE: "w", Speaks.BOTH: "B"}
+"""ChanSpy's options for speaking."""
+
 DONE_VARIABLE = "EC_DONE"
 """Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
 
 
+FAX_MARK = "fax"
+"""The dialplan's third argument for a leg on which a fax machine was heard."""
 CONFERENCE_SECONDS = 86_400.0
 """How long a leg may be in a conference; then its session is closed, and it goes on there without."""
 
@@ -72,8 +81,12 @@ class AsteriskChannel:
         """We are bridging it: when it leaves home it was taken, not hung up."""
         self.bridge = ""
         """The bridge it is in, as Asterisk tells."""
+        self.listens_to = ""
+        """The leg it listens to, from when it is told to until it came home or that leg has ended."""
         self.doomed = False
         """It shall be hung up, as soon as it can be reached."""
+        self.died_of = ""
+        """The cause of its end, when nobody hung up."""
         self.visits = 0
         """How often it came home."""
         self.overdue = False
@@ -89,6 +102,12 @@ class AsteriskChannel:
         self._gone = Bell()
         self._joined = Bell()
         self._ringing = Bell()
+        self.fax_file = ""
+        """What is being faxed, as Asterisk sees it."""
+        self._tell_page: Callable[[int], None] = lambda page: None
+        self._page = 0
+        self._listens_for_fax = False
+        self._fax_tone = Bell()
         self._answered = False
         self._decided = Bell()
 
@@ -105,7 +124,7 @@ class AsteriskChannel:
         self.name = session.variables.get("agi_channel", self.name)
         self.seen = True
         self.taking = False
-        self.bridge = ""
+        self.bridge = self.listens_to = ""
         if self.doomed:
             unattended(self._end_at_home(session))
             return
@@ -118,6 +137,8 @@ class AsteriskChannel:
         session.when_over().addCallback(lambda _: self._left_home(session))
         if old is not None:
             old.close()
+        if FAX_MARK in session.arguments[2:]:
+            self._fax_tone.ring()  # before whoever was interrupted by it goes on
         self.run_errand()
         self._tell_moved()
         back.ring()
@@ -268,6 +289,17 @@ class AsteriskChannel:
 
         await self._verb(music)
 
+    async def listen(self, leg: str, speaks: Speaks) -> None:
+        """Hear another leg by ChanSpy: ``u``, exactly that one; ``q``, without a beep; ``E``, until it ends."""
+
+        async def listen(session: Session) -> None:
+            self.listens_to = leg
+            with suppress(CommandFailed):  # there is no such leg any more
+                await session.exec("ChanSpy", leg, "uqE" + SPEAKS[speaks], seconds=LISTEN_SECONDS)
+            self.listens_to = ""
+
+        await self._verb(listen)
+
     async def record(self, file: str, *, seconds: float, silence: float) -> None:
         """Record the far end into a file, after a beep."""
 
@@ -295,6 +327,41 @@ class AsteriskChannel:
                 await session.set_variable(key, value)
 
         await self._verb(remember)
+
+    async def send_fax(self, file: str, station: str, header: str, at_page: Callable[[int], None]) -> FaxResult:
+        """Send a TIFF file to the machine at the far end."""
+        return await self._fax("SendFAX", file, station, header, at_page)
+
+    async def receive_fax(self, file: str, station: str, at_page: Callable[[int], None]) -> FaxResult:
+        """Receive a fax from the machine at the far end into a TIFF file."""
+        return await self._fax("ReceiveFAX", file, station, "", at_page)
+
+    async def _fax(
+        self, application: str, file: str, station: str, header: str, at_page: Callable[[int], None]
+    ) -> FaxResult:
+        self.fax_file, self._tell_page, self._page = file, at_page, 0
+        try:
+            if self._listens_for_fax:
+                await self._verb(fax.forget_detection)
+                self._listens_for_fax = False
+            return await self._verb(lambda session: fax.run(session, application, file, station, header))
+        finally:
+            self.fax_file = ""
+
+    def fax_at(self, page: int) -> None:
+        """The fax is at this page."""
+        if self.fax_file and page > self._page:
+            self._page = page
+            self._tell_page(page)
+
+    async def listen_for_fax(self, on: bool) -> None:
+        """Listen for the tone of a fax machine, or not."""
+        await self._verb(lambda session: fax.detect(session, on))
+        self._listens_for_fax = on
+
+    def when_fax_tone(self) -> Deferred[None]:
+        """Fires when the tone of a fax machine was heard, and the leg is at home again."""
+        return self._fax_tone.wait()
 
     def hang_up(self) -> None:
         """Hang up, now or as soon as Asterisk knows the leg (facts M15: right behind an Originate it does not)."""

@@ -7,7 +7,7 @@ compares our picture with Asterisk's at every log-in and every ten seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 
@@ -22,13 +22,16 @@ from easycall.asterisk.channel import AsteriskChannel, Place
 from easycall.asterisk.conference import AsteriskConference
 from easycall.asterisk.conversation import AsteriskConversation
 from easycall.asterisk.fastagi import Session
+from easycall.asterisk.fax_progress import FaxProgress
 from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
+from easycall.asterisk.phones import Phones
 from easycall.asterisk.roster import Roster
+from easycall.asterisk.wake import Wake
 from easycall.defer import Bell, dropped, first, limited, shielded, start, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
-from easycall.model import PHONE, OfferOutcome, Role
+from easycall.model import PHONE, OfferOutcome, PhoneState, Role
 from easycall.ports import ActionFailed, Arrival, BridgeFailed, Channel, HungUp, Journal
 
 __all__ = ["AsteriskSwitch"]
@@ -41,11 +44,17 @@ AUDIT_SECONDS = 10.0
 RING_GRACE_SECONDS = 1.0
 """How much longer than Asterisk's own ring limit we wait before we end the ringing ourselves."""
 
+UNSHOWN_SECONDS = 2.0
+"""How long a leg we ring may stay unknown to Asterisk, whose word that it could not be made may be lost."""
+
 UNTOLD_SECONDS = 1.0
 """How long a leg that left home may be in between before we look for it: an event comes in milliseconds."""
 
 NEWS_SECONDS = 0.1
 """How long news that is on its way may take: an event that Status overtook, the loss of a link that refuses already."""
+
+LOST_WITH_PBX = "its Asterisk is dead"
+"""What a leg died of when that is so."""
 
 LEG_VARIABLES = ("EC_CONTACT", "EC_ROLE")
 """What ``Status`` is asked to tell of every channel."""
@@ -86,9 +95,10 @@ class AsteriskSwitch:
         arrived: Callable[[Arrival], None],
         went_up: Callable[[str], None],
         went_down: Callable[[str], None],
+        phone_is: Callable[[str, str, PhoneState], None],
     ) -> None:
         """``dial``: the dial string of a phone, with ``{phone}``; ``context``: where legs are at home in the dialplan;
-        ``arrived`` is told of every new caller, ``went_up`` and ``went_down`` of the link."""
+        ``arrived`` is told of every new caller, ``went_up`` and ``went_down`` of the link, ``phone_is`` of the phones."""
         self._name = name
         self._dial = dial
         self._context = context
@@ -98,9 +108,12 @@ class AsteriskSwitch:
         self._went_up = went_up
         self._went_down = went_down
         self.legs = Roster(clock)
+        self.phones = Phones(name, dial, clock, lambda phone, state: phone_is(name, phone, state))
+        self._fax_progress = FaxProgress(self.legs)
         self._manager: Manager | None = None
         self._up = Bell()
         self._audit: IDelayedCall | None = None
+        self._wake = Wake(clock, self.legs, lambda: self._link.refused, self._given_up)
         self._let_go = False
 
     @property
@@ -158,7 +171,9 @@ class AsteriskSwitch:
             Variable=[*(variable(key, value) for key, value in values.items()), *(AUTO_ANSWER if auto_answer else ())],
         )
         channel = self.legs.add(self._new_leg(leg, dialled=True))
+        self.phones.rung(phone, channel)
         unattended(self._originate(channel, action))
+        self.legs.later(channel, UNSHOWN_SECONDS, self._not_shown, channel)
         self.legs.later(channel, seconds + RING_GRACE_SECONDS, channel.give_up, OfferOutcome.NO_ANSWER)
         return channel
 
@@ -172,6 +187,18 @@ class AsteriskSwitch:
         except AmiError as refusal:
             log.error("{pbx}: a phone could not be rung: {refusal}", pbx=self._name, refusal=refusal)
             self.legs.ended(leg)
+
+    def _not_shown(self, leg: AsteriskChannel) -> None:
+        if not leg.seen and self.up:
+            unattended(self._look_for_new(leg))
+
+    async def _look_for_new(self, leg: AsteriskChannel) -> None:
+        """A leg that was never shown and is not there could not be made."""
+        leg.seen = True
+        leg.refused(OfferOutcome.UNREACHABLE)
+        await self.reconcile()
+        if not leg.gone:
+            leg.refused(OfferOutcome.LOST)
 
     async def bridge(self, one: Channel, other: Channel) -> AsteriskConversation:
         """Join two legs that are at home; an answer lost with the link is looked up, not sent twice blindly."""
@@ -198,6 +225,7 @@ class AsteriskSwitch:
         return leg
 
     async def _join(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
+        await self._unheard({leg.id for leg in (one, other) if leg.place is Place.AWAY})
         while True:
             await self._reachable(one, other)
             conversation = AsteriskConversation(one, other)
@@ -217,6 +245,15 @@ class AsteriskSwitch:
                 await shielded(self.reconcile())
             except AmiError as refusal:
                 raise BridgeFailed(str(refusal)) from None
+
+    async def _unheard(self, legs: Set[str]) -> None:
+        """Take home who listens to legs that are about to move from one bridge straight into another.
+
+        ChanSpy does not always bear that: it is stuck until the leg ends (docs/asterisk.rst).  Whoever listened comes back.
+        """
+        for leg in [leg for leg in self.legs if leg.listens_to in legs]:
+            with suppress(BridgeFailed, HungUp):
+                await self.fetch(leg)
 
     async def _meet(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
         """Wait until both are shown in one bridge.
@@ -379,13 +416,16 @@ class AsteriskSwitch:
 
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The AMI events wanted, by name."""
-        return LegEvents(self.legs, self.reach).listeners()
+        fax = {"FAXSession": self._fax_progress.on_session}
+        return LegEvents(self.legs, self.reach).listeners() | self.phones.listeners() | fax
 
     # The link
 
     async def connected(self) -> None:
         """The AMI link is there: put our picture right, then open for business.  Raises AmiError when that fails."""
         await self._put_right()
+        await self.phones.learn(self._link.collect)
+        self._wake.end()
         self._up.ring()
         self._journal.record(PbxUp(at=self._clock.seconds(), pbx=self._name))
         self._schedule_audit()
@@ -399,14 +439,25 @@ class AsteriskSwitch:
             return
         self._up = Bell()
         self._stop_audit()
+        self.phones.lost()
         self._journal.record(PbxDown(at=self._clock.seconds(), pbx=self._name, reason=reason))
         self._went_down(self._name)
+        if not self._let_go:
+            self._wake.begin()
+
+    def _given_up(self, leg: AsteriskChannel) -> None:
+        """A leg of an Asterisk that is dead."""
+        self._correct(leg.id, "lost with its Asterisk")
+        leg.died_of = LOST_WITH_PBX
+        self.legs.ended(leg)
 
     def let_go(self) -> None:
         """Touch nothing more: the daemon stops and every call goes on without it."""
         self._let_go = True
         self._stop_audit()
+        self._wake.end()
         self.legs.close()
+        self.phones.close()
 
     # Reconciliation
 
@@ -434,8 +485,8 @@ class AsteriskSwitch:
             known = self.legs.get(uniqueid)
             if known is not None:
                 self._compare(known, status)
-            elif uniqueid not in ours and _is_stray(status):
-                self._correct(uniqueid, "stray agent leg")
+            elif uniqueid not in ours and (stray := _stray(status)):
+                self._correct(uniqueid, stray)
                 self.reach(self._new_leg(uniqueid, dialled=False))
             elif uniqueid not in ours and _is_left_alone(status, there.values()):
                 self._correct(uniqueid, "caller left alone in a conference")
@@ -480,8 +531,14 @@ class AsteriskSwitch:
 
     def _audit_now(self) -> None:
         if self.up:
-            unattended(self.reconcile(NEWS_SECONDS))
+            unattended(self._audit_all())
+            unattended(self._fax_progress.look(self._link.collect, self._link.send))
             self._schedule_audit()
+
+    async def _audit_all(self) -> None:
+        await self.reconcile(NEWS_SECONDS)
+        with suppress(AmiError):  # the next one will
+            await self.phones.learn(self._link.collect)
 
 
 async def _every(news: Sequence[Deferred[None]]) -> None:
@@ -497,14 +554,18 @@ def _redirect_home(legs: Sequence[str], context: str) -> Action:
     return Action.of("Redirect", Channel=legs[0], **home, **extra)
 
 
+def _stray(status: Message) -> str:
+    """What is to be hung up though we do not know it: an agent's leg that talks with nobody, a supervisor's that listens
+    for nobody."""
+    for role in (Role.AGENT, Role.SUPERVISOR):
+        if f"EC_ROLE={role.value}" in status.all("Variable") and not status.get("BridgeID"):
+            return f"stray {role.value} leg"
+    return ""
+
+
 def _is_left_alone(status: Message, all_of_them: Iterable[Message]) -> bool:
     """A caller in a conference, which outlived the daemon that made it, and nobody else is in there."""
     if f"EC_ROLE={Role.CALLER.value}" not in status.all("Variable") or status.get("Application") != "ConfBridge":
         return False
     bridge = status.get("BridgeID")
     return bool(bridge) and sum(one.get("BridgeID") == bridge for one in all_of_them) == 1
-
-
-def _is_stray(status: Message) -> bool:
-    """An agent's leg that talks with nobody."""
-    return f"EC_ROLE={Role.AGENT.value}" in status.all("Variable") and not status.get("BridgeID")

@@ -20,8 +20,10 @@ __all__ = [
     "number",
     "server_endpoint",
     "server_port",
+    "switch",
     "text",
     "tls_files",
+    "whole",
 ]
 
 
@@ -63,6 +65,15 @@ def number(unit: str, low: float, high: float) -> Kind:
     return Kind(f"a number of {unit} from {low:g} to {high:g}", read)
 
 
+def whole(unit: str, low: int, high: int) -> Kind:
+    """A whole number of ``unit`` from ``low`` to ``high``."""
+
+    def read(value: Any) -> int:
+        return int(_sure(value, isinstance(value, int) and not isinstance(value, bool) and low <= value <= high))
+
+    return Kind(f"a whole number of {unit} from {low} to {high}", read)
+
+
 def lists(kind: Kind) -> Kind:
     """A list of values of a kind, none of them twice."""
 
@@ -73,6 +84,9 @@ def lists(kind: Kind) -> Kind:
 
     return Kind(f"a list, each of {kind.allowed}, none twice", read)
 
+
+switch = Kind("true or false", lambda value: _sure(value, isinstance(value, bool)) is True)
+"""Yes or no."""
 
 addresses = lists(Kind("an IP address", lambda value: str(ip_address(_sure(value, isinstance(value, str))))))
 """A list of IP addresses."""

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from easycall.config.kinds import Kind, addresses, client_endpoint, command, lists, matching, number, server_endpoint, text
+from easycall.config.kinds import (
+    Kind,
+    addresses,
+    client_endpoint,
+    command,
+    lists,
+    matching,
+    number,
+    server_endpoint,
+    switch,
+    text,
+    whole,
+)
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
-from easycall.model import AutoAnswer, RecordRule
+from easycall.model import AutoAnswer, LostAgent, RecordRule
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -60,6 +72,20 @@ SCHEMA: Schema = {
         "language": Option(_LANGUAGE),
     },
     "prompts.voices": Entries(_LANGUAGE, _VOICE),
+    "fax": {
+        "directory": Option(text(1, 500)),
+        "asterisk_directory": Option(ASTERISK_DIRECTORY),
+        "lines": Option(whole("lines", 0, 500)),
+        "station": Option(matching("0 to 20 digits, spaces and +", r"[0-9+ ]{0,20}")),
+        "header": Option(matching("0 to 50 letters, digits, spaces and . , : _ + -", r"[A-Za-z0-9 .,:_+-]{0,50}")),
+        "pages": Option(whole("pages", 1, 1000)),
+        "document_days": Option(number("days", 0.01, 3650)),
+        "received_days": Option(number("days", 0.01, 36500)),
+        "render": Option(command),
+        "to_pdf": Option(command),
+    },
+    "fax.start": Entries(_LANGUAGE, text(1, 1000)),
+    "fax.detect": Entries(_DIALLED, ID),
     "voicemail": {
         "directory": Option(text(1, 500)),
         "asterisk_directory": Option(ASTERISK_DIRECTORY),
@@ -79,7 +105,9 @@ SCHEMA: Schema = {
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
         "record": Option(Kind("never, on_demand or always", RecordRule)),
+        "lost_agent": Option(matching("requeue or hang_up", "|".join(LostAgent))),
     },
+    "supervision": {"tell_agents": Option(switch)},
     "services": {
         "url": Option(_SERVICE, required=True),
         "ca": Option(text(1, 500)),
@@ -90,6 +118,7 @@ SCHEMA: Schema = {
     "agents": {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
+        "supervises": Option(lists(matching('the id of a queue, or "*" for all', r"\*|[A-Za-z0-9_-]{1,64}"))),
         "auto_answer": Option(Kind("never, asked or always", AutoAnswer)),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },

@@ -34,7 +34,10 @@ LAG_USUAL = 0.05
 
 HOLDING = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING, AgentState.HELD})
 """States in which an agent has a contact that has the agent."""
-HOME = "agi"
+LISTENS = "chanspy"
+"""What a supervisor's leg may run at home."""
+AT_HOME = ("agi", "sendfax", "receivefax")
+"""What a leg at home may run: its FastAGI, and what that executes."""
 CONFERENCE = "ConfBridge"
 """The application of a leg in a conference, which it is put into from home: its session goes on."""
 CALLBACK = "callback"
@@ -77,6 +80,9 @@ def _i2(evidence: Evidence) -> Iterator[str]:
         elif len({channel.contact for channel in together if channel.contact}) > 1:
             yield f"{_names(together)} of different contacts are in bridge {bridge}"
     agents = [channel for channel in evidence.channels if channel.role == Role.AGENT]
+    for channel in evidence.channels:
+        if channel.role == Role.SUPERVISOR and channel.bridge:
+            yield f"the supervisor's leg {channel.id} is in bridge {channel.bridge}"
     consulting = {contact.id for contact in evidence.held.contacts if contact.consulted}
     for agent, legs in _by(agents, lambda channel: channel.agent if channel.bridge else "").items():
         if len(legs) > 1:
@@ -104,13 +110,15 @@ def _i3(evidence: Evidence) -> Iterator[str]:
             yield f"channel {channel.id} is of contact {channel.contact}, which is not live"
         if channel.bridge != leg.bridge:
             yield f"leg {leg.id} is held in bridge {leg.bridge or 'none'}, its channel is in {channel.bridge or 'none'}"
+        listens = channel.role == Role.SUPERVISOR and channel.application.lower() == LISTENS
         confers = channel.application == CONFERENCE and channel.bridge
-        if leg.place == "home" and channel.application.lower() != HOME and not confers:
+        if leg.place == "home" and channel.application.lower() not in AT_HOME and not (listens or confers):
             yield f"leg {leg.id} is held at home, its channel is in {channel.application or 'no application'}"
     partners = _by(evidence.channels, lambda channel: channel.bridge)
     for contact in evidence.held.contacts:
         yield from _contact_is_where_it_is(contact, shown.get((contact.pbx, contact.leg)), partners)
     yield from _agents_are_where_they_are(evidence)
+    yield from _supervisors_are_where_they_are(evidence)
 
 
 def _contact_is_where_it_is(
@@ -144,6 +152,14 @@ def _agents_are_where_they_are(evidence: Evidence) -> Iterator[str]:
             continue  # a second agent may wait with music
         if agent.id not in talking and agent.state is AgentState.TALKING:
             yield f"agent {agent.id} is talking, and no leg of theirs is in a bridge"
+
+
+def _supervisors_are_where_they_are(evidence: Evidence) -> Iterator[str]:
+    legs = _by(evidence.channels, lambda channel: channel.agent if channel.role == Role.SUPERVISOR else "")
+    for agent in evidence.held.agents:
+        supervises = agent.state is AgentState.SUPERVISING
+        if supervises != (agent.id in legs):
+            yield f"agent {agent.id} is {agent.state}, with {_names(legs.get(agent.id, ())) or 'none'} as a supervisor's leg"
 
 
 def _i4(evidence: Evidence) -> Iterator[str]:

@@ -23,12 +23,13 @@ class Desk:
     phone: str
     """The number in the lab's world."""
     queues: tuple[str, ...]
+    supervises: tuple[str, ...] = ()
 
 
 AGENTS: Mapping[str, Desk] = {
     "ana": Desk("2001", ("sales", "support")),
     "bo": Desk("2002", ("sales",)),
-    "chen": Desk("2003", ("support",)),
+    "chen": Desk("2003", ("support",), supervises=("*",)),
 }
 PHONES: Mapping[str, str] = {agent: desk.phone for agent, desk in AGENTS.items()}
 """Agent -> phone number in the lab's world."""
@@ -62,6 +63,14 @@ dial = "{dial}"
 [prompts]
 directory = "{prompts}"
 {voice}
+
+[fax]
+lines = {fax_lines}
+directory = "{fax}"
+station = "+49 30 11"
+
+[fax.detect]
+{fax_detect}
 
 [voicemail]
 directory = "{voicemail}"
@@ -128,6 +137,8 @@ class Site:
         recordings: Path | None = None,
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
+        fax_lines: int = 0,
+        fax_detect: Mapping[str, str] | None = None,
         park_seconds: float = 90,
         auto_answer: str = "never",
         more: str = NO_PAYMENTS,
@@ -137,7 +148,7 @@ class Site:
         ``ami``, ``agi``: other ports than the PBX's own and the one it looks for us at, for something between;
         ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
         ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id;
-        ``more``: further sections, as they stand in the file.
+        ``fax_lines``, ``fax_detect``: see ``[fax]``; ``more``: further sections, as they stand in the file.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -158,6 +169,9 @@ class Site:
                 prompts=state.prompts,
                 recordings=recordings or state.recordings,
                 voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
+                fax=state.folder / "fax",
+                fax_lines=fax_lines,
+                fax_detect="\n".join(f'"{number}" = "{box}"' for number, box in (fax_detect or {}).items()),
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
                 agents="\n\n".join(_section(agent, desk, auto_answer) for agent, desk in agents.items()),
@@ -179,6 +193,6 @@ def _options(**commands: Sequence[str]) -> str:
 
 def _section(agent: str, desk: Desk, auto_answer: str) -> str:
     """The section of an agent."""
-    queues = json.dumps(desk.queues)
-    who = f'[agents.{agent}]\nname = "{agent.capitalize()}"\nqueues = {queues}\n'
+    lists = f"queues = {json.dumps(desk.queues)}\nsupervises = {json.dumps(desk.supervises)}"
+    who = f'[agents.{agent}]\nname = "{agent.capitalize()}"\n{lists}\n'
     return f'{who}phone = "{desk.phone}"\nauto_answer = "{auto_answer}"'

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from easycall.simulator.channel import Channel
+from easycall.simulator.channel import Channel, Failed
 from easycall.simulator.expression import compiled
 from easycall.simulator.variables import caller_id, set_variable
 
@@ -258,6 +258,8 @@ async def _exec(channel: Channel, words: Words) -> str:
     home = channel.application, channel.data
     try:
         await channel.core.run_application(channel, application, words[1] if len(words) > 1 else "")
+    except Failed:
+        return "-1"
     finally:
         channel.application, channel.data = home
     return "0"

@@ -13,17 +13,19 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from easycall.simulator import causes
 from easycall.simulator.bridge import Bridge
-from easycall.simulator.line import SILENCE, SPEECH, FarEnd
+from easycall.simulator.line import SILENCE, SPEECH, FarEnd, mixed
 from easycall.simulator.mixmonitor import MixMonitor
 
 if TYPE_CHECKING:
     from easycall.simulator.core import Core
+    from easycall.simulator.fax import Machine
     from easycall.simulator.mixmonitor import Tape
 
-__all__ = ["DOWN", "RING", "RINGING", "STATES", "UP", "Channel", "Interrupted", "Place"]
+__all__ = ["DOWN", "RING", "RINGING", "STATES", "UP", "Channel", "Failed", "Interrupted", "Place"]
 
 DOWN, RING, RINGING, UP = 0, 4, 5, 6
 STATES: Mapping[int, str] = {DOWN: "Down", RING: "Ring", RINGING: "Ringing", UP: "Up"}
@@ -35,8 +37,16 @@ KEY_SECONDS = 0.1
 """How long a pressed key sounds; it arrives when it is released."""
 
 
+TONE_SECONDS = 1.5
+"""After so long the tone of a fax machine that calls is recognised."""
+
+
 class Interrupted(Exception):
     """The channel was hung up, redirected or bridged: its application ends."""
+
+
+class Failed(Exception):
+    """The application gives -1 though the channel is there: in the dialplan that is its end."""
 
 
 class Channel:
@@ -67,10 +77,16 @@ class Channel:
         self.spies: list[tuple[Channel, str]] = []
         """Who listens to it, and how: with ``w`` it hears them, with ``B`` both sides do."""
         self.spying_on: Channel | None = None
+        self.spied: Deferred[None] = Deferred()
+        """Fires when whom it listens to has ended."""
         self.far_sound = SILENCE
         """What its far end says."""
         self.keys: deque[str] | None = None
         """Keys pressed for an application that reads them; None when none does."""
+        self.machine: Machine | None = None
+        """The fax machine that was started at its far end."""
+        self.machine_waiters: list[Deferred[None]] = []
+        self._tone: IDelayedCall | None = None
         self.cause = 0
         """Why it was hung up."""
         self.hung_up = False
@@ -125,8 +141,12 @@ class Channel:
         self.finish()
 
     async def _run(self, application: str, data: str) -> None:
-        with suppress(Interrupted):  # who runs applications looks at what was noted
+        try:
             await self.core.run_application(self, application, data)
+        except Interrupted:
+            pass  # who runs applications looks at what was noted
+        except Failed:
+            self.hang_up_soft(causes.UNKNOWN)
         self.application = self.data = ""
 
     async def _stay_in_bridge(self) -> None:
@@ -277,6 +297,17 @@ class Channel:
         self.interrupt_dialling()
         self.far.ended(cause)
 
+    def die(self) -> None:
+        """The far end has been silent for too long: nobody hung up, Asterisk does."""
+        if not self.up:
+            return
+        self._left = True
+        self.far_sound = SILENCE
+        if self.core.wanted("call", "SoftHangupRequest"):
+            self.core.tell("call", "SoftHangupRequest", self, [("Cause", "1")])
+        self.hang_up_soft(causes.NO_SOUND)
+        self.far.ended(causes.NO_SOUND)
+
     def press(self, key: str) -> None:
         """The far end presses a key."""
         if self.up:
@@ -293,6 +324,23 @@ class Channel:
             self.bridge.sounds_changed()
         if self.spying_on is not None:
             self.spying_on.spied_sounds_changed()
+
+    def start_fax(self, machine: Machine) -> None:
+        """The far end starts a fax machine; one that calls is heard by who listens for its tone."""
+        if not self.up:
+            return
+        self.machine = machine
+        waiters, self.machine_waiters = self.machine_waiters, []
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.callback(None)
+        if machine.sends and not waiters:
+            self._tone = self.core.later(TONE_SECONDS, self._fax_heard)
+
+    def _fax_heard(self) -> None:
+        listens = self.variables.get("FAXOPT(faxdetect)", "no") == "cng"
+        if listens and self.up and self.core.dialplan.step(self.context, "fax", 1) is not None:
+            self.redirect((self.context, "fax", 1))
 
     def tell_takes(self) -> None:
         """What its far end says is written from now on."""
@@ -392,7 +440,7 @@ class Channel:
             return SILENCE
         whispered = next((spy.far_sound for spy in self._whisperers() if spy.far_sound), "")
         if self.bridge is not None and not (self.bridge.conference and self.music):
-            return self.bridge.sound_for(self) or whispered
+            return mixed(self.bridge.sound_for(self), whispered)
         if self.playing:
             return SPEECH
         if self.music:
@@ -405,9 +453,12 @@ class Channel:
         if self.over:
             return
         self.over = self.hung_up = True
+        if self._tone is not None and self._tone.active():
+            self._tone.cancel()
         for spy, _ in self.spies:
             spy.spying_on = None
-            spy.interrupt()
+            if not spy.spied.called:
+                spy.spied.callback(None)
         self.spies = []
         for recording in self.recordings.values():
             recording.stop()

@@ -6,14 +6,23 @@ Sounds are words: :data:`SILENCE`, :data:`SPEECH`, or the frequency of a pure to
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from easycall.simulator.causes import BUSY, NORMAL
 
-__all__ = ["SILENCE", "SPEECH", "FarEnd", "Line", "Outside", "Unreachable"]
+if TYPE_CHECKING:
+    from easycall.simulator.fax import Machine
+
+__all__ = ["SILENCE", "SPEECH", "FarEnd", "Line", "Outside", "Unreachable", "mixed"]
 
 SILENCE = ""
 SPEECH = "speech"
+
+
+def mixed(*sounds: str) -> str:
+    """What is heard of several at once: two of them are no pure tone any more."""
+    heard = {sound for sound in sounds if sound != SILENCE}
+    return SPEECH if len(heard) > 1 else next(iter(heard), SILENCE)
 
 
 class Line(Protocol):
@@ -50,11 +59,17 @@ class Line(Protocol):
     def hang_up(self, cause: int = NORMAL) -> None:
         """Hang up, or give up dialling."""
 
+    def die(self) -> None:
+        """Fall silent for ever, without a word; Asterisk has given up waiting for sound (``rtp_timeout``)."""
+
     def press(self, key: str) -> None:
         """Press one key: 100 ms of DTMF."""
 
     def say(self, sound: str) -> None:
         """Put a sound on the line from now on."""
+
+    def start_fax(self, machine: Machine) -> None:
+        """Start a fax machine."""
 
 
 class FarEnd:

@@ -16,6 +16,7 @@ _OFFER_ENDS = {
     OfferOutcome.NO_ANSWER: "does not answer",
     OfferOutcome.DECLINED: "declines",
     OfferOutcome.UNREACHABLE: "cannot be reached",
+    OfferOutcome.BUSY: "is on a private call",
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
     OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
@@ -108,8 +109,29 @@ def _text(event: facts.Event) -> str:
             back = "the customer is back from" if event.back else "there is an end to"
             status = f", {event.result['status']}" if "status" in event.result else ""
             return f"{back} the flow {event.flow} ({event.how}{status})"
+        case facts.FaxStarted(operation="send"):
+            return f"{event.agent} sends the document {event.document} to the customer's fax machine"
+        case facts.FaxStarted():
+            return "the customer's fax machine sends"
+        case facts.FaxProgress():
+            return f"the fax is at page {event.page}"
+        case facts.FaxEnded():
+            error = f" ({event.error})" if event.error else ""
+            return f"the fax is over: {event.outcome.value}, {event.pages} pages{error}"
+        case facts.FaxReceived():
+            return f"{event.pages} pages of fax are in the box {event.box}"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
+        case facts.SupervisionStarted():
+            return f"{event.supervisor} begins to supervise the {event.follows} ({event.mode.value})"
+        case facts.SupervisionMoved():
+            if not event.hears:
+                return f"{event.supervisor} hears nothing of it any more"
+            return f"{event.supervisor} hears it{f' with {event.agent}' if event.agent else ''} ({event.mode.value})"
+        case facts.SupervisionChanged():
+            return f"{event.supervisor} changes to {event.mode.value}"
+        case facts.SupervisionEnded():
+            return f"the supervision by {event.supervisor} ends ({event.how.replace('_', ' ')})"
         case facts.RecordingStarted():
             return f"is recorded from now on, as the {event.why} wants"
         case facts.RecordingPaused():
@@ -122,12 +144,15 @@ def _text(event: facts.Event) -> str:
             return f"is not recorded as it should be: {event.why}"
         case facts.RecordingHeard():
             return f"{event.by} listens to the recording"
+        case facts.PhoneLost():
+            return f"the phone of {event.agent} died (cause {event.cause})"
         case facts.TalkEnded():
             return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
         case facts.ContactEnded():
             found = " (found out later)" if event.end_estimated else ""
             return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}{found}"
         case facts.AgentChanged():
-            return f"{event.agent} is {event.state.value.replace('_', ' ')}"
+            hindered = f", {event.hindrance}" if event.hindrance else ""
+            return f"{event.agent} is {event.state.value.replace('_', ' ')}{hindered}"
         case _:
             return event.kind

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from easycall.defer import Bell, cancelled, limited, start
 from easycall.events import DataAttached, Lent, LoanEnded
+from easycall.fax import callers
 from easycall.ivr.function import Unfit
 from easycall.ivr.runner import Returned, run
 from easycall.live import attach
@@ -44,14 +47,14 @@ async def lend(talk: Talk, verb: Lend) -> Loan:
     try:
         if function is not None:
             function.arguments(verb.parameters)
+        await privacy.enter_async_context(live.audience.hushed())
         if live.script.named(verb.flow).confidential:
             await privacy.enter_async_context(live.unheard())
-    except (Unfit, CannotPause) as why:
-        raise NotNow(str(why)) from None
-    try:
         await live.switch.fetch(live.customer, talk.side.leg)
-    except BaseException:
+    except BaseException as why:
         await privacy.aclose()
+        if isinstance(why, Unfit | CannotPause):
+            raise NotNow(str(why)) from None
         raise
     if live.contact.stage is Stage.TALKING:
         talk.side.assignment.holds()
@@ -91,7 +94,10 @@ class Loan:
         """The flow is not walked any further."""
         walking, self._walking = self._walking, None
         if walking is not None:
-            await cancelled(walking)
+            try:
+                await cancelled(walking)
+            finally:
+                self._live.audience.hear()
 
     async def _walk(self) -> None:
         """The customer walks the flow; that it failed is no reason to lose the customer."""
@@ -106,7 +112,7 @@ class Loan:
                     live.now,
                     live.contact,
                     script.sounds,
-                    script.means,
+                    evolve(script.means, receive_fax=partial(callers.receive, live)),
                     self._parameters,
                 )
             )

@@ -70,6 +70,7 @@ class Side:
     def joined(self) -> None:
         """The agent talks now."""
         self.talks = True
+        self.live.audience.seat(self.agent, self.leg)
         self.assignment.talks()
 
     def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
@@ -80,6 +81,7 @@ class Side:
         if self.over:
             return
         self.over = True
+        self.live.audience.unseat(self.agent)
         self.leg.hang_up()
         if self.talks:
             self.assignment.parted(wrap_up_seconds)

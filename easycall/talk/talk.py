@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 
 from easycall.acd.distributor import Assignment
-from easycall.defer import background, start
-from easycall.events import Answered, DataAttached, DigitsSent, Held, Retrieved, TalkEnded, Transferred
+from easycall.defer import background, limited, start
+from easycall.events import Answered, DataAttached, DigitsSent, Held, PhoneLost, Retrieved, TalkEnded, Transferred
 from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
-from easycall.model import EndedBy, OfferOutcome, Queue, Stage
+from easycall.model import EndedBy, LostAgent, OfferOutcome, Queue, Stage
 from easycall.ports import ActionFailed, BridgeFailed, Channel, Conversation, HungUp
+from easycall.talk import faxing
 from easycall.talk.alone import NOBODY
 from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Stay, TakeMessage, Wait
 from easycall.talk.loan import Loan, lend
 from easycall.talk.ringing import Side
+from easycall.talk.takeover import take_over
 from easycall.talk.taping import carry_out
 from easycall.verbs import (
     AttachData,
     Consult,
+    Fax,
     Hold,
     Leave,
     Lend,
@@ -38,6 +41,7 @@ from easycall.verbs import (
     Record,
     Retrieve,
     SendDigits,
+    TakeOver,
     ToAgent,
     ToFlow,
     ToQueue,
@@ -54,6 +58,9 @@ Do: TypeAlias = Callable[[Any], Awaitable[StageOfTalk]]
 HAND_OVER_SECONDS = 2.0
 """A second agent whose leg ends so soon after the customer was handed over was lost in the hand-over, and did not hang up on
 the customer."""
+
+CAUSE_SECONDS = 0.5
+"""How long the news of why a leg ended may come behind that of its end."""
 
 
 class Talk:
@@ -73,6 +80,7 @@ class Talk:
         self.handed_over = -math.inf
         """When the agent got the customer from another one."""
         self._loan: Loan | None = None
+        self._faxing: faxing.Faxing | None = None
         self._course: Course = None
         self._carried_out: Letter | None = None
         self._left_by = EndedBy.CALLER
@@ -95,15 +103,18 @@ class Talk:
             self._free_all()
             if self._loan is not None:
                 await self._loan.close()
+            if self._faxing is not None:
+                await self._faxing.stop()
         return self._course
 
     def _free_all(self) -> None:
         if self.consultation is not None:
             self.consultation.end(OfferOutcome.CALLER_LEFT)
         contact = self.live.contact
+        by = EndedBy.SYSTEM if self.live.customer.died_of else self._left_by
         if self._course is None:
-            contact.ended_by = contact.ended_by or self._left_by
-        self.part(contact.ended_by or self._left_by)
+            contact.ended_by = contact.ended_by or by
+        self.part(contact.ended_by or by)
 
     # Stages
 
@@ -118,7 +129,18 @@ class Talk:
             if self.live.now() < self.handed_over + HAND_OVER_SECONDS:
                 return self.left_alone
             self._left_by = EndedBy.AGENT
+            if await self._phone_died() and self.queue.lost_agent is LostAgent.REQUEUE:
+                return self.left_alone
         return None
+
+    async def _phone_died(self) -> bool:
+        """Whether the agent's leg ended though nobody hung up; told, if so."""
+        leg = self.side.leg
+        with suppress(TimeoutError):
+            await limited(leg.when_gone(), CAUSE_SECONDS, self.live.clock)
+        if leg.died_of:
+            self.live.tell(PhoneLost, self.side.agent, cause=leg.died_of)
+        return bool(leg.died_of)
 
     async def held(self) -> StageOfTalk | None:
         """The customer hears music."""
@@ -204,6 +226,8 @@ class Talk:
             ToVoicemail: self._to_voicemail,
             Park: self._park,
             Lend: self._lend,
+            TakeOver: self._take_over,
+            Fax: self._fax,
         }
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
@@ -247,6 +271,13 @@ class Talk:
     async def _lend(self, verb: Lend) -> StageOfTalk:
         self._loan = await lend(self, verb)
         return self._loan.lent
+
+    async def _take_over(self, verb: TakeOver) -> StageOfTalk:
+        return await take_over(self, verb)
+
+    async def _fax(self, verb: Fax) -> StageOfTalk:
+        self._faxing = await faxing.begin(self, verb)
+        return self._faxing.faxing
 
     async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
         assignment = self._reserve(verb.agent)
@@ -337,7 +368,7 @@ class Talk:
 
     def _reserve(self, agent: str) -> Assignment:
         contact = self.live.contact
-        assignment = self.live.distributor.reserve(agent, contact.id, contact.attempts + 1)
+        assignment = self.live.distributor.reserve(agent, contact.id, contact.attempts + 1, contact.pbx)
         contact.attempts += 1
         return assignment
 

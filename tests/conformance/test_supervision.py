@@ -78,7 +78,6 @@ async def test_a_supervisor_whispers_to_the_agent_alone(stage: Stage) -> None:
     await stage.ends(leg)
 
 
-@pytest.mark.only("asterisk", "two sounds at once are the first of them on a simulated line")
 @pytest.mark.fact("§2 listen, whisper, barge")
 async def test_a_supervisor_barges_in_and_both_hear(stage: Stage) -> None:
     """Into what is sent to them: who is sent nothing at all, not even silence, hears nobody."""

@@ -77,9 +77,9 @@ class Caller(Person):
         return self._leg is not None
 
     async def dials(self, dialled: str = "95588", *, speaks: bool = False) -> Caller:
-        """``speaks``: all the time, by a tone of 700 Hz; else the caller is silent."""
+        """``speaks``: all the time, by a tone of 700 Hz; else the caller is silent, or has a voice already."""
         self.tell(f"dials {dialled}")
-        self.voice = 700 if speaks else 0
+        self.voice = 700 if speaks else self.voice
         self._leg = await self.centre.world.dial(dialled, self.number, tone=self.voice or None)
         return self
 
@@ -187,7 +187,7 @@ class Agent(Person):
         """Answer, as soon as the phone rings.  Raises NotSeen when it does not, or when the call is over by then."""
         call = await self._picked(seconds)
         self.tell("answers")
-        await call.answer(self.voice)
+        await call.answer(self.voice or None)
         return call
 
     async def declines(self, seconds: float = SOON) -> None:

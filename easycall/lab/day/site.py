@@ -9,6 +9,7 @@ from easycall.config import (
     AgentSettings,
     AsteriskBox,
     Config,
+    FaxSettings,
     PromptSettings,
     RecordingSettings,
     ServiceSettings,
@@ -19,7 +20,7 @@ from easycall.ivr.flow import Flow, Prompt
 from easycall.lab.layout import shipped
 from easycall.model import Queue
 
-__all__ = ["AMI_PORT", "NUMBER", "PBX", "SECRET", "Spoken", "configuration", "flows"]
+__all__ = ["AGI_PORT", "AMI_PORT", "NUMBER", "PBX", "SECRET", "Spoken", "configuration", "flows"]
 
 PBX = "sim"
 NUMBER = "95588"
@@ -56,6 +57,7 @@ def configuration(agents: int) -> Config:
             ),
         ),
         prompts=PromptSettings(nowhere, str(nowhere), language=LANGUAGE),
+        fax=FaxSettings(nowhere, str(nowhere)),
         recordings=RecordingSettings(nowhere, str(nowhere)),
         flows_directory=shipped() / "flows",
         default_flow="welcome",

@@ -23,6 +23,7 @@ COLOURS: Mapping[AgentState, str] = {
     AgentState.TALKING: "bold cyan",
     AgentState.WRAP_UP: "blue",
     AgentState.NOT_READY: "red",
+    AgentState.SUPERVISING: "magenta",
     AgentState.OFFLINE: "dim",
 }
 LATE_SECONDS = SERVICE_SECONDS

@@ -1,0 +1,65 @@
+"""What a supervisor hears now: the decision.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from attrs import frozen
+
+from easycall.model import Speaks, Stage, SupervisionMode
+
+__all__ = ["EVERYTHING", "Ear", "Scene", "ear_at_agent", "ear_at_contact", "may_supervise"]
+
+EVERYTHING = "*"
+"""In place of a queue: all of them, and contacts that are in none."""
+
+_AT_AGENT: Mapping[SupervisionMode, Speaks] = {
+    SupervisionMode.LISTEN: Speaks.NOBODY,
+    SupervisionMode.WHISPER: Speaks.ONE,
+    SupervisionMode.BARGE: Speaks.BOTH,
+}
+
+
+@frozen
+class Ear:
+    """The leg that is listened to, and to whom the supervisor speaks."""
+
+    leg: str
+    speaks: Speaks
+
+
+@frozen
+class Scene:
+    """What is heard, and who talks with whom meanwhile.
+
+    When those who talk change, the supervisor must listen anew even to the same leg: of a leg that moved from one bridge
+    straight into another, Asterisk lets who listened before hear only one side (docs/asterisk.rst).
+    """
+
+    ear: Ear
+    stage: Stage
+    agent: str
+    consulted: str
+
+
+def ear_at_contact(mode: SupervisionMode, stage: Stage, customer: str, agent: str, deaf: bool) -> Ear | None:
+    """Following a contact: what its customer hears; None: nothing.
+
+    ``customer`` and ``agent`` are legs, ``agent`` is empty when none has the contact.  Only while the two talk the
+    supervisor speaks, and never whispers to the customer.
+    """
+    if deaf:
+        return None
+    if stage is not Stage.TALKING or not agent or mode is SupervisionMode.LISTEN:
+        return Ear(customer, Speaks.NOBODY)
+    return Ear(agent, Speaks.ONE) if mode is SupervisionMode.WHISPER else Ear(customer, Speaks.BOTH)
+
+
+def ear_at_agent(mode: SupervisionMode, agent: str, deaf: bool) -> Ear | None:
+    """Following an agent, whose leg is ``agent``, empty when there is none: what the agent hears."""
+    return Ear(agent, _AT_AGENT[mode]) if agent and not deaf else None
+
+
+def may_supervise(supervises: Collection[str], queues: Collection[str]) -> bool:
+    """Whether somebody who supervises those queues may supervise what is in one of these."""
+    return EVERYTHING in supervises or any(queue in supervises for queue in queues)
