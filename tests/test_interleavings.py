@@ -71,7 +71,7 @@ class Someone(FarEnd):
                 race.soon(what)
 
     def answered(self) -> None:
-        if self.race.random.random() < 0.5:
+        if self.race.random.random() < self.race.impatience:
             self.race.soon(self.line.hang_up, 3.0)
 
 
@@ -91,6 +91,9 @@ class Caller(Someone):
 
 class Race:
     """One seed's call centre: three agents, up to four callers, some seconds."""
+
+    impatience = 0.5
+    """How many agents hang up within three seconds."""
 
     def __init__(self, seed: int, database: MemoryDatabase) -> None:
         self.random = rnd = Random(seed)  # noqa: S311 - races, not secrets
@@ -234,16 +237,20 @@ class Race:
 class LongTalks(Race):
     """Agents who know what they do: most verbs fit the stage the contact is at, so that talks become conferences."""
 
+    impatience = 0.1
+
     def someone_asks(self) -> None:
         super().someone_asks()
         if self.joined.contacts.live:
-            self.soon(self.someone_asks, 1.0)
+            self.soon(self.someone_asks, 0.4)
 
     def verb(self, contact: str, agent: str) -> Verb:
+        staff = self.joined.distributor.agents
+        agent = self.random.choice([name for name in AGENTS if staff[name].state is AgentState.READY] or AGENTS)
         fitting: Mapping[Stage, tuple[Verb, ...]] = {
-            Stage.TALKING: (Consult(agent), Consult(agent), Park(), SendDigits("1")),
+            Stage.TALKING: (Consult(agent), Consult(agent), Merge(), Park(), SendDigits("1")),
             Stage.HELD: (Consult(agent), Retrieve(), Park()),
-            Stage.CONSULTING: (Merge(), Merge(), Alternate(), Complete()),
+            Stage.CONSULTING: (Merge(), Merge(), Merge(), Alternate()),
             Stage.CONFERENCE: (Drop(Party.AGENT), Drop(Party.CONSULTED), Leave(), Mute(Party.CUSTOMER), Complete()),
             Stage.PARKED: (Pick(agent),),
             Stage.WAITING: (Pick(agent),),
