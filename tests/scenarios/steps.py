@@ -359,7 +359,7 @@ def agents_of(number: int) -> dict[str, Desk]:
     sales, group = f"sales{number}", f"group{number}"
     served = {"ana": (sales,), "bo": (group,), "chen": (sales, group)}
     return {
-        f"{name}{number}": Desk(str(2000 + 3 * number + index), queues)
+        f"{name}{number}": Desk(str(2000 + 3 * number + index), queues, supervises=(sales,))
         for index, (name, queues) in enumerate(served.items())
     }
 
