@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,12 +20,14 @@ from easycall.acd.distributor import Assignment, Distributor, Offer, Place
 from easycall.company import keep_company
 from easycall.defer import background, cancelled, dropped, limited, start
 from easycall.events import ContactArrived, ContactEnded, Event, Offered, OfferEnded
-from easycall.ivr.flow import ToQueue
-from easycall.ivr.runner import run
+from easycall.fax import callers
+from easycall.fax.desk import FaxDesk
+from easycall.ivr.flow import Finish, ToQueue
+from easycall.ivr.runner import Returned, run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
 from easycall.model import Contact, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
-from easycall.ports import Arrival, BridgeFailed, Conversation, HungUp, Journal, Taken
+from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, Taken
 from easycall.recording import Recordings
 from easycall.talk import Course, Reach, RunFlow, Side, Talk, Wait, ring
 from easycall.verbs import Verb
@@ -48,13 +51,16 @@ class Contacts:
         script: Script,
         new_id: Callable[[], str],
         recordings: Recordings | None = None,
+        fax: FaxDesk | None = None,
     ) -> None:
+        """``fax``: None when there is none."""
         self._clock = clock
         self._journal = journal
         self._distributor = distributor
         self._script = script
         self._new_id = new_id
         self._recordings = recordings
+        self._fax = fax
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -93,6 +99,7 @@ class Contacts:
             self._distributor,
             self._script,
             self._recordings,
+            self._fax,
         )
         visit = self._visits[contact.id] = Visit(live)
         running = self._running[contact.id] = start(visit.carry())
@@ -128,6 +135,13 @@ class Contacts:
         self._running.pop(contact_id, None)
         if isinstance(result, Failure) and not result.check(CancelledError):
             log.failure("contact {contact} was not carried to its end", result, contact=contact_id)
+
+
+def _ended_by(customer: Channel) -> EndedBy:
+    """Who ended a contact whose story is over, when nobody has said so."""
+    if not customer.gone:
+        return EndedBy.FLOW
+    return EndedBy.SYSTEM if customer.died_of else EndedBy.CALLER
 
 
 class Visit:
@@ -168,11 +182,13 @@ class Visit:
         except Exception:
             log.failure("contact {contact} failed", contact=contact.id)
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
-        self.end(EndedBy.CALLER if live.customer.gone else EndedBy.FLOW)
+        self.end(_ended_by(live.customer))
         await self._leave()
         live.recorder.over()
         contact.stage = Stage.ENDED
         live.audience.close()
+        if contact.faxes and self._outcome is Outcome.ABANDONED_IN_IVR:
+            self._outcome = Outcome.SELF_SERVED  # a machine that is done hangs up
         live.tell(
             ContactEnded,
             outcome=self._outcome,
@@ -222,13 +238,17 @@ class Visit:
         contact.agent = ""
         live.at(Stage.IVR)
         await live.recorder.stop("flow")
-        script, means = live.script, evolve(live.script.means, unheard=live.unheard)
-        left = await run(script.named(name), live.customer, live.record, live.now, contact, script.sounds, means)
+        left = await callers.unless_fax(live, partial(self._walk, name))
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED
         return None
+
+    async def _walk(self, name: str) -> ToQueue | Finish | Returned:
+        live, script = self.live, self.live.script
+        means = evolve(script.means, unheard=live.unheard, receive_fax=partial(callers.receive, live))
+        return await run(script.named(name), live.customer, live.record, live.now, self.contact, script.sounds, means)
 
     # In a queue
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, SupervisionMode
+from easycall.model import AgentState, EndedBy, FaxOutcome, OfferOutcome, Outcome, SupervisionMode
 
 __all__ = [
     "KINDS",
@@ -27,6 +27,10 @@ __all__ = [
     "Corrected",
     "DataAttached",
     "Event",
+    "FaxEnded",
+    "FaxProgress",
+    "FaxReceived",
+    "FaxStarted",
     "FlowStep",
     "Held",
     "Lent",
@@ -36,6 +40,7 @@ __all__ = [
     "Offered",
     "PbxDown",
     "PbxUp",
+    "PhoneLost",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -261,6 +266,53 @@ class LoanEnded(Event):
 
 
 @frozen(kw_only=True)
+class FaxStarted(Event):
+    """The customer is asked to start the fax machine: ``send`` a document to it, or ``receive`` one from it."""
+
+    kind = "fax.started"
+    operation: str
+    document: str = ""
+    """What is sent; empty of one that is received."""
+    pages: int = 0
+    """How many it has; 0 of one that is received: nobody knows yet."""
+
+
+@frozen(kw_only=True)
+class FaxProgress(Event):
+    """The machines are at this page, counted from 1."""
+
+    kind = "fax.progress"
+    page: int
+
+
+@frozen(kw_only=True)
+class FaxEnded(Event):
+    """The fax is over; ``pages`` went over whole.  The customer comes back, unless the machine has hung up."""
+
+    kind = "fax.ended"
+    operation: str
+    document: str = ""
+    outcome: FaxOutcome
+    pages: int
+    error: str = ""
+    station: str = ""
+    """What the other machine calls itself."""
+    rate: int = 0
+    """Bits a second."""
+
+
+@frozen(kw_only=True)
+class FaxReceived(Event):
+    """Pages came from the contact's machine and are stored: they can be fetched from now on."""
+
+    kind = "fax.received"
+    fax: str
+    box: str
+    pages: int
+    station: str = ""
+
+
+@frozen(kw_only=True)
 class DataAttached(Event):
     """Data that travels with the contact changed; an empty value took one away."""
 
@@ -380,6 +432,15 @@ class RecordingHeard(Event):
 
 
 @frozen(kw_only=True)
+class PhoneLost(Event):
+    """The agent's phone died while the agent had the customer: nobody hung up.  The end of the talk follows."""
+
+    kind = "talk.phone_lost"
+    cause: str
+    """What Asterisk gave as the cause: a number of Q.850, 44 when no sound came any more."""
+
+
+@frozen(kw_only=True)
 class TalkEnded(Event):
     """Caller and agent parted."""
 
@@ -408,6 +469,8 @@ class AgentChanged(Event):
     phone: str = ""
     queues: tuple[str, ...] = ()
     until: float = 0.0
+    hindrance: str = ""
+    """Why nothing is offered to the agent, ready or not: ``on a private call``, ``phone unreachable``."""
 
 
 @frozen(kw_only=True)

@@ -14,6 +14,7 @@ from easycall.acd.distributor import Distributor
 from easycall.audience import Audience
 from easycall.defer import dropped, first
 from easycall.events import Event
+from easycall.fax.desk import FaxDesk
 from easycall.ivr.script import Script
 from easycall.mailbox import Letter, Mailbox
 from easycall.model import Contact, Stage
@@ -43,6 +44,8 @@ class LiveContact:
     script: Script
     recordings: Recordings | None = None
     """None: nothing can be recorded."""
+    fax: FaxDesk | None = None
+    """None: there is no fax."""
     mailbox: Mailbox = field(factory=Mailbox)
     audience: Audience = field(factory=Audience)
     """Who listens beside those who talk."""

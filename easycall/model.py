@@ -12,14 +12,19 @@ from enum import StrEnum
 from attrs import field, frozen, mutable
 
 __all__ = [
+    "HUNG_UP_EARLY",
     "PHONE",
     "Agent",
     "AgentState",
     "Contact",
     "EndedBy",
+    "FaxOutcome",
+    "FaxResult",
     "Loan",
+    "LostAgent",
     "OfferOutcome",
     "Outcome",
+    "PhoneState",
     "Queue",
     "RecordRule",
     "Role",
@@ -76,6 +81,8 @@ class Stage(StrEnum):
     """The customer hears music while the agent asks another."""
     LENT = "lent"
     """The customer is in a flow that an agent sent it to, and comes back."""
+    FAX = "fax"
+    """The customer's fax machine sends or receives; then the customer comes back to the agent."""
     ENDED = "ended"
 
 
@@ -94,6 +101,27 @@ class AgentState(StrEnum):
     """Held by a supervision: no call is offered."""
 
 
+class PhoneState(StrEnum):
+    """What an agent's phone does besides the calls we make to it."""
+
+    UNKNOWN = "unknown"
+    """Asterisk does not tell: it is taken for free."""
+    IDLE = "idle"
+    RINGING = "ringing"
+    """Somebody else calls it."""
+    IN_USE = "in_use"
+    """It is in a call that is not ours."""
+    UNREACHABLE = "unreachable"
+
+
+class LostAgent(StrEnum):
+    """What becomes of a customer whose agent's phone died in talk."""
+
+    REQUEUE = "requeue"
+    """The front place of the queue."""
+    HANG_UP = "hang_up"
+
+
 class OfferOutcome(StrEnum):
     """How one offer of a contact to one agent ended."""
 
@@ -101,6 +129,8 @@ class OfferOutcome(StrEnum):
     NO_ANSWER = "no_answer"
     DECLINED = "declined"
     UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    """The phone was in another call, which began in the moment of the offer."""
     CALLER_LEFT = "caller_left"
     CANCELLED = "cancelled"
     """Whoever asked for the agent took the question back."""
@@ -116,7 +146,7 @@ class EndedBy(StrEnum):
     FLOW = "flow"
     API = "api"
     SYSTEM = "system"
-    """The daemon, because something failed."""
+    """Nobody: something failed, a part of the daemon, the way to the caller, or Asterisk."""
 
 
 class Outcome(StrEnum):
@@ -129,6 +159,35 @@ class Outcome(StrEnum):
     SELF_SERVED = "self_served"
     """The flow came to its own end without a queue."""
     FAILED = "failed"
+
+
+class FaxOutcome(StrEnum):
+    """How a fax ended."""
+
+    DONE = "done"
+    """All pages went over."""
+    FAILED = "failed"
+    """They did not; the error says why.  Some of the pages may have."""
+    CANCELLED = "cancelled"
+    """It was broken off from here."""
+
+
+HUNG_UP_EARLY = "the other side hung up too early"
+"""An error of a fax."""
+
+
+@frozen
+class FaxResult:
+    """What the switch says of a fax that is over."""
+
+    outcome: FaxOutcome
+    pages: int = 0
+    """How many the other machine has confirmed, or we have."""
+    error: str = ""
+    station: str = ""
+    """What the other machine calls itself."""
+    rate: int = 0
+    """Bits a second."""
 
 
 class RecordRule(StrEnum):
@@ -157,6 +216,9 @@ class Queue:
     busy_repeat_seconds: float = 30.0
     """How often the busy prompt is repeated; 0: never."""
     record: RecordRule = RecordRule.NEVER
+    """Whether its talks are recorded."""
+    lost_agent: LostAgent = field(default=LostAgent.REQUEUE, converter=LostAgent)
+    """What becomes of a customer whose agent's phone died in talk."""
 
 
 @mutable
@@ -184,6 +246,10 @@ class Agent:
     """The contact reserved for, ringing, spoken with or wrapped up; empty otherwise."""
     until: float = 0.0
     """When the present state ends by itself (wrap-up); 0: it does not."""
+    phones: Mapping[str, PhoneState] = field(factory=dict)
+    """Asterisk -> what the agent's phone does there, as far as that is known."""
+    phone_lost: bool = False
+    """Not ready because the phone could not be reached: ready again when it can, unless the agent chooses otherwise."""
     wants: tuple[AgentState, str] | None = None
     """The state and reason asked for while busy, taken up when the contact is done."""
     supervises: tuple[str, ...] = ()
@@ -227,6 +293,8 @@ class Contact:
     """Who ended it first; None while nobody has."""
     attempts: int = 0
     """How often an agent's phone was rung for it: numbers the legs."""
+    faxes: int = 0
+    """How many faxes came from the caller's machine, whole."""
     answers: dict[str, str] = field(factory=dict)
     """What the caller chose in the IVR: node -> name of the choice, never the keys pressed."""
     data: dict[str, str] = field(factory=dict)

@@ -16,7 +16,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from easycall.events import Event
-from easycall.model import OfferOutcome, Speaks
+from easycall.model import FaxResult, OfferOutcome, Speaks
 from easycall.secure.secret import Secret
 
 __all__ = [
@@ -87,6 +87,13 @@ class Channel(Protocol):
     def end_seen(self) -> bool:
         """False when the leg was found gone, some time after it went."""
 
+    @property
+    def died_of(self) -> str:
+        """Why the leg ended though nobody hung up, in the switch's words: its phone died, or the way to it.
+
+        Empty while it lives, and when somebody hung up or nothing tells why it ended.
+        """
+
     def when_gone(self) -> Deferred[None]:
         """A Deferred of the asker's own that fires when the leg has ended (at once if it has)."""
 
@@ -119,6 +126,25 @@ class Channel(Protocol):
 
     async def remember(self, values: Mapping[str, str]) -> None:
         """Keep values on the leg itself, where a later process of ours finds them."""
+
+    async def send_fax(self, file: str, station: str, header: str, at_page: Callable[[int], None]) -> FaxResult:
+        """Send a fax TIFF file, by its path on the switch, to the machine at the far end; returns when it is over.
+
+        ``station``: what we call ourselves; ``header``: a line above each page, ``""`` for none.  A machine that hangs up
+        when it is done is no HungUp: the result is given.  ``at_page`` is told now and then which page the machines are at.
+        """
+
+    async def receive_fax(self, file: str, station: str, at_page: Callable[[int], None]) -> FaxResult:
+        """Receive a fax into a TIFF file that is not there yet; else as :meth:`send_fax`."""
+
+    async def listen_for_fax(self, on: bool) -> None:
+        """Listen for the tone of a fax machine that calls, or not any more.
+
+        When it is heard, the verb under way raises Taken and the leg is at home again at once.
+        """
+
+    def when_fax_tone(self) -> Deferred[None]:
+        """Fires when that tone was heard."""
 
     async def answered(self) -> None:
         """For a leg we rang: wait until it is answered and at home.  Raises NotAnswered."""

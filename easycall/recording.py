@@ -43,7 +43,13 @@ LOOK_SECONDS = 10.0
 
 AGENT = "agent"
 """The reason of a pause that an agent asked for."""
-AUTOMATIC = {Stage.HELD: "hold", Stage.CONSULTING: "hold", Stage.WAITING: "waiting", Stage.OFFERED: "waiting"}
+AUTOMATIC = {
+    Stage.HELD: "hold",
+    Stage.CONSULTING: "hold",
+    Stage.FAX: "fax",
+    Stage.WAITING: "waiting",
+    Stage.OFFERED: "waiting",
+}
 """Stages in which nobody talks with the customer -> the reason of the pause."""
 
 

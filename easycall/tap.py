@@ -18,10 +18,11 @@ from typing import Any
 
 from attrs import frozen
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -32,8 +33,9 @@ from easycall.acd.distributor import Distributor
 from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Account, Manager
 from easycall.asterisk.switch import AsteriskSwitch
-from easycall.config import AsteriskBox, Config, ConfigError, load
+from easycall.config import AsteriskBox, Config, ConfigError, FaxSettings, load
 from easycall.contact import Contacts
+from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError
 from easycall.ivr.prompts import PromptError, Prompts
@@ -176,6 +178,7 @@ class Conduct:
     contacts: Contacts
     supervisions: Supervisions
     pbxs: list[Pbx]
+    fax: FaxDesk | None = None
 
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
@@ -202,7 +205,10 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
     files = RecordingFiles(config.recordings.directory, reactor)
-    conduct = make_conduct(config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), size=files.size)
+    fax = _fax(config.fax, clock, reactor)
+    conduct = make_conduct(
+        config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), size=files.size, fax=fax
+    )
 
     async def open_store() -> None:
         try:
@@ -215,7 +221,8 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
 
     async def prepare() -> None:
         try:
-            await prompts.prepare(library.every_prompt(flows, config.queues))
+            wanted = [*library.every_prompt(flows, config.queues), *([fax.start_prompt] if fax else [])]
+            await prompts.prepare(wanted)
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
 
@@ -232,6 +239,8 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
         Part("prompts", prepare, nothing),
         Part("recordings", look_at_recordings, nothing),
     ]
+    if fax is not None:
+        before.append(_fax_part(fax, config.fax.directory))
     return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files)])
 
 
@@ -245,6 +254,7 @@ def make_conduct(
     new_id: Callable[[], str],
     dice: Callable[[], float] = random.random,
     size: Callable[[str], Awaitable[int | None]] | None = None,
+    fax: FaxDesk | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
@@ -261,10 +271,32 @@ def make_conduct(
     ]
     distributor = Distributor(config.queues, agents, clock, journal)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock))
-    contacts = Contacts(clock, journal, distributor, script, new_id, recordings)
+    contacts = Contacts(clock, journal, distributor, script, new_id, recordings, fax)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     supervisions = Supervisions(clock, journal, distributor, contacts, [pbx.switch for pbx in pbxs], new_id)
-    return Conduct(clock, journal, distributor, contacts, supervisions, pbxs)
+    return Conduct(clock, journal, distributor, contacts, supervisions, pbxs, fax)
+
+
+def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:
+    """The fax desk, if there is fax at all."""
+    if not settings.lines:
+        return None
+
+    def in_thread(work: Callable[..., Any], /, *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *arguments)
+
+    made = settings, clock, reactor, in_thread
+    return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
+
+
+def _fax_part(fax: FaxDesk, folder: Path) -> Part:
+    async def start() -> None:
+        try:
+            await fax.open()
+        except OSError as error:
+            raise CannotStart(f"fax.directory = {str(folder)!r}: {error.strerror}") from error
+
+    return Part("fax", start, fax.close)
 
 
 def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
@@ -324,6 +356,7 @@ def _pbx(
         arrived=contacts.arrive,
         went_up=distributor.thaw,
         went_down=distributor.freeze,
+        phone_is=distributor.phone_is,
     )
     manager = Manager(
         box.name,
@@ -393,6 +426,7 @@ def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) 
             config.tokens,
             conduct.clock,
             files,
+            conduct.fax,
             tell_agents=config.tell_agents,
         )
         apis.append(api)

@@ -16,6 +16,7 @@ __all__ = [
     "Cancel",
     "Complete",
     "Consult",
+    "Fax",
     "Hold",
     "Lend",
     "NotAllowed",
@@ -76,7 +77,7 @@ class Complete(Verb):
 
 @frozen
 class Cancel(Verb):
-    """The consultation, or the loan to the IVR, is broken off; the customer comes back to the agent."""
+    """The consultation, the loan to the IVR or the fax is broken off; the customer comes back to the agent."""
 
 
 @frozen
@@ -116,6 +117,14 @@ class TakeOver(Verb):
     """The customer goes to the supervisor who listens; the agent is free at once."""
 
     supervision: str
+
+
+@frozen
+class Fax(Verb):
+    """A document goes to the customer's fax machine, or one comes from there; then the customer is back at the agent."""
+
+    document: str = ""
+    """The id of the document to send; empty: receive one."""
 
 
 @frozen

@@ -22,7 +22,7 @@ from easycall.asterisk.link import ActionRefused, LinkDown, LinkLost
 from easycall.asterisk.switch import AsteriskSwitch
 from easycall.defer import Bell
 from easycall.events import Event
-from easycall.model import OfferOutcome, Speaks
+from easycall.model import OfferOutcome, PhoneState, Speaks
 from easycall.ports import Arrival, BridgeFailed, HungUp, NotAnswered, Taken
 
 NOON = 1_800_000_000.0
@@ -152,6 +152,7 @@ class FakeManager:
 
     def __init__(self) -> None:
         self.linked = True
+        self.refused: float | None = None
         self.actions: list[Action] = []
         self.answers: dict[str, list[Any]] = {}
         self.channels: dict[str, dict[str, str]] = {}
@@ -239,6 +240,7 @@ class FakePbx:
         self.manager = FakeManager()
         self.arrivals: list[Arrival] = []
         self.told: list[str] = []
+        self.phones: list[tuple[str, PhoneState]] = []
         self.switch = AsteriskSwitch(
             "main",
             dial="PJSIP/{phone}",
@@ -248,6 +250,7 @@ class FakePbx:
             arrived=arrived or self.arrivals.append,
             went_up=lambda name: self.told.append("up"),
             went_down=lambda name: self.told.append("down"),
+            phone_is=lambda name, phone, state: self.phones.append((phone, state)),
         )
         self.switch.use(self.manager)  # type: ignore[arg-type]
         self._listeners = self.switch.listeners()
@@ -317,6 +320,7 @@ class FakeChannel:
         self.gone = False
         self.end_seen = True
         self.doomed = False
+        self.died_of = ""
         self.deaf = False
         """Hang-ups do not reach it."""
         self.at_home = not dialled

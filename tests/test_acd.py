@@ -15,7 +15,7 @@ from easycall.acd import routing
 from easycall.acd.agent import BUSY, NotNow, Step, after
 from easycall.acd.distributor import Distributor, Offer, Place
 from easycall.events import AgentChanged, Event, Queued
-from easycall.model import Agent, AgentState, OfferOutcome, Queue, WorkItem
+from easycall.model import Agent, AgentState, OfferOutcome, PhoneState, Queue, WorkItem
 
 QUEUES = {"sales": Queue("sales", "Sales"), "support": Queue("support", "Support")}
 
@@ -93,6 +93,95 @@ class TestRouting:
                 if one.contact in given_contacts or agent.id in given_agents or agent.state is not AgentState.READY:
                     continue
                 assert one.queue not in agent.queues or agent.id in one.refused
+
+
+PHONE_STATES = [None, *PhoneState]
+
+
+class TestHindrance:
+    @given(st.sampled_from(PHONE_STATES), st.sampled_from(PHONE_STATES))
+    def test_a_private_call_counts_everywhere_and_a_phone_that_is_away_where_it_is(self, here: Any, there: Any) -> None:
+        agent = ready("ana")
+        agent.phones = {box: state for box, state in (("main", here), ("other", there)) if state is not None}
+        private = {here, there} & {PhoneState.IN_USE, PhoneState.RINGING}
+        pairs = routing.match([item("a")], [agent], (), 10)
+        assert bool(pairs) == (not private and here is not PhoneState.UNREACHABLE)
+        assert bool(pairs) == (not routing.hindrance(agent, "main"))
+        known = {state for state in (here, there) if state is not None}
+        away = known == {PhoneState.UNREACHABLE}
+        expected = "on a private call" if private else "phone unreachable" if away else ""
+        assert routing.hindrance(agent) == expected
+
+
+def desk() -> tuple[Distributor, Notes]:
+    notes = Notes()
+    agents = [Agent("ana", "Ana", ("sales",), ("sales",), "2001"), Agent("bo", "Bo", ("sales",), ("sales",), "2002")]
+    distributor = Distributor(QUEUES, agents, Clock(), notes)
+    distributor.log_in("ana")
+    distributor.set_state("ana", AgentState.READY)
+    return distributor, notes
+
+
+class TestPhones:
+    def test_what_keeps_contacts_away_is_told_once_and_only_of_its_owner(self) -> None:
+        distributor, notes = desk()
+        told = len(notes.events)
+        for state in (PhoneState.IDLE, PhoneState.RINGING, PhoneState.IN_USE, PhoneState.IDLE):
+            distributor.phone_is("main", "2001", state)
+            distributor.phone_is("main", "2009", state)
+        changes = [event for event in notes.events[told:] if isinstance(event, AgentChanged)]
+        assert [(one.agent, one.state, one.hindrance) for one in changes] == [
+            ("ana", AgentState.READY, "on a private call"),
+            ("ana", AgentState.READY, ""),
+        ]
+
+    def test_what_is_known_of_a_phone_holds_for_who_logs_in_with_it(self) -> None:
+        distributor, _ = desk()
+        distributor.phone_is("main", "2002", PhoneState.UNREACHABLE)
+        distributor.log_in("bo")
+        assert routing.hindrance(distributor.agents["bo"]) == "phone unreachable"
+        distributor.log_out("bo")
+        assert routing.hindrance(distributor.agents["bo"]) == ""
+
+    def test_nobody_is_asked_for_who_is_on_a_private_call(self) -> None:
+        distributor, _ = desk()
+        distributor.phone_is("main", "2001", PhoneState.IN_USE)
+        with pytest.raises(NotNow, match="ana: on a private call"):
+            distributor.reserve("ana", "c1", 1, "main")
+        assert not distributor.someone_free("sales")
+
+    def fails(self, distributor: Distributor) -> None:
+        distributor.reserve("ana", "c1", 1).ended(OfferOutcome.UNREACHABLE)
+        ana = distributor.agents["ana"]
+        assert (ana.state, ana.reason) == (AgentState.NOT_READY, "unreachable")
+
+    @pytest.mark.fault("F51")
+    def test_an_agent_made_not_ready_by_a_failed_ring_is_ready_again_with_the_phone(self) -> None:
+        distributor, _ = desk()
+        self.fails(distributor)
+        for state in (PhoneState.UNREACHABLE, PhoneState.IN_USE):
+            distributor.phone_is("main", "2001", state)
+            assert distributor.agents["ana"].state is AgentState.NOT_READY
+        distributor.phone_is("main", "2001", PhoneState.IDLE)
+        assert distributor.agents["ana"].state is AgentState.READY
+
+    @pytest.mark.fault("F51")
+    @pytest.mark.parametrize("chosen", ["pause", "unreachable"])
+    def test_unless_the_agent_chose_otherwise(self, chosen: str) -> None:
+        distributor, _ = desk()
+        self.fails(distributor)
+        distributor.set_state("ana", AgentState.NOT_READY, chosen)
+        distributor.phone_is("main", "2001", PhoneState.IDLE)
+        assert distributor.agents["ana"].state is AgentState.NOT_READY
+
+    def test_what_the_agent_asked_for_while_it_was_rung_is_kept(self) -> None:
+        distributor, _ = desk()
+        assignment = distributor.reserve("ana", "c1", 1)
+        distributor.set_state("ana", AgentState.NOT_READY, "pause")
+        assignment.ended(OfferOutcome.UNREACHABLE)
+        distributor.phone_is("main", "2001", PhoneState.IDLE)
+        ana = distributor.agents["ana"]
+        assert (ana.state, ana.reason) == (AgentState.NOT_READY, "pause")
 
 
 class TestAgentTable:

@@ -186,6 +186,7 @@ async def test_agents_are_shown(site: Running) -> None:
         "until": None,
         "next": None,
         "phone": "ana",
+        "hindrance": None,
         "queues": ["cards", "loans"],
         "contact": None,
     }

@@ -204,6 +204,15 @@ def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(folder
         ('[prompts]\nlanguage = "fr"', "prompts.language: 'fr' has no voice; there are en, zh"),
         ('[prompts]\nasterisk_directory = "/a/../b"', "prompts.asterisk_directory"),
         ('[prompts]\ndirectory = "/a b"', "prompts.asterisk_directory: is missing"),
+        ("[fax]\nlines = 1.5", "fax.lines = 1.5: must be a whole number of lines from 0 to 500"),
+        ('[fax]\nstation = "Bank"', "fax.station = 'Bank': must be 0 to 20 digits, spaces and +"),
+        (
+            '[fax]\nlines = 1\nrender = ["no-such-gs", "{input}", "{output}"]',
+            "fax needs the command 'no-such-gs': apt-get install",
+        ),
+        ('[fax]\nlines = 1\nto_pdf = ["true"]', "fax.to_pdf: the arguments must hold {input} and {output}"),
+        ('[fax]\nlines = 1\n[fax.start]\nfr = "Bonjour"', "fax.start.fr: no voice speaks 'fr'"),
+        ('[fax]\nlines = 1\ndirectory = "/a b"', "fax.asterisk_directory: is missing"),
         ('[flows]\ndirectory = "nowhere"', "flows.directory: there is no folder"),
         ("[queues.q]\nname = 3\nring_seconds = true", "queues.q.ring_seconds = True: must be a number"),
         ("[queues.q]\nring_seconds = nan", "queues.q.ring_seconds = nan"),
@@ -224,6 +233,22 @@ def test_a_wrong_value_is_told(folder: Path, text: str, expected: str) -> None:
 def test_a_fault_in_no_file_at_all(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
         load(tmp_path / "nowhere.toml", {})
+
+
+def test_without_fax_its_commands_are_not_needed(folder: Path) -> None:
+    config = read(folder, SMALL + '[fax]\nrender = ["no-such-gs", "{input}", "{output}"]')
+    assert config.fax.lines == 0
+
+
+def test_fax(folder: Path) -> None:
+    config = read(
+        folder,
+        SMALL + '[fax]\nlines = 2\ndirectory = "faxes"\n[fax.detect]\n95588 = "office"\n[prompts.voices]\nen = "en-us"',
+    )
+    assert config.fax.directory == folder / "faxes"
+    assert config.fax.asterisk_directory == str(folder / "faxes")
+    assert config.fax.detect == {"95588": "office"}
+    assert set(config.fax.start) == {"en"}, "there is no voice for the other"
 
 
 def test_an_asterisk_is_needed(folder: Path) -> None:
@@ -412,6 +437,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     path = SHIPPED.parent / "easycall.toml"
     shown = tomllib.loads(uncommented())
     shown["api"].pop("tokens")
+    shown["fax"].pop("detect")  # whose numbers are the operator's own
     shown["agents"]["ana"].pop("phone")
     config = load(path, ENVIRON)
     box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "login", "fastagi", "dial", "context")}

@@ -28,6 +28,7 @@ VARIABLES = {
     **{f"PJSIP_ENDPOINT({one},aors)": one for one in ("2001", "desk")},
     **{f"PJSIP_ENDPOINT({one},direct_media)": "false" for one in ("2001", "desk")},
     **{f"PJSIP_ENDPOINT({one},rtp_timeout)": "30" for one in ("2001", "desk")},
+    **{f"PJSIP_ENDPOINT({one},allow_transfer)": "false" for one in ("2001", "desk")},
     **{f"PJSIP_AOR({one},qualify_frequency)": "2" for one in ("2001", "desk")},
     **{f"PJSIP_AOR({one},contact)": f"{one}@@1" for one in ("2001", "desk")},
     **{f"PJSIP_CONTACT({one}@@1,status)": "Reachable" for one in ("2001", "desk")},
@@ -64,7 +65,8 @@ def test_an_asterisk_as_it_should_be() -> None:
     assert worst(findings) == []
     assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
     unseen = [finding.place for finding in findings if finding.level is Level.UNSEEN]
-    assert unseen == ["manager.conf: [easycall] read", "manager.conf: [easycall] writetimeout", "agi set debug"]
+    account = ["manager.conf: [easycall] read", "manager.conf: [easycall] writetimeout"]
+    assert unseen == [*account, "agi set debug", "pjsip.conf: trunks"]
 
 
 def test_our_home_is_read_whole() -> None:
@@ -112,6 +114,8 @@ CASES: list[tuple[dict[str, Any], tuple[str, str]]] = [
         )
         for file, said in (("console", "notice, dtmf"), ("full", "*"), ("full.log", "notice,dtmf,error"))
     ),
+    ({"variables": {**VARIABLES, "PJSIP_ENDPOINT(desk,allow_transfer)": "true"}}, ("warning", "pjsip.conf: [desk]")),
+    ({"tried": {**TRIED, "DeviceStateList": "Invalid/unknown command: DeviceStateList."}}, ("warning", "modules.conf")),
     ({"fastagi": "refused"}, ("warning", "asterisk.main.fastagi")),
 ]
 
@@ -164,7 +168,7 @@ def test_what_cannot_be_seen_is_said_to_be_unseen() -> None:
         *("extensions.conf: [easycall]", "asterisk.main.fastagi"),
         *("pjsip.conf: aor [2001]", "pjsip.conf: aor [desk]", "agents.chen.phone"),
     }
-    assert [finding.place for finding in found(phones=()) if finding.level is Level.UNSEEN][-1] == "agents"
+    assert [finding.place for finding in found(phones=()) if finding.level is Level.UNSEEN][-2] == "agents"
 
 
 @pytest.mark.parametrize(

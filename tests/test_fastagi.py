@@ -342,6 +342,28 @@ def test_the_end_fails_everything_that_waits_once_and_closes(end: bytes) -> None
     leg.says(b"200 result=0\n")  # what still comes is nobody's
 
 
+def test_a_session_outlives_a_hang_up_for_as_long_as_it_is_told_to() -> None:
+    leg = Leg()
+    with leg.session.outliving_hang_up():
+        fax = leg.does(leg.session.command("EXEC", "SendFAX", "page"))
+        leg.says(b"200 result=-1\nHANGUP\n")
+        assert fax[0].result == "-1"
+        status = leg.does(leg.session.get_variable("FAXSTATUS"))
+        leg.says(b"200 result=1 (FAILED)\n")
+        assert status == ["FAILED"]
+        assert not leg.session.over
+    assert leg.ended()
+
+
+def test_a_session_that_outlived_nothing_goes_on() -> None:
+    leg = Leg()
+    with leg.session.outliving_hang_up():
+        pass
+    assert not leg.session.over
+    leg.says(b"HANGUP\n")
+    assert leg.ended()
+
+
 def test_a_hangup_while_nothing_is_under_way() -> None:
     leg = Leg()
     leg.says(b"HANG")

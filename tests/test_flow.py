@@ -14,6 +14,7 @@ from easycall.ivr.flow import (
     Ask,
     Choice,
     Done,
+    FaxNode,
     Finish,
     Flow,
     FlowError,
@@ -24,6 +25,7 @@ from easycall.ivr.flow import (
     Position,
     Prompt,
     QueueNode,
+    Receive,
     Said,
     Say,
     SayNode,
@@ -102,6 +104,29 @@ def test_a_flow_is_read() -> None:
     assert parse(SMALL, "small").nodes["main"].line == 7
 
 
+def test_a_fax_is_received_and_the_caller_goes_on_or_elsewhere() -> None:
+    text = """
+start: machine
+nodes:
+  machine: {fax: office, next: thanks, otherwise: sorry}
+  thanks: {say: Thank you., next: end}
+  sorry: {say: Sorry., next: end}
+  end: {hangup: }
+"""
+    flow = parse(text, "f")
+    assert flow.nodes["machine"] == FaxNode("office", "thanks", "sorry")
+    assert lint(flow, (), LANGUAGES) == []
+    position, instruction = begin(flow)
+    assert instruction == Receive("office")
+    assert step(flow, position, Done())[0].node == "thanks"
+    assert step(flow, position, Silence())[0].node == "sorry"
+    plain = parse(text.replace(", otherwise: sorry", "").replace("  sorry: {say: Sorry., next: end}\n", ""), "f")
+    assert plain.nodes["machine"] == FaxNode("office", "thanks", "thanks")
+    assert lint(plain, (), LANGUAGES) == []
+    round_ = parse("start: a\nnodes: {a: {fax: x, next: a}}", "f")
+    assert "no way out for a caller who presses nothing: a -> a" in str(lint(round_, (), ())[0])
+
+
 @pytest.mark.parametrize("value", ["no", "0123", "1.10", "2026-01-01", "~", "1_000", "0x1f", "yes", "[x]"])
 def test_values_are_what_stands_in_the_file(value: str) -> None:
     text = value if value != "[x]" else '"[x]"'
@@ -117,7 +142,7 @@ def test_values_are_what_stands_in_the_file(value: str) -> None:
         (("start: hello", ""), "f.yaml:3: 'start' is missing"),
         (
             ("  queue:\n    queue", "  queue:\n    qeue"),
-            "f.yaml:17: queue: a node has exactly one of say, menu, queue, hangup, collect, seal, post, branch, return",
+            "f.yaml:17: queue: a node has exactly one of say, menu, queue, fax, hangup, collect, seal, post, branch, return",
         ),
         (("    queue: sales", "    queue: sales\n    say: x"), "f.yaml:17: queue: a node has exactly one of"),
         (("    queue: sales", "    queue: [sales]"), "f.yaml:18: queue: must be a single value"),

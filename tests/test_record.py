@@ -14,6 +14,9 @@ from easycall.events import (
     ContactArrived,
     ContactEnded,
     Event,
+    FaxEnded,
+    FaxReceived,
+    FaxStarted,
     FlowStep,
     MenuAnswered,
     Offered,
@@ -26,7 +29,7 @@ from easycall.events import (
     SupervisionStarted,
     TalkEnded,
 )
-from easycall.model import EndedBy, OfferOutcome, Outcome, SupervisionMode
+from easycall.model import EndedBy, FaxOutcome, OfferOutcome, Outcome, SupervisionMode
 from easycall.stats.journey import journey
 from easycall.stats.record import Record, SegmentKind, fold
 
@@ -211,3 +214,30 @@ def test_who_supervised_is_a_fact_of_the_contact(event: Event, text: str) -> Non
 @pytest.mark.parametrize("event", STORY, ids=lambda event: event.kind)
 def test_every_step_has_words_of_its_own(event: Event) -> None:
     assert journey([(1, event)])[0].text != event.kind
+
+
+def test_a_fax_is_a_stretch_of_the_talk() -> None:
+    talk = STORY[:-2]
+    faxed = [
+        FaxStarted(at=140.0, contact=C, agent="bo", operation="send", document="d", pages=2),
+        FaxEnded(at=160.0, contact=C, agent="bo", operation="send", document="d", outcome=FaxOutcome.DONE, pages=2),
+        FaxReceived(at=160.0, contact=C, agent="bo", fax="f", box="", pages=1),
+    ]
+    assert told(whole([*talk, *faxed, *STORY[-2:]]))[-4:] == [
+        ("talk", 6.75, "bo"),
+        ("fax", 20.0, "bo"),
+        ("talk", 33.25, "bo"),
+        ("closing", 0.25, ""),
+    ]
+    left = TalkEnded(at=150.0, contact=C, agent="bo", ended_by=EndedBy.AGENT)
+    waits = Queued(at=160.0, contact=C, queue="cards", position=1)
+    alone = whole([*talk, faxed[0], left, faxed[1], waits, STORY[-1]])
+    assert told(alone)[-4:] == [("talk", 6.75, "bo"), ("fax", 10.0, "bo"), ("fax", 10.0, ""), ("waiting", 33.5, "")]
+
+
+def test_a_fax_in_a_flow() -> None:
+    faxed = [
+        FaxStarted(at=101.0, contact=C, operation="receive"),
+        FaxEnded(at=103.0, contact=C, operation="receive", outcome=FaxOutcome.DONE, pages=1),
+    ]
+    assert told(whole([*STORY[:2], *faxed, *STORY[2:]]))[:3] == [("ivr", 1.0, ""), ("fax", 2.0, ""), ("ivr", 2.0, "")]

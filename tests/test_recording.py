@@ -65,7 +65,7 @@ class Recorded(Ground):
         rule: RecordRule = RecordRule.ALWAYS,
         latency: Callable[[], float] | None = None,
     ) -> None:
-        super().__init__(database, latency, record=rule)
+        super().__init__(database, latency, rules={"record": rule})
 
     @property
     def tape(self) -> Tape:

@@ -22,12 +22,15 @@ from easycall.asterisk.fastagi import FastAgiFactory, Session, SessionOver
 from easycall.asterisk.manager import Account as OurAccount
 from easycall.asterisk.manager import ActionRefused, Manager
 from easycall.simulator import agi, ami
-from easycall.simulator.asterisk import Account, FaxOutcome, Settings, SimulatedAsterisk
+from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.dialplan import DialplanMistake, parse
 from easycall.simulator.expression import Mistake, compiled
 from easycall.simulator.faults import Chaos, Faults
+from easycall.simulator.fax import Machine
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
+
+from .transcripts.record import white_page
 
 DIALPLAN = Path(__file__).parent.parent / "etc" / "asterisk" / "extensions.conf"
 RIGHTS = frozenset({"system", "call", "dtmf", "dialplan", "user", "reporting", "originate", "command"})
@@ -363,12 +366,22 @@ class TestLegs:
         stage.pass_()
         assert boss.story[-1].startswith("ended")
 
-    @pytest.mark.parametrize("stage", [{"fax": lambda far: FaxOutcome(2.0, "FAILED", "NO CARRIER", 0)}], indirect=True)
-    def test_a_fax(self, stage: Stage) -> None:
-        _, session = stage.caller()
-        stage.run(session.exec("SendFAX", "/tmp/page.tiff", "s", seconds=60), 3)
-        assert stage.run(session.get_variable("FAXSTATUS")) == "FAILED"
+    def test_a_fax(self, stage: Stage, tmp_path: Path) -> None:
+        person, session = stage.caller()
+        page = tmp_path / "page.tiff"
+        page.write_bytes(white_page())
+        stage.pbx.core.later(1.0, person.line.start_fax, Machine(tmp_path / "got.tiff", sends=False, station="+49 30 77"))
+        stage.run(session.exec("SendFAX", str(page), "s", seconds=60), 20)
+        asked = ("FAXSTATUS", "FAXERROR", "FAXPAGES", "REMOTESTATIONID")
+        assert [stage.run(session.get_variable(name)) for name in asked] == ["SUCCESS", None, "1", "+49 30 77"]
+        assert (tmp_path / "got.tiff").read_bytes() == page.read_bytes()
         assert [event.name for event in stage.events][-3:] == ["FAXStatus", "FAXStatus", "SendFAX"]
+
+    def test_a_fax_to_nobody(self, stage: Stage, tmp_path: Path) -> None:
+        _, session = stage.caller()
+        (tmp_path / "page.tiff").write_bytes(white_page())
+        stage.run(session.exec("SendFAX", str(tmp_path / "page.tiff"), "f", seconds=90), 61)
+        assert stage.run(session.get_variable("FAXERROR")) == "Timed out waiting for initial communication"
 
     def test_a_recording_is_muted(self, stage: Stage) -> None:
         person, session = stage.caller()

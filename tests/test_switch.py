@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from easycall.asterisk.ami import Message
 from easycall.asterisk.channel import AsteriskChannel, Place
 from easycall.asterisk.link import ActionRefused, ActionTimeout, AmiError, LinkDown, TooManyActions
-from easycall.asterisk.switch import ARRIVAL_SECONDS, AUDIT_SECONDS, NEWS_SECONDS, UNTOLD_SECONDS
+from easycall.asterisk.switch import ARRIVAL_SECONDS, AUDIT_SECONDS, NEWS_SECONDS, UNSHOWN_SECONDS, UNTOLD_SECONDS
+from easycall.asterisk.wake import LOOK_SECONDS
 from easycall.defer import start
 from easycall.events import Corrected, PbxDown, PbxUp
 from easycall.model import OfferOutcome, Speaks
@@ -36,8 +37,9 @@ def hung_up(pbx: FakePbx) -> list[str]:
 
 
 def nothing_left(pbx: FakePbx) -> None:
-    """No leg, no timer of a leg: only the audit goes on."""
+    """No leg, no timer of a leg: only the audit goes on; the watch over an Asterisk that is away ends with its legs."""
     assert len(pbx.switch.legs) == 0
+    pbx.clock.advance(0 if pbx.switch.up else LOOK_SECONDS)
     assert len(pbx.clock.getDelayedCalls()) == int(pbx.switch.up)
     assert not pbx.switch.legs._timers
 
@@ -165,6 +167,20 @@ class TestRinging:
         assert outcome_of(leg) is OfferOutcome.DECLINED
         nothing_left(pbx)
 
+    @pytest.mark.fault("F66")
+    def test_a_channel_that_was_renamed_is_the_same_leg(self) -> None:
+        """A masquerade gives a leg another channel and another name: it is known by its Uniqueid."""
+        pbx = FakePbx()
+        leg, _ = pbx.agent()
+        pbx.home("a1", "", "agent", agi_channel="PJSIP/world-00000007<ZOMBIE>")
+        pbx.tells(
+            event("BridgeEnter", Uniqueid="a1", Channel="Surrogate/PJSIP/2001-00000001", BridgeUniqueid="b1"),
+            event("Hangup", Uniqueid="other", Channel="PJSIP/2001-00000001", Cause="16"),
+        )
+        assert (leg.gone, leg.bridge) == (False, "b1")
+        pbx.tells(event("Hangup", Uniqueid="a1", Channel="PJSIP/nobody-00000002<MASQ>", Cause="16"))
+        assert leg.gone
+
     @pytest.mark.parametrize(
         ("status", "outcome"), [("BUSY", OfferOutcome.DECLINED), ("CANCEL", OfferOutcome.NO_ANSWER), ("", OfferOutcome.LOST)]
     )
@@ -260,12 +276,23 @@ class TestRinging:
             nothing_left(pbx)
 
     def test_a_leg_of_which_nothing_is_ever_heard_is_not_kept_for_ever(self) -> None:
-        """reliability F19: its events were lost."""
+        """reliability F19, P5: its events were lost, perhaps that it could not be made: its agent is free within seconds."""
         pbx = FakePbx()
         leg = pbx.rings(seconds=20)
-        pbx.clock.pump([1.0] * 35)
-        assert outcome_of(leg) is OfferOutcome.NO_ANSWER
+        pbx.clock.advance(UNSHOWN_SECONDS)
+        assert outcome_of(leg) is OfferOutcome.UNREACHABLE
         nothing_left(pbx)
+
+    def test_a_leg_of_which_nothing_is_heard_and_that_is_there_rings_on(self) -> None:
+        """reliability F19."""
+        pbx = FakePbx()
+        leg = pbx.rings(seconds=20)
+        pbx.manager.channels["a1"] = {"ChannelStateDesc": "Ringing", "Variable": "EC_ROLE=agent"}
+        pbx.clock.advance(UNSHOWN_SECONDS)
+        assert not leg.gone
+        pbx.manager.channels.clear()
+        pbx.clock.pump([1.0] * 12)
+        assert outcome_of(leg) is OfferOutcome.LOST
 
     def test_answered_while_the_link_is_down(self) -> None:
         """reliability F06."""
@@ -389,7 +416,7 @@ class TestForgedEvents:
             {"Linkedid": "c1", "Channel": "c1"},
         ):
             pbx.tells(event(name, **headers))
-        pbx.clock.advance(2)
+        pbx.clock.advance(1)
         assert (caller.place, session.closed, len(pbx.switch.legs)) == (Place.HOME, False, 2)
         assert hung_up(pbx) == []
 

@@ -5,7 +5,10 @@ Who is in which bridge and who hears what is looked up on the Asterisk, what hap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import assert_invariants
 from easycall.model import AgentState, Contact, Queue
+from easycall.simulator.fax import Machine
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
 from easycall.store.memory import MemoryDatabase
@@ -34,7 +38,7 @@ from easycall.verbs import (
     Verb,
 )
 
-from .virtual import VirtualDaemon, opened
+from .virtual import Papers, VirtualDaemon, fax_desk, opened
 
 MUSIC = "440"
 SAYS = {"ana": "1001", "bo": "1002", "chen": "1003"}
@@ -49,6 +53,8 @@ class Person(FarEnd):
         self.says = says
         self.when_rung = "answer"
         self.rings = 0
+        self.machine: Machine | None = None
+        """The fax machine that is started when a prompt asks for it."""
 
     def rung(self, caller: str, caller_name: str) -> None:
         self.rings += 1
@@ -59,6 +65,10 @@ class Person(FarEnd):
     def answered(self) -> None:
         self.line.say(self.says)
 
+    def heard(self, sound: str) -> None:
+        if sound == "speech" and self.machine is not None:
+            self.stage.reactor.callLater(0.1, self.line.start_fax, self.machine)
+
     @property
     def hears(self) -> str:
         return self.line.hears
@@ -67,8 +77,18 @@ class Person(FarEnd):
 class Stage:
     """Ana, Bo and Chen serve sales; Chen serves support too."""
 
-    def __init__(self, database: MemoryDatabase, latency: Callable[[], float] | None = None, **rules: Any) -> None:
-        """``latency``: of the network; ``rules``: of both queues, besides the usual."""
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        latency: Callable[[], float] | None = None,
+        rules: Mapping[str, Any] | None = None,
+        fax: Mapping[str, Any] | None = None,
+        **daemon: Any,
+    ) -> None:
+        """``latency``: of the network; ``rules``: of both queues, besides the usual; ``fax``: as in ``[fax]``; the rest: how
+        the daemon is made."""
+        self.folder = Path(tempfile.mkdtemp())
+        self.papers = Papers(self.folder)
         self.reactor = VirtualReactor(1_800_000_000.0, latency)
         self.people = {name: Person(self, says) for name, says in SAYS.items()}
         self.customers: list[Person] = []
@@ -77,11 +97,13 @@ class Stage:
             database,
             self.outside,
             queues={
-                name: Queue(name, name, **{"ring_seconds": 10.0, "wrap_up_seconds": 5.0, **rules})
+                name: Queue(name, name, **{"ring_seconds": 10.0, "wrap_up_seconds": 5.0, **(rules or {})})
                 for name in ("sales", "support")
             },
             agents={"ana": ("sales",), "bo": ("sales",), "chen": ("sales", "support")},
             sound_seconds=2.0,
+            **daemon,
+            fax=fax_desk(self.papers, self.reactor, **(fax or {})),
         )
         self.asterisk, self.joined, self.told = self.daemon.asterisk, self.daemon.joined, self.daemon.told
 
@@ -97,10 +119,11 @@ class Stage:
             self.joined.distributor.log_in(agent)
             self.joined.distributor.set_state(agent, AgentState.READY)
 
-    def calls(self) -> Person:
+    def calls(self, box: str = "") -> Person:
         customer = Person(self, CUSTOMER_SAYS)
         self.customers.append(customer)
-        self.asterisk.call_in(NUMBER, "+4930123456", "Carl", customer)
+        asterisk = self.daemon.asterisks[box] if box else self.asterisk
+        asterisk.call_in(NUMBER, "+4930123456", "Carl", customer)
         self.pass_(0.1)
         return customer
 
@@ -140,6 +163,10 @@ class Stage:
     def kinds(self, *prefixes: str) -> list[str]:
         return [event.kind for event in self.told if event.kind.startswith(prefixes)]
 
+    def line_of(self, number: str) -> list[str]:
+        """Who waits in a queue, the first in line first."""
+        return [item.contact for item in self.joined.distributor.waiting(number)]
+
     def check(self) -> None:
         """What the daemon holds is what Asterisk shows."""
         callers = frozenset(customer.line.id for customer in self.customers if not customer.line.over)
@@ -157,6 +184,7 @@ class Stage:
         left, failures = self.daemon.left(), tuple(self.daemon.fatal)
         assert_invariants(Evidence(ended=ended, records=records, left=left, failures=failures))
         assert_invariants(Evidence(left=self.daemon.stop()))
+        shutil.rmtree(self.folder)
 
 
 @pytest.fixture

@@ -17,12 +17,14 @@ from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import lasting, violations
 from easycall.model import RecordRule
 from easycall.model import Stage as At
+from easycall.simulator.fax import Machine
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import (
     Alternate,
     Cancel,
     Complete,
     Consult,
+    Fax,
     Hold,
     Lend,
     NotNow,
@@ -54,6 +56,9 @@ FLOWS: dict[str, tuple[Verb, ...]] = {
     "F4 to an agent": (ToAgent("bo"),),
     "F5 to a queue": (ToQueue("support"),),
     "F5 from hold": (Hold(), ToQueue("support")),
+    "F6 fax": (Fax("d1"),),
+    "F6 fax, cancel": (Fax("d1"), Cancel()),
+    "F6 fax from hold": (Hold(), Fax("d1")),
     "recorded": (RecordStart(), RecordPause(), RecordResume(), RecordStop()),
     "recorded, F4": (RecordStart(), RecordPause(), Consult("bo"), Complete()),
 }
@@ -99,8 +104,10 @@ def database() -> Iterator[MemoryDatabase]:
 
 def cell(database: MemoryDatabase, verbs: tuple[Verb, ...], step: int, fault: Fault, moment: float) -> str:
     """One cell; what became of the customer.  AssertionError when something does not hold."""
-    stage = Stage(database, record=RecordRule.ON_DEMAND)
+    stage = Stage(database, rules={"record": RecordRule.ON_DEMAND})
     customer, _ = stage.talk("bo", "chen")
+    if any(isinstance(verb, Fax) for verb in verbs):
+        customer.machine = Machine(stage.folder / "received.tiff", sends=False)
     answers: list[Any] = []
     for number, verb in enumerate(verbs):
         if number == step and moment < 0:
@@ -143,6 +150,7 @@ def seen(stage: Stage) -> Evidence:
 @pytest.mark.requirement("F3")
 @pytest.mark.requirement("F4")
 @pytest.mark.requirement("F5")
+@pytest.mark.requirement("F6")
 @pytest.mark.parametrize("name", FLOWS)
 def test_whatever_happens_when(name: str, database: MemoryDatabase) -> None:
     verbs = FLOWS[name]

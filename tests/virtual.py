@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from easycall.config import AgentSettings
+from easycall.config import AgentSettings, AsteriskBox, FaxSettings
 from easycall.events import Event
+from easycall.fax import Document, FaxDesk, ReceivedFax
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
 from easycall.ivr.source import parse
-from easycall.lab.day.site import AMI_PORT, PBX, SECRET, Spoken, configuration
+from easycall.lab.day.site import AGI_PORT, AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
 from easycall.model import Queue
@@ -27,6 +30,8 @@ from easycall.stats.record import Record
 from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
 from easycall.tap import join_conduct, make_conduct
+
+from .transcripts.record import white_page
 
 RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
 DIALPLAN = (shipped() / "asterisk/extensions.conf").read_text(encoding="utf-8")
@@ -61,6 +66,36 @@ def opened() -> Iterator[MemoryDatabase]:
     Deferred.fromCoroutine(database.close())
 
 
+class Papers:
+    """One document, ``d1``, of one page; what is received is kept in a list."""
+
+    def __init__(self, folder: Path) -> None:
+        self.page = folder / "page.tiff"
+        self.page.write_bytes(white_page())
+        self.came = folder / "came.tiff"
+        self.kept: list[ReceivedFax] = []
+
+    def get(self, document: str) -> Document | None:
+        return Document(document, 0.0, 1, 1, "crm") if document == "d1" else None
+
+    def seen(self, document: Document) -> str:
+        return str(self.page)
+
+    def expect(self) -> tuple[str, str]:
+        return f"f{len(self.kept)}", str(self.came)
+
+    async def keep(self, fax: ReceivedFax) -> ReceivedFax | None:
+        if fax.pages:
+            self.kept.append(fax)
+        return fax if fax.pages else None
+
+
+def fax_desk(papers: Papers, clock: IReactorTime, **settings: Any) -> FaxDesk:
+    """A fax desk with one line unless told otherwise."""
+    usual = FaxSettings(papers.page.parent, "", **{"lines": 1, **settings})
+    return FaxDesk(usual, papers, papers, clock)  # type: ignore[arg-type] # for both
+
+
 class Tape:
     """What a MixMonitor records: which sounds, from when on."""
 
@@ -91,6 +126,17 @@ class Tape:
         }
 
 
+def _numbered(settings: Settings, number: int) -> Settings:
+    """The same for another Asterisk beside the first."""
+    here = {"EASYCALL_AGI": f"agi://127.0.0.1:{AGI_PORT + number}/leg"}
+    return evolve(settings, ami=AMI_PORT + number, variables=here if number else {})
+
+
+def _box(box: AsteriskBox, name: str, number: int) -> AsteriskBox:
+    ami, fastagi = f"tcp:127.0.0.1:{AMI_PORT + number}", f"tcp:{AGI_PORT + number}:interface=127.0.0.1"
+    return evolve(box, name=name, ami=ami, fastagi=fastagi)
+
+
 class VirtualDaemon:
     """A daemon that is up; ``agents``: id -> queues, their phones are 2001, 2002 and so on."""
 
@@ -105,8 +151,12 @@ class VirtualDaemon:
         sound_seconds: float,
         hear: Callable[[Event], None] = lambda event: None,
         faults: Faults | None = None,
+        boxes: Sequence[str] = (PBX,),
+        phones: Mapping[str, str] = {},
         dice: Callable[[], float] = lambda: 0.5,
+        fax: FaxDesk | None = None,
     ) -> None:
+        """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning."""
         self.reactor = reactor
         self.database = database
         self.told: list[Event] = []
@@ -122,19 +172,31 @@ class VirtualDaemon:
             DIALPLAN,
             boot_seconds=0.0,
             sounds=lambda name: sound_seconds,
+            fax_seconds=0.3,
+            page_seconds=0.3,
             tape=lambda file: self.tapes.setdefault(file, Tape(reactor)),
+            endpoints=phones,
         )
-        self.asterisk = SimulatedAsterisk(reactor, settings, outside, faults=faults)
+        self.asterisks = {
+            name: SimulatedAsterisk(reactor, _numbered(settings, number), outside, faults=faults)
+            for number, name in enumerate(boxes)
+        }
+        self.asterisk = self.asterisks[boxes[0]]
         people = {
             name: AgentSettings(name, name, served, f"200{number}")
             for number, (name, served) in enumerate(agents.items(), 1)
         }
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
+        [box] = config.asterisks
+        config = evolve(config, asterisks=tuple(_box(box, name, number) for number, name in enumerate(boxes)))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size)
+        conduct = make_conduct(
+            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax
+        )
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
-        self.now(self.asterisk.start())
+        for asterisk in self.asterisks.values():
+            self.now(asterisk.start())
         self.joined.daemon.startService()
         reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
 
@@ -155,10 +217,10 @@ class VirtualDaemon:
         return results[0]
 
     def channels(self) -> tuple[PbxChannel, ...]:
-        """The channels of the Asterisk, as AMI would show them."""
+        """The channels of the Asterisks, as AMI would show them."""
         return tuple(
             PbxChannel(
-                pbx=PBX,
+                pbx=name,
                 id=channel.id,
                 up=channel.up,
                 bridge=channel.bridge.id if channel.bridge is not None else "",
@@ -167,7 +229,8 @@ class VirtualDaemon:
                 role=channel.variables.get("EC_ROLE", ""),
                 agent=channel.variables.get("EC_AG", ""),
             )
-            for channel in self.asterisk.core.channels.values()
+            for name, asterisk in self.asterisks.items()
+            for channel in asterisk.core.channels.values()
         )
 
     def of(self, kind: str) -> list[Any]:
@@ -182,12 +245,12 @@ class VirtualDaemon:
 
     def left(self) -> dict[str, int]:
         """What there is though everybody has hung up."""
-        pbx = self.joined.pbxs[0]
+        asterisks, pbxs = self.asterisks.values(), self.joined.pbxs
         ended = {event.contact for event in self.of("contact.ended")}
         return {
-            "channels": len(self.asterisk.core.channels),
-            "legs": len(pbx.switch.legs),
-            "sessions": len(pbx.fastagi.sessions) + len(self.asterisk.sessions),
+            "channels": sum(len(asterisk.core.channels) for asterisk in asterisks),
+            "legs": sum(len(pbx.switch.legs) for pbx in pbxs),
+            "sessions": sum(len(pbx.fastagi.sessions) for pbx in pbxs) + sum(len(one.sessions) for one in asterisks),
             "contacts": len(self.joined.contacts.live),
             "contacts without an end": len({event.contact for event in self.of("contact.arrived")} - ended),
             "busy agents": sum(bool(agent.contact) for agent in self.joined.distributor.agents.values()),
@@ -196,6 +259,7 @@ class VirtualDaemon:
     def stop(self) -> dict[str, int]:
         """End it; the timers that are left."""
         self.now(self.joined.daemon.stopService())
-        self.now(self.asterisk.stop())
+        for asterisk in self.asterisks.values():
+            self.now(asterisk.stop())
         self.reactor.advance(1.0)
         return {"timers": len([call for call in self.reactor.getDelayedCalls() if call.active()])}

@@ -15,15 +15,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from easycall.acd import routing
 from easycall.acd.agent import BUSY, NotNow, Step, after
 from easycall.events import AgentChanged, Queued
-from easycall.model import PHONE, Agent, AgentState, OfferOutcome, Queue, WorkItem
+from easycall.model import PHONE, Agent, AgentState, OfferOutcome, PhoneState, Queue, WorkItem
 from easycall.ports import Journal
 
 __all__ = ["Assignment", "Distributor", "Offer", "Place"]
 
-REFUSED_SECONDS: Mapping[OfferOutcome, float] = {OfferOutcome.LOST: 1.0}
+REFUSED_SECONDS: Mapping[OfferOutcome, float] = {OfferOutcome.LOST: 1.0, OfferOutcome.BUSY: 1.0}
 """How long an item is not offered again to an agent after such an outcome; 30 s after any other.
 
-An offer lost for technical reasons is repeated soon, but not in a hot loop.
+An offer lost for technical reasons is repeated soon, but not in a hot loop; so is one that a private call was in the way of.
 """
 
 FRONT_SECONDS = 0.001
@@ -146,6 +146,7 @@ class Distributor:
         self._places: dict[str, Place] = {}
         self._waiting: dict[str, WorkItem] = {}
         self._frozen: set[str] = set()
+        self._phones: dict[str, dict[str, PhoneState]] = {}
         self._wrap_ups: dict[str, IDelayedCall] = {}
         self._look: IDelayedCall | None = None
         self._stopped = False
@@ -211,14 +212,16 @@ class Distributor:
         reason = NOT_READY_AFTER.get(outcome, "")
         if reason:
             agent = self.agents[agent_id]
+            agent.phone_lost = agent.wants is None and outcome is OfferOutcome.UNREACHABLE
             agent.wants = agent.wants or (AgentState.NOT_READY, reason)
         self.step(agent_id, Step.RELEASED)
         self._match()
 
-    def reserve(self, agent_id: str, contact: str, attempt: int) -> Assignment:
+    def reserve(self, agent_id: str, contact: str, attempt: int, pbx: str = "") -> Assignment:
         """Hold an agent for a contact that asks for this one: a consultation, a transfer.
 
-        Raises NotNow, in words for the one who asks, when there is no such agent or the agent is not ready.
+        ``pbx``: where the agent will be rung.  Raises NotNow, in words for the one who asks, when there is no such agent, or
+        the agent is not ready or not to be reached.
         """
         agent = self.agents.get(agent_id)
         if agent is None:
@@ -226,6 +229,8 @@ class Distributor:
         if agent.state is not AgentState.READY:
             why = f" ({agent.reason})" if agent.reason else ""
             raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}{why}")
+        if hindrance := routing.hindrance(agent, pbx):
+            raise NotNow(f"{agent_id}: {hindrance}")
         self.step(agent_id, Step.RESERVED, contact=contact)
         return Assignment(self, agent, attempt)
 
@@ -251,8 +256,9 @@ class Distributor:
         return Assignment(self, self.agents[agent_id], attempt)
 
     def someone_free(self, queue: str) -> bool:
-        """True when an agent of the queue is ready now."""
-        return any(agent.state is AgentState.READY and queue in agent.queues for agent in self.agents.values())
+        """True when an agent of the queue is ready now, and the agent's phone is."""
+        ready = (agent for agent in self.agents.values() if agent.state is AgentState.READY and queue in agent.queues)
+        return any(not routing.hindrance(agent) for agent in ready)
 
     def front(self, queue: str) -> float:
         """When one would have had to join a queue to be first in line."""
@@ -280,12 +286,15 @@ class Distributor:
         if unknown:
             raise ValueError(f"unknown queue: {', '.join(unknown)}")
         agent.phone = phone
+        agent.phones = self._phones.setdefault(phone, {})
+        agent.phone_lost = False
         agent.queues = agent.own_queues if queues is None else tuple(queues)
         self.step(agent_id, Step.LOG_IN)
 
     def log_out(self, agent_id: str) -> None:
         """Log an agent out, when the present contact is done.  Raises KeyError, NotNow."""
         agent = self.agents[agent_id]
+        agent.phone_lost = False
         if agent.state in BUSY:
             agent.wants = (AgentState.OFFLINE, "")
             self._tell(agent)
@@ -300,6 +309,7 @@ class Distributor:
         agent = self.agents[agent_id]
         if state not in (AgentState.READY, AgentState.NOT_READY):
             raise ValueError(f"an agent can be set ready or not_ready, not {state}")
+        agent.phone_lost = False
         if agent.state in BUSY:
             agent.wants = (state, reason)
             self._tell(agent)
@@ -341,11 +351,29 @@ class Distributor:
         if state is AgentState.READY and was not in (AgentState.READY, *BUSY):
             agent.idle_since = now
         if state is AgentState.OFFLINE:
-            agent.phone = ""
+            agent.phone, agent.phones = "", {}
         if state is not was:
             agent.since = now
         agent.state, agent.reason, agent.until = state, reason, until
         self._tell(agent)
+
+    # Phones
+
+    def phone_is(self, pbx: str, phone: str, state: PhoneState) -> None:
+        """What a phone does at an Asterisk besides our own calls."""
+        states = self._phones.setdefault(phone, {})
+        owners = [agent for agent in self.agents.values() if agent.phone == phone]
+        before = [routing.hindrance(agent) for agent in owners]
+        states[pbx] = state
+        for agent, hindrance in zip(owners, before, strict=True):
+            if agent.phone_lost and state is PhoneState.IDLE:
+                agent.phone_lost = False
+                if agent.state is AgentState.NOT_READY:
+                    self.step(agent.id, Step.READY)
+                    continue
+            if routing.hindrance(agent) != hindrance:
+                self._tell(agent)
+        self._match()
 
     # Matching
 
@@ -403,5 +431,6 @@ class Distributor:
                 phone=agent.phone,
                 queues=agent.queues,
                 until=agent.until,
+                hindrance=routing.hindrance(agent),
             )
         )

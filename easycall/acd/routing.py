@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterable
 
 from attrs import frozen
 
-from easycall.model import Agent, AgentState, WorkItem
+from easycall.model import Agent, AgentState, PhoneState, WorkItem
 
-__all__ = ["Pair", "in_order", "match", "next_look"]
+__all__ = ["Pair", "hindrance", "in_order", "match", "next_look"]
+
+PRIVATE = frozenset({PhoneState.IN_USE, PhoneState.RINGING})
 
 
 @frozen
@@ -24,11 +26,24 @@ def in_order(waiting: Iterable[WorkItem]) -> list[WorkItem]:
     return sorted(waiting, key=lambda item: (item.enqueued, item.contact))
 
 
+def hindrance(agent: Agent, pbx: str = "") -> str:
+    """Why the agent's phone keeps contacts away from the agent, in words; empty: it does not.
+
+    A private call does so wherever it is.  A phone that cannot be reached from one Asterisk may be from another: ``pbx`` is
+    where it would be rung; without, only one that none of them reaches is a hindrance.
+    """
+    if PRIVATE.intersection(agent.phones.values()):
+        return "on a private call"
+    states = [agent.phones.get(pbx)] if pbx else list(agent.phones.values())
+    return "phone unreachable" if states and set(states) == {PhoneState.UNREACHABLE} else ""
+
+
 def match(waiting: Iterable[WorkItem], agents: Iterable[Agent], frozen_pbxs: Collection[str], now: float) -> list[Pair]:
     """Give each waiting item, longest waiting first, the longest idle agent who may take it.
 
     An agent of several queues so gets the item that waits longest over all of them.  Items on an Asterisk whose link is
-    down (``frozen_pbxs``) wait on, and an agent who refused an item is not offered it again before the time noted.
+    down (``frozen_pbxs``) wait on, an agent who refused an item is not offered it again before the time noted, and an agent
+    whose phone is in a private call or cannot be reached is passed over.
     """
     idle = sorted(
         (agent for agent in agents if agent.state is AgentState.READY), key=lambda agent: (agent.idle_since, agent.id)
@@ -40,7 +55,7 @@ def match(waiting: Iterable[WorkItem], agents: Iterable[Agent], frozen_pbxs: Col
         if item.pbx in frozen_pbxs:
             continue
         for agent in idle:
-            if item.queue in agent.queues and item.refused.get(agent.id, now) <= now:
+            if item.queue in agent.queues and item.refused.get(agent.id, now) <= now and not hindrance(agent, item.pbx):
                 pairs.append(Pair(item.contact, agent.id))
                 idle.remove(agent)
                 break

@@ -17,10 +17,11 @@ from werkzeug.exceptions import HTTPException
 from easycall.api import supervision
 from easycall.api.auth import Right, Tokens, allow, allow_agent
 from easycall.api.conduct import Contacts, Distributor, Journal, Link, RecordingFiles, Supervisions
-from easycall.api.exchange import answer, answer_json, read_body, read_query, refuse
+from easycall.api.exchange import answer, answer_json, limit_of, read_body, read_query, refuse
+from easycall.api.faxes import DOCUMENTS, add_routes
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
-from easycall.api.problems import Problem
+from easycall.api.problems import Problem, unknown
 from easycall.api.recordings import RecordingRoutes
 from easycall.api.schemas import (
     LogIn,
@@ -37,6 +38,7 @@ from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.verbs import WISHES
 from easycall.config import Token
 from easycall.defer import limited
+from easycall.fax import FaxDesk
 from easycall.model import AgentState, Contact, EndedBy
 from easycall.ports import StoreUnavailable
 from easycall.stats.record import Record
@@ -46,11 +48,8 @@ __all__ = ["Api"]
 
 log = Logger()
 
-PAGE = 50
 VERB_SECONDS = 10.0
 """How long an answer to a verb is waited for; the verb itself goes on."""
-LONGEST_PAGE = 200
-"""Contacts in one answer."""
 
 
 class Api:
@@ -69,6 +68,7 @@ class Api:
         tokens: Iterable[Token],
         clock: IReactorTime,
         files: RecordingFiles,
+        fax: FaxDesk | None = None,
         *,
         tell_agents: bool = True,
     ) -> None:
@@ -82,11 +82,17 @@ class Api:
         self._tell_agents = tell_agents
         self._recordings = RecordingRoutes(journal, files, clock, _took_part)
         self._feed = Feed(clock, journal, self._board, tell_agents=tell_agents)
+        self.fax = fax
+        """None when there is none."""
         self._root = Gate(self.app, Tokens(tokens))
 
     def site(self) -> IProtocolFactory:
         """What to listen with."""
-        return cast(IProtocolFactory, bounded_site(self._root, self._clock))
+        return cast(IProtocolFactory, bounded_site(self._root, self._clock, self._takes_large))
+
+    def _takes_large(self, path: bytes, authorization: str | None) -> bool:
+        """Whether a large body is taken at an address from whom sends it."""
+        return self.fax is not None and path == DOCUMENTS and self._root.knows(authorization)
 
     def stop(self) -> None:
         """Close the live feeds."""
@@ -123,7 +129,7 @@ class Api:
         """One agent."""
         allow(request, Right.READ)
         if agent_id not in self._distributor.agents:
-            raise _unknown("agent", agent_id)
+            raise unknown("agent", agent_id)
         return answer_json(request, agent_view(self._distributor.agents[agent_id]))
 
     @app.route("/api/v1/agents/<agent_id>/login", methods=["POST"])
@@ -150,7 +156,7 @@ class Api:
 
     def _change(self, request: BoundedRequest, agent_id: str, change: Callable[[], None]) -> bytes:
         if agent_id not in self._distributor.agents:
-            raise _unknown("agent", agent_id)
+            raise unknown("agent", agent_id)
         allow_agent(request, agent_id)
         try:
             change()
@@ -183,7 +189,7 @@ class Api:
             return answer_json(request, {"contacts": [contact_view(contact) for contact in seen]})
         if state != "ended":
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "state is live, or ended (with limit and before)", field="state")
-        limit = _limit(asked.get("limit", str(PAGE)))
+        limit = limit_of(asked)
         records = await self._journal.ended(limit, asked.get("before", ""))
         following = records[-1].id if len(records) == limit else None
         shown = [record_view(record) for record in records if request.token.agent in ("", record.agent)]
@@ -195,7 +201,7 @@ class Api:
         allow(request, Right.READ)
         found = await self._journal.record_of(contact_id)
         if found is None or not _took_part(request, found[0]):
-            raise _unknown("contact", contact_id)
+            raise unknown("contact", contact_id)
         record, steps = found
         if request.token.agent and not self._tell_agents:
             steps = [step for step in steps if not step.kind.startswith("supervision.")]
@@ -231,7 +237,7 @@ class Api:
         """A contact that lives and concerns the asker; raises Problem (404), in the same words for both."""
         contact = self._contacts.live.get(contact_id)
         if contact is None or not _concerns(request, contact):
-            raise _unknown("live contact", contact_id)
+            raise unknown("live contact", contact_id)
         return contact
 
     supervision.add_routes(app)
@@ -242,7 +248,7 @@ class Api:
     async def recordings(self, request: BoundedRequest) -> bytes:
         """The recordings of one contact, or a page of all, or of one day's, the latest first."""
         allow(request, Right.RECORDINGS)
-        return await self._recordings.page(request, lambda asked: _limit(asked or str(PAGE)))
+        return await self._recordings.page(request, lambda asked: limit_of({"limit": asked} if asked else {}))
 
     @app.route("/api/v1/recordings/<recording_id>", methods=["GET"])
     async def recording(self, request: BoundedRequest, recording_id: str) -> bytes:
@@ -265,7 +271,7 @@ class Api:
         agent_id = read_query(request, "agent").get("agent", request.token.agent)
         agent = self._distributor.agents.get(agent_id)
         if agent_id and agent is None:
-            raise _unknown("agent", agent_id)
+            raise unknown("agent", agent_id)
         allow_agent(request, agent_id)
         return self._feed.subscribe(request, agent_id, agent.contact if agent else "")
 
@@ -299,12 +305,6 @@ class Api:
         return refuse(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of easycall; its log says more"))
 
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= LONGEST_PAGE):
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"limit is a number from 1 to {LONGEST_PAGE}", field="limit")
-    return int(text)
-
-
 def _concerns(request: BoundedRequest, contact: Contact) -> bool:
     """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
     return request.token.agent in ("", contact.agent, contact.consulted)
@@ -314,5 +314,4 @@ def _took_part(request: BoundedRequest, record: Record) -> bool:
     return request.token.agent in ("", *(segment.agent for segment in record.segments))
 
 
-def _unknown(what: str, name: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, f"there is no {what} {name[:100]!r}")
+add_routes(Api.app)

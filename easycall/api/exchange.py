@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -14,9 +15,13 @@ from easycall.api.problems import CONTENT_TYPE, Problem
 from easycall.api.schemas import decode
 from easycall.api.site import BoundedRequest
 
-__all__ = ["answer", "answer_json", "read_body", "read_query", "refuse"]
+__all__ = ["answer", "answer_json", "limit_of", "read_body", "read_query", "refuse"]
 
 T = TypeVar("T")
+
+PAGE = 50
+LONGEST_PAGE = 200
+"""Things in one answer."""
 
 
 def answer_json(request: BoundedRequest, value: Any) -> bytes:
@@ -58,3 +63,11 @@ def read_query(request: BoundedRequest, *allowed: str) -> dict[str, str]:
         if name not in allowed or len(values) > 1:
             raise Problem(HTTPStatus.BAD_REQUEST, f"allowed in the query, once each: {', '.join(allowed)}", field=name[:100])
     return {name: value for name, [value] in asked.items()}
+
+
+def limit_of(asked: Mapping[str, str]) -> int:
+    """How many are asked for in a query.  Raises Problem (422)."""
+    text = asked.get("limit", str(PAGE))
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= LONGEST_PAGE):
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"limit is a number from 1 to {LONGEST_PAGE}", field="limit")
+    return int(text)

@@ -11,7 +11,7 @@ from klein import Klein
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 
-from easycall.api.auth import Tokens
+from easycall.api.auth import Right, Tokens
 from easycall.api.exchange import refuse
 from easycall.api.problems import Problem
 from easycall.api.site import BoundedRequest
@@ -43,6 +43,13 @@ class Gate(Resource):
         self._app = app
         self._routes = app.resource()
         self._tokens = tokens
+
+    def knows(self, authorization: str | None) -> bool:
+        """Whether an Authorization header has a token that may change something."""
+        try:
+            return Right.CONTROL in self._tokens.of(authorization).rights
+        except Problem:
+            return False
 
     def render(self, request: BoundedRequest) -> Any:
         """Let the request through, or refuse it."""

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import msgspec
 
-__all__ = ["CONTENT_TYPE", "Problem"]
+__all__ = ["CONTENT_TYPE", "Problem", "unknown"]
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -30,3 +30,8 @@ class Problem(Exception):
         if self.field:
             shape["field"] = self.field
         return msgspec.json.encode(shape)
+
+
+def unknown(what: str, name: str) -> Problem:
+    """There is no such thing."""
+    return Problem(HTTPStatus.NOT_FOUND, f"there is no {what} {name[:100]!r}")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import msgspec
 
+from easycall.acd.routing import hindrance
 from easycall.api.conduct import Distributor
 from easycall.api.problems import Problem
 from easycall.model import Agent, AgentState, Contact, Queue, WorkItem
@@ -108,6 +109,7 @@ def agent_view(agent: Agent) -> dict[str, Any]:
         "until": agent.until or None,
         "next": agent.wants[0] if agent.wants else None,
         "phone": agent.phone,
+        "hindrance": hindrance(agent) or None,
         "queues": agent.queues,
         "contact": agent.contact or None,
     }
@@ -122,6 +124,10 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
         "waiting": len(waiting),
         "longest_wait": max((_since(item.enqueued, now) for item in waiting), default=0.0),
         "agents": {state.value: states[state] for state in AgentState},
+        "hindered": sum(
+            agent.state is AgentState.READY and queue.id in agent.queues and bool(hindrance(agent))
+            for agent in agents.values()
+        ),
         "contacts": [
             {"id": item.contact, "position": position, "enqueued": item.enqueued, "waited": _since(item.enqueued, now)}
             for position, item in enumerate(waiting, 1)

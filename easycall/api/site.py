@@ -9,6 +9,7 @@ that drips or floods would hold what it likes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +23,7 @@ from twisted.web.server import Request, Site
 from easycall.api.problems import CONTENT_TYPE, Problem
 from easycall.config import Token
 
-__all__ = ["MAX_BODY", "BoundedRequest", "Connection", "bounded_site"]
+__all__ = ["LARGE_BODY", "MAX_BODY", "BoundedRequest", "Connection", "bounded_site"]
 
 HEAD_SECONDS = 10.0
 """From the first byte of a request to the end of its headers."""
@@ -33,8 +34,15 @@ BODY_SECONDS = 30.0
 MAX_BODY = 1 << 20
 """Bytes of a body."""
 
+LARGE_BODY = 20 << 20
+LARGE_BODY_SECONDS = 180.0
+"""The same where large bodies are taken, and how long they may take.  From 100 kB on Twisted keeps a body on disk."""
+
 DRAIN = 8 << 20
 """Bytes of a refused body that are read and thrown away, so that its sender comes to read the answer."""
+
+TakesLarge = Callable[[bytes, str | None], bool]
+"""Told the path and the Authorization header of a request."""
 
 PER_ADDRESS = 50
 TOTAL = 1_000
@@ -49,27 +57,32 @@ def _last_answer(status: HTTPStatus, detail: str) -> bytes:
 
 
 class BoundedRequest(Request):
-    """A request whose body never grows beyond :data:`MAX_BODY`."""
+    """A request whose body never grows beyond :data:`MAX_BODY`, or :data:`LARGE_BODY` where that is taken."""
 
     channel: Any
     token = Token("nobody", "", frozenset())
     """The token it came with."""
 
+    _limit = MAX_BODY
     _received = 0
     _refused = False
 
     def gotLength(self, length: int | None) -> None:
         """The headers are complete: a body announced as too long is refused before it comes."""
         super().gotLength(length)
-        if length is not None and length > MAX_BODY:
+        path = bytes(self.channel._path or b"").partition(b"?")[0]
+        if self.channel.site.takes_large(path, self.getHeader("Authorization")):
+            self._limit = LARGE_BODY
+            self.channel.setTimeout(LARGE_BODY_SECONDS)
+        if length is not None and length > self._limit:
             self._refuse()
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body came."""
         self._received += len(data)
-        if self._received > MAX_BODY:
+        if self._received > self._limit:
             self._refuse()
-        if self._received > MAX_BODY + DRAIN:
+        if self._received > self._limit + DRAIN:
             self.channel.transport.abortConnection()
         elif not self._refused:
             super().handleContentChunk(data)
@@ -86,7 +99,9 @@ class BoundedRequest(Request):
         if self._refused:
             return
         self._refused = True
-        self.channel.transport.write(_last_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {MAX_BODY} bytes"))
+        self.channel.transport.write(
+            _last_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {self._limit} bytes")
+        )
 
 
 class BoundedChannel(HTTPChannel):
@@ -123,6 +138,7 @@ class BoundedSite(Site):
     protocol = BoundedChannel  # type: ignore[assignment] # declared as Twisted's own HTTP/1-or-2 channel
     requestFactory = BoundedRequest
     displayTracebacks = False
+    takes_large: TakesLarge
 
     def log(self, request: HTTPRequest) -> None:
         """Say nothing."""
@@ -176,6 +192,10 @@ def _host(connection: ProtocolWrapper) -> str:
     return getattr(connection.getPeer(), "host", "")
 
 
-def bounded_site(root: IResource, reactor: Any) -> WrappingFactory:
-    """A factory to listen with, for the resource ``root``."""
-    return Doorkeeper(BoundedSite(root, reactor=reactor, timeout=BODY_SECONDS, parsePOSTFormSubmission=False))
+def bounded_site(
+    root: IResource, reactor: Any, takes_large: TakesLarge = lambda path, authorization: False
+) -> WrappingFactory:
+    """A factory to listen with, for the resource ``root``; ``takes_large``: where, and from whom, large bodies are taken."""
+    site = BoundedSite(root, reactor=reactor, timeout=BODY_SECONDS, parsePOSTFormSubmission=False)
+    site.takes_large = takes_large
+    return Doorkeeper(site)

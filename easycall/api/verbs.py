@@ -41,6 +41,13 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
     flow: Id = ""
 
 
+class Fax(msgspec.Struct, forbid_unknown_fields=True):
+    """What is faxed: a document to send, or one to receive."""
+
+    document: Id = ""
+    receive: bool = False
+
+
 class Data(msgspec.Struct, forbid_unknown_fields=True):
     """What is attached; an empty value takes one away."""
 
@@ -78,6 +85,12 @@ def _transfer(to: Target) -> verbs.Verb:
     return verbs.ToQueue(to.queue, to.wait) if to.queue else verbs.ToFlow(to.flow)
 
 
+def _fax(wish: Fax) -> verbs.Verb:
+    if bool(wish.document) is wish.receive:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name a document, or say receive", field="document")
+    return verbs.Fax(wish.document)
+
+
 WISHES: Mapping[str, Wish] = {
     "hold": Wish(Nothing, lambda body: verbs.Hold()),
     "retrieve": Wish(Nothing, lambda body: verbs.Retrieve()),
@@ -86,6 +99,7 @@ WISHES: Mapping[str, Wish] = {
     "cancel": Wish(Nothing, lambda body: verbs.Cancel()),
     "consult": Wish(Agent, lambda body: verbs.Consult(body.agent)),
     "lend": Wish(Loan, lambda body: verbs.Lend(body.flow, body.parameters)),
+    "fax": Wish(Fax, _fax),
     "transfer": Wish(Target, _transfer),
     "record": Wish(Recording, lambda body: _RECORD[body.action]),
     "data": Wish(Data, lambda body: verbs.AttachData(body.data)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from easycall.model import OfferOutcome
 
-__all__ = ["of_cause", "of_dial_status"]
+__all__ = ["is_death", "of_cause", "of_dial_status"]
 
 _DIAL_STATUS = {
     "BUSY": OfferOutcome.DECLINED,
@@ -23,6 +23,15 @@ _CAUSES = {
     # unallocated, no route, subscriber absent, out of order, no circuit, temporary failure and the like
     **dict.fromkeys((1, 2, 3, 20, 27, 34, 38, 41, 42, 44, 58), OfferOutcome.UNREACHABLE),
 }
+
+_DEATHS = frozenset({18, 20, 27, 38, 41, 42, 44, 102})
+"""Causes of a Hangup after the answer that nobody asked for: 44 when no sound came any more (``rtp_timeout``), 18 when the
+far end did not answer within its dialog, the others of networks.  Who hangs up says 16, or nothing (0)."""
+
+
+def is_death(cause: str) -> bool:
+    """Whether the ``Cause`` of the Hangup of an answered leg means that its far end died, and nobody hung up."""
+    return cause.isdecimal() and int(cause) in _DEATHS
 
 
 def of_dial_status(status: str) -> OfferOutcome | None:

@@ -15,9 +15,10 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from easycall.asterisk import fax
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.defer import Bell, unattended
-from easycall.model import OfferOutcome, Speaks
+from easycall.model import FaxResult, OfferOutcome, Speaks
 from easycall.ports import HungUp, NotAnswered, Taken
 
 __all__ = ["AsteriskChannel", "Place"]
@@ -33,6 +34,10 @@ SPEAKS: Mapping[Speaks, str] = {Speaks.NOBODY: "", Speaks.ONE: "w", Speaks.BOTH:
 
 DONE_VARIABLE = "EC_DONE"
 """Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
+
+
+FAX_MARK = "fax"
+"""The dialplan's third argument for a leg on which a fax machine was heard."""
 
 
 class Place(Enum):
@@ -78,6 +83,8 @@ class AsteriskChannel:
         """The leg it listens to, from when it is told to until it came home or that leg has ended."""
         self.doomed = False
         """It shall be hung up, as soon as it can be reached."""
+        self.died_of = ""
+        """The cause of its end, when nobody hung up."""
         self.visits = 0
         """How often it came home."""
         self.overdue = False
@@ -93,6 +100,12 @@ class AsteriskChannel:
         self._gone = Bell()
         self._joined = Bell()
         self._ringing = Bell()
+        self.fax_file = ""
+        """What is being faxed, as Asterisk sees it."""
+        self._tell_page: Callable[[int], None] = lambda page: None
+        self._page = 0
+        self._listens_for_fax = False
+        self._fax_tone = Bell()
         self._answered = False
         self._decided = Bell()
 
@@ -122,6 +135,8 @@ class AsteriskChannel:
         session.when_over().addCallback(lambda _: self._left_home(session))
         if old is not None:
             old.close()
+        if FAX_MARK in session.arguments[2:]:
+            self._fax_tone.ring()  # before whoever was interrupted by it goes on
         self.run_errand()
         self._tell_moved()
         back.ring()
@@ -291,6 +306,41 @@ class AsteriskChannel:
                 await session.set_variable(key, value)
 
         await self._verb(remember)
+
+    async def send_fax(self, file: str, station: str, header: str, at_page: Callable[[int], None]) -> FaxResult:
+        """Send a TIFF file to the machine at the far end."""
+        return await self._fax("SendFAX", file, station, header, at_page)
+
+    async def receive_fax(self, file: str, station: str, at_page: Callable[[int], None]) -> FaxResult:
+        """Receive a fax from the machine at the far end into a TIFF file."""
+        return await self._fax("ReceiveFAX", file, station, "", at_page)
+
+    async def _fax(
+        self, application: str, file: str, station: str, header: str, at_page: Callable[[int], None]
+    ) -> FaxResult:
+        self.fax_file, self._tell_page, self._page = file, at_page, 0
+        try:
+            if self._listens_for_fax:
+                await self._verb(fax.forget_detection)
+                self._listens_for_fax = False
+            return await self._verb(lambda session: fax.run(session, application, file, station, header))
+        finally:
+            self.fax_file = ""
+
+    def fax_at(self, page: int) -> None:
+        """The fax is at this page."""
+        if self.fax_file and page > self._page:
+            self._page = page
+            self._tell_page(page)
+
+    async def listen_for_fax(self, on: bool) -> None:
+        """Listen for the tone of a fax machine, or not."""
+        await self._verb(lambda session: fax.detect(session, on))
+        self._listens_for_fax = on
+
+    def when_fax_tone(self) -> Deferred[None]:
+        """Fires when the tone of a fax machine was heard, and the leg is at home again."""
+        return self._fax_tone.wait()
 
     def hang_up(self) -> None:
         """Hang up, now or as soon as Asterisk knows the leg (facts M15: right behind an Originate it does not)."""

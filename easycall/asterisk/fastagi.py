@@ -8,8 +8,8 @@ no session stays open without a command or an end in sight.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from socket import socket
 
 from attrs import mutable
@@ -34,6 +34,7 @@ IDLE_SECONDS = 60.0
 """How long a session may be without any command: whoever held it has forgotten it."""
 TICK_SECONDS = 1.0
 """How often the time limits are looked at: they are kept to a second, and a command costs no timer."""
+HANGUP = "Asterisk said HANGUP"
 MAX_WAITING = 50
 """Commands of one session that wait for their turn."""
 MAX_SILENT = 200
@@ -73,6 +74,8 @@ class Session(Protocol, Commands):
         self._socket: socket | None = None
         self._unsent = b""
         self._why = ""
+        self._outliving = False
+        self._hung_up = False
         self._over = Bell()
 
     def __repr__(self) -> str:
@@ -95,6 +98,20 @@ class Session(Protocol, Commands):
     def close(self) -> None:
         """End the session: the leg goes on in the dialplan.  What waits fails with SessionOver."""
         self._end("the session was closed")
+
+    @contextmanager
+    def outliving_hang_up(self) -> Iterator[None]:
+        """While the ``with`` lasts HANGUP does not end the session: Asterisk keeps the variables of the leg for so long.
+
+        Commands that need the leg still end it.
+        """
+        self._outliving = True
+        try:
+            yield
+        finally:
+            self._outliving = False
+            if self._hung_up:
+                self._end(HANGUP)
 
     async def command(self, verb: str, *words: str, seconds: float = COMMAND_SECONDS) -> Reply:
         """Send one command and give its answer of code 200; later commands wait their turn.
@@ -187,7 +204,9 @@ class Session(Protocol, Commands):
         if isinstance(item, Reply):
             self._answered(item)
         elif isinstance(item, Hangup):
-            self._end("Asterisk said HANGUP")
+            self._hung_up = True
+            if not self._outliving:
+                self._end(HANGUP)
         else:
             self.variables, self.arguments = item.variables, item.arguments
             self._rest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from easycall.asterisk.ami import Message
-from easycall.asterisk.causes import of_cause, of_dial_status
+from easycall.asterisk.causes import is_death, of_cause, of_dial_status
 from easycall.asterisk.channel import AsteriskChannel
 from easycall.asterisk.roster import Roster
 from easycall.model import OfferOutcome
@@ -112,4 +112,6 @@ class LegEvents:
             return
         if (outcome := of_cause(event.get("Cause"))) is not None:
             leg.refused(outcome)
+        if not leg.doomed and is_death(event.get("Cause")):
+            leg.died_of = event.get("Cause")
         self._roster.ended(leg)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectingCancelledError, UserError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionRefusedError, UserError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -141,6 +141,8 @@ class Manager:
         self._said = ""
         self.linked = False
         """True while actions reach an Asterisk that has fully booted."""
+        self.refused: float | None = None
+        """Since when every try to connect has been refused: nobody listens, Asterisk does not run.  None: it is not so."""
         self.booted: float | None = None
         """When that Asterisk started, seconds since the epoch; None until it has told.  A later moment means a restart."""
 
@@ -217,6 +219,7 @@ class Manager:
         """One connection, from its beginning to its end: for how many seconds we were logged in.  Raises LoginRefused."""
         link = Link(self._clock, self._events)
         logged_in = None
+        refused, self.refused = self.refused, None
         try:
             await limited(self._endpoint.connect(LinkFactory(link)), CONNECT_SECONDS, self._clock)
             await self._log_in(link)
@@ -226,6 +229,8 @@ class Manager:
             raise
         except (AmiError, OSError, ConnectError, ConnectingCancelledError, UserError) as error:
             self._say(link.reason or str(error) or type(error).__name__)
+            if isinstance(error, ConnectionRefusedError):
+                self.refused = self._clock.seconds() if refused is None else refused
         except (CancelledError, Exception):
             if self._stopping:
                 raise

@@ -21,13 +21,16 @@ from easycall.asterisk.ami import Action, Message, variable
 from easycall.asterisk.channel import AsteriskChannel, Place
 from easycall.asterisk.conversation import AsteriskConversation
 from easycall.asterisk.fastagi import Session
+from easycall.asterisk.fax_progress import FaxProgress
 from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
 from easycall.asterisk.manager import Manager
+from easycall.asterisk.phones import Phones
 from easycall.asterisk.roster import Roster
+from easycall.asterisk.wake import Wake
 from easycall.defer import Bell, dropped, first, limited, shielded, start, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
-from easycall.model import PHONE, OfferOutcome, Role
+from easycall.model import PHONE, OfferOutcome, PhoneState, Role
 from easycall.ports import Arrival, BridgeFailed, Channel, HungUp, Journal
 
 __all__ = ["AsteriskSwitch"]
@@ -40,11 +43,17 @@ AUDIT_SECONDS = 10.0
 RING_GRACE_SECONDS = 1.0
 """How much longer than Asterisk's own ring limit we wait before we end the ringing ourselves."""
 
+UNSHOWN_SECONDS = 2.0
+"""How long a leg we ring may stay unknown to Asterisk, whose word that it could not be made may be lost."""
+
 UNTOLD_SECONDS = 1.0
 """How long a leg that left home may be in between before we look for it: an event comes in milliseconds."""
 
 NEWS_SECONDS = 0.1
 """How long news that is on its way may take: an event that Status overtook, the loss of a link that refuses already."""
+
+LOST_WITH_PBX = "its Asterisk is dead"
+"""What a leg died of when that is so."""
 
 LEG_VARIABLES = ("EC_CONTACT", "EC_ROLE")
 """What ``Status`` is asked to tell of every channel."""
@@ -73,9 +82,10 @@ class AsteriskSwitch:
         arrived: Callable[[Arrival], None],
         went_up: Callable[[str], None],
         went_down: Callable[[str], None],
+        phone_is: Callable[[str, str, PhoneState], None],
     ) -> None:
         """``dial``: the dial string of a phone, with ``{phone}``; ``context``: where legs are at home in the dialplan;
-        ``arrived`` is told of every new caller, ``went_up`` and ``went_down`` of the link."""
+        ``arrived`` is told of every new caller, ``went_up`` and ``went_down`` of the link, ``phone_is`` of the phones."""
         self._name = name
         self._dial = dial
         self._context = context
@@ -85,9 +95,12 @@ class AsteriskSwitch:
         self._went_up = went_up
         self._went_down = went_down
         self.legs = Roster(clock)
+        self.phones = Phones(name, dial, clock, lambda phone, state: phone_is(name, phone, state))
+        self._fax_progress = FaxProgress(self.legs)
         self._manager: Manager | None = None
         self._up = Bell()
         self._audit: IDelayedCall | None = None
+        self._wake = Wake(clock, self.legs, lambda: self._link.refused, self._given_up)
         self._let_go = False
 
     @property
@@ -137,7 +150,9 @@ class AsteriskSwitch:
             Variable=[variable(key, value) for key, value in values.items()],
         )
         channel = self.legs.add(self._new_leg(leg, dialled=True))
+        self.phones.rung(phone, channel)
         unattended(self._originate(channel, action))
+        self.legs.later(channel, UNSHOWN_SECONDS, self._not_shown, channel)
         self.legs.later(channel, seconds + RING_GRACE_SECONDS, channel.give_up, OfferOutcome.NO_ANSWER)
         return channel
 
@@ -151,6 +166,18 @@ class AsteriskSwitch:
         except AmiError as refusal:
             log.error("{pbx}: a phone could not be rung: {refusal}", pbx=self._name, refusal=refusal)
             self.legs.ended(leg)
+
+    def _not_shown(self, leg: AsteriskChannel) -> None:
+        if not leg.seen and self.up:
+            unattended(self._look_for_new(leg))
+
+    async def _look_for_new(self, leg: AsteriskChannel) -> None:
+        """A leg that was never shown and is not there could not be made."""
+        leg.seen = True
+        leg.refused(OfferOutcome.UNREACHABLE)
+        await self.reconcile()
+        if not leg.gone:
+            leg.refused(OfferOutcome.LOST)
 
     async def bridge(self, one: Channel, other: Channel) -> AsteriskConversation:
         """Join two legs that are at home; an answer lost with the link is looked up, not sent twice blindly."""
@@ -332,13 +359,16 @@ class AsteriskSwitch:
 
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The AMI events wanted, by name."""
-        return LegEvents(self.legs, self.reach).listeners()
+        fax = {"FAXSession": self._fax_progress.on_session}
+        return LegEvents(self.legs, self.reach).listeners() | self.phones.listeners() | fax
 
     # The link
 
     async def connected(self) -> None:
         """The AMI link is there: put our picture right, then open for business.  Raises AmiError when that fails."""
         await self._put_right()
+        await self.phones.learn(self._link.collect)
+        self._wake.end()
         self._up.ring()
         self._journal.record(PbxUp(at=self._clock.seconds(), pbx=self._name))
         self._schedule_audit()
@@ -352,14 +382,25 @@ class AsteriskSwitch:
             return
         self._up = Bell()
         self._stop_audit()
+        self.phones.lost()
         self._journal.record(PbxDown(at=self._clock.seconds(), pbx=self._name, reason=reason))
         self._went_down(self._name)
+        if not self._let_go:
+            self._wake.begin()
+
+    def _given_up(self, leg: AsteriskChannel) -> None:
+        """A leg of an Asterisk that is dead."""
+        self._correct(leg.id, "lost with its Asterisk")
+        leg.died_of = LOST_WITH_PBX
+        self.legs.ended(leg)
 
     def let_go(self) -> None:
         """Touch nothing more: the daemon stops and every call goes on without it."""
         self._let_go = True
         self._stop_audit()
+        self._wake.end()
         self.legs.close()
+        self.phones.close()
 
     # Reconciliation
 
@@ -425,8 +466,14 @@ class AsteriskSwitch:
 
     def _audit_now(self) -> None:
         if self.up:
-            unattended(self.reconcile(NEWS_SECONDS))
+            unattended(self._audit_all())
+            unattended(self._fax_progress.look(self._link.collect, self._link.send))
             self._schedule_audit()
+
+    async def _audit_all(self) -> None:
+        await self.reconcile(NEWS_SECONDS)
+        with suppress(AmiError):  # the next one will
+            await self.phones.learn(self._link.collect)
 
 
 async def _every(news: Sequence[Deferred[None]]) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "switch",
     "text",
     "tls_files",
+    "whole",
 ]
 
 
@@ -62,6 +63,15 @@ def number(unit: str, low: float, high: float) -> Kind:
         return float(_sure(value, isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high))
 
     return Kind(f"a number of {unit} from {low:g} to {high:g}", read)
+
+
+def whole(unit: str, low: int, high: int) -> Kind:
+    """A whole number of ``unit`` from ``low`` to ``high``."""
+
+    def read(value: Any) -> int:
+        return int(_sure(value, isinstance(value, int) and not isinstance(value, bool) and low <= value <= high))
+
+    return Kind(f"a whole number of {unit} from {low} to {high}", read)
 
 
 def lists(kind: Kind) -> Kind:

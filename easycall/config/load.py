@@ -8,16 +8,29 @@ comes first.  A file with a secret in it that others may read is refused.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
+from shutil import which
 from typing import Any
+
+from attrs import evolve
 
 from easycall.config.kinds import client_host, server_port, tls_files
 from easycall.config.outside import read_key, read_service
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
-from easycall.config.settings import AgentSettings, AsteriskBox, Config, PromptSettings, RecordingSettings, Right, Token
+from easycall.config.settings import (
+    AgentSettings,
+    AsteriskBox,
+    Config,
+    FaxSettings,
+    PromptSettings,
+    RecordingSettings,
+    Right,
+    Token,
+)
 from easycall.config.toml import Document, read_secret
 from easycall.model import Queue
 
@@ -33,6 +46,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     node, flows = document.section("node"), document.section("flows")
     base = path.parent.absolute()
     data = base / node.get("data", "/var/lib/easycall")
+    prompts = _prompts(document, base, data)
     config = Config(
         node=node.get("name", "main"),
         data=data,
@@ -40,7 +54,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         tokens=tuple(_token(token) for token in document.rows("api.tokens")),
         store_url=_store_url(document, data),
         asterisks=tuple(_asterisk(document, name, base, environ) for name in document.names("asterisk", BOX)),
-        prompts=_prompts(document, base, data),
+        prompts=prompts,
+        fax=_fax(document, base, data, prompts.voices),
         recordings=_recordings(document, base, data),
         flows_directory=base / flows.get("directory", "flows"),
         default_flow=flows.get("default", "welcome"),
@@ -109,6 +124,19 @@ def _prompts(document: Document, base: Path, data: Path) -> PromptSettings:
     return PromptSettings(directory, seen, **section)
 
 
+def _fax(document: Document, base: Path, data: Path, voices: Mapping[str, str]) -> FaxSettings:
+    section = document.section("fax")
+    directory = base / section.pop("directory") if "directory" in section else data / "fax"
+    seen = section.pop("asterisk_directory", str(directory))
+    for name in ("start", "detect"):
+        if entries := document.entries(f"fax.{name}"):
+            section[name] = entries
+    fax = FaxSettings(directory, seen, **section)
+    if "start" in section:
+        return fax
+    return evolve(fax, start={language: text for language, text in fax.start.items() if language in voices} or fax.start)
+
+
 def _recordings(document: Document, base: Path, data: Path) -> RecordingSettings:
     section = document.section("recordings")
     directory = base / section["directory"] if "directory" in section else data / "recordings"
@@ -135,6 +163,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield from _ami_contradictions(box)
     yield from _port_contradictions(config)
     yield from _speech_contradictions(config.prompts)
+    yield from _fax_contradictions(config.fax, config.prompts)
     yield from _recording_contradictions(config)
     yield from _flow_contradictions(config)
 
@@ -197,6 +226,21 @@ def _speech_contradictions(prompts: PromptSettings) -> Iterator[tuple[str, str]]
         yield "prompts.speak", "one of the arguments must hold {voice}"
     if not ASTERISK_DIRECTORY.fits(prompts.asterisk_directory):
         yield "prompts.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+
+
+def _fax_contradictions(fax: FaxSettings, prompts: PromptSettings) -> Iterator[tuple[str, str]]:
+    if not fax.lines:
+        return
+    for command in fax.commands:
+        if which(command) is None:
+            yield "fax.lines", f"fax needs the command {command!r}: apt-get install ghostscript libtiff-tools"
+    for name, words in (("render", fax.render), ("to_pdf", fax.to_pdf)):
+        if not {"{input}", "{output}"} <= set(re.findall(r"\{\w+\}", " ".join(words))):
+            yield f"fax.{name}", "the arguments must hold {input} and {output}"
+    if not ASTERISK_DIRECTORY.fits(fax.asterisk_directory):
+        yield "fax.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+    for language in sorted(fax.start.keys() - prompts.voices.keys()):
+        yield f"fax.start.{language}", f"no voice speaks {language!r}: give a text in another one; {_known(prompts.voices)}"
 
 
 def _recording_contradictions(config: Config) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,11 @@ from easycall.config.kinds import (
     server_endpoint,
     switch,
     text,
+    whole,
 )
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
-from easycall.model import RecordRule
+from easycall.model import LostAgent, RecordRule
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -71,6 +72,20 @@ SCHEMA: Schema = {
         "language": Option(_LANGUAGE),
     },
     "prompts.voices": Entries(_LANGUAGE, _VOICE),
+    "fax": {
+        "directory": Option(text(1, 500)),
+        "asterisk_directory": Option(ASTERISK_DIRECTORY),
+        "lines": Option(whole("lines", 0, 500)),
+        "station": Option(matching("0 to 20 digits, spaces and +", r"[0-9+ ]{0,20}")),
+        "header": Option(matching("0 to 50 letters, digits, spaces and . , : _ + -", r"[A-Za-z0-9 .,:_+-]{0,50}")),
+        "pages": Option(whole("pages", 1, 1000)),
+        "document_days": Option(number("days", 0.01, 3650)),
+        "received_days": Option(number("days", 0.01, 36500)),
+        "render": Option(command),
+        "to_pdf": Option(command),
+    },
+    "fax.start": Entries(_LANGUAGE, text(1, 1000)),
+    "fax.detect": Entries(_DIALLED, ID),
     "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
     "numbers": Entries(_DIALLED, _FLOW),
@@ -82,6 +97,7 @@ SCHEMA: Schema = {
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
         "record": Option(Kind("never, on_demand or always", RecordRule)),
+        "lost_agent": Option(matching("requeue or hang_up", "|".join(LostAgent))),
     },
     "supervision": {"tell_agents": Option(switch)},
     "services": {

@@ -16,6 +16,7 @@ __all__ = [
     "AgentSettings",
     "AsteriskBox",
     "Config",
+    "FaxSettings",
     "PromptSettings",
     "RecordingSettings",
     "Right",
@@ -100,6 +101,49 @@ class PromptSettings:
 
 
 @frozen
+class FaxSettings:
+    """Fax to and from callers' machines."""
+
+    directory: Path
+    """Where documents and received faxes are kept."""
+    asterisk_directory: str
+    """The same folder as Asterisk sees it."""
+    lines: int = 0
+    """Faxes at the same time on one Asterisk; 0: there is no fax."""
+    station: str = ""
+    """What we call ourselves to other machines."""
+    header: str = ""
+    """A line above each page we send."""
+    pages: int = 100
+    """The most pages of a document."""
+    document_days: float = 7.0
+    """How long a document is kept."""
+    received_days: float = 365.0
+    """How long a received fax is kept."""
+    render: tuple[str, ...] = (
+        *("gs", "-q", "-dSAFER", "-dBATCH", "-dNOPAUSE", "-dFIXEDMEDIA", "-dPDFFitPage"),
+        *("-sDEVICE=tiffg4", "-r204x196", "-g1728x2200", "-dLastPage={last}", "-sOutputFile={output}", "{input}"),
+    )
+    """The command that makes a fax TIFF of a PDF."""
+    to_pdf: tuple[str, ...] = ("tiff2pdf", "-o", "{output}", "{input}")
+    """The command that makes a PDF of a TIFF."""
+    start: Mapping[str, str] = field(
+        factory=lambda: {
+            "en": "Please press the start button of your fax machine now.",
+            "zh": "请现在按下传真机的启动键。",
+        }
+    )
+    """Language -> what a customer hears before the machine must be started."""
+    detect: Mapping[str, str] = field(factory=dict)
+    """Dialled number -> box for machines that call it and are known by their tone."""
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The programs fax needs on this machine."""
+        return self.render[0], self.to_pdf[0]
+
+
+@frozen
 class RecordingSettings:
     """Where recordings lie."""
 
@@ -149,6 +193,7 @@ class Config:
     """The database; the path in it is absolute."""
     asterisks: tuple[AsteriskBox, ...]
     prompts: PromptSettings
+    fax: FaxSettings
     recordings: RecordingSettings
     flows_directory: Path
     default_flow: str

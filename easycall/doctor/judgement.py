@@ -13,7 +13,7 @@ from easycall.doctor.findings import Finding, fault, ok, unseen, warning
 from easycall.doctor.logging import judge_logging
 from easycall.doctor.phones import judge_phones
 
-__all__ = ["FALLBACK", "NEEDED", "RECORDING", "TESTED", "UNWANTED", "home_of", "judge"]
+__all__ = ["DEVICES", "FALLBACK", "NEEDED", "RECORDING", "TESTED", "UNWANTED", "home_of", "judge"]
 
 TESTED = 22
 """The release of Asterisk that the facts easycall rests on were measured on."""
@@ -29,6 +29,8 @@ UNWANTED: Mapping[str, str] = {
 """Action that is tried, with nothing for it to do -> the right it would prove."""
 RECORDING = "MixMonitorMute"
 """An action that is there when calls can be recorded; tried on a channel that is not there."""
+DEVICES = "DeviceStateList"
+"""The action that tells what phones do, when its module is there."""
 DENIED = "Permission denied"
 UNKNOWN = "Invalid/unknown command"
 UNDONE = (DENIED, UNKNOWN)
@@ -60,6 +62,7 @@ def judge(box: AsteriskBox, phones: Sequence[Phone], shipped: Sequence[Step], an
         findings += _way_home(box, key, answers)
         findings += judge_logging(answers.variables)
         findings += judge_phones(phones, answers.variables)
+        findings += _devices(answers)
     findings += _server(box, key, answers)
     return findings
 
@@ -67,7 +70,7 @@ def judge(box: AsteriskBox, phones: Sequence[Phone], shipped: Sequence[Step], an
 def home_of(extensions: str, context: str = "easycall") -> list[Step]:
     """The steps of the extension ``s`` of a context, of an extensions.conf of ours."""
     section = re.search(rf"^\[{re.escape(context)}\]$(.*?)(?=^\[|\Z)", extensions, re.MULTILINE | re.DOTALL)
-    lines = section[1].splitlines() if section else []
+    lines = re.split(r"(?m)^exten\s*=>(?!\s*s,)", section[1])[0].splitlines() if section else []
     return [(found[1], found[2]) for line in lines if (found := _STEP.fullmatch(line.strip()))]
 
 
@@ -164,6 +167,16 @@ def _way_home(box: AsteriskBox, key: str, answers: Answers) -> Iterator[Finding]
         yield fault(place, f"the dialplan looks for the daemon at {said}, but it listens on {interface} only", remedy)
     else:
         yield ok(place, f"the dialplan looks for the daemon at {said}")
+
+
+def _devices(answers: Answers) -> Iterator[Finding]:
+    if answers.tried.get(DEVICES):
+        text = "the states of phones are not told: nothing is known of private calls, and of phones that are away"
+        yield warning("modules.conf", text, "load = res_manager_devicestate.so")
+    else:
+        yield ok("modules.conf", "the states of phones are told")
+    remedy = "give every trunk rtp_timeout and allow_transfer = no, see etc/asterisk/pjsip.conf"
+    yield unseen("pjsip.conf: trunks", "how those are set over which callers come", remedy)
 
 
 def _server(box: AsteriskBox, key: str, answers: Answers) -> Iterator[Finding]:

@@ -10,9 +10,11 @@ from easycall.doctor.findings import Finding, fault, ok, unseen, warning
 __all__ = ["aor_variables", "endpoint_variables", "judge_phones"]
 
 
-def endpoint_variables(endpoint: str) -> tuple[str, str, str]:
-    """What is to be asked about an endpoint: its AORs, whether sound may pass Asterisk by, when a dead line is dropped."""
-    return tuple(f"PJSIP_ENDPOINT({endpoint},{name})" for name in ("aors", "direct_media", "rtp_timeout"))  # type: ignore[return-value]
+def endpoint_variables(endpoint: str) -> tuple[str, str, str, str]:
+    """What is to be asked about an endpoint: its AORs, whether sound may pass Asterisk by, when a dead line is dropped, and
+    whether it may transfer its calls by itself."""
+    names = ("aors", "direct_media", "rtp_timeout", "allow_transfer")
+    return tuple(f"PJSIP_ENDPOINT({endpoint},{name})" for name in names)  # type: ignore[return-value]
 
 
 def aor_variables(aor: str) -> tuple[str, str]:
@@ -36,7 +38,7 @@ def judge_phones(phones: Sequence[Phone], variables: Mapping[str, str]) -> Itera
 
 
 def _endpoint(names: str, endpoint: str, variables: Mapping[str, str]) -> Iterator[Finding]:
-    aors, media, timeout = (variables.get(name, "") for name in endpoint_variables(endpoint))
+    aors, media, timeout, transfer = (variables.get(name, "") for name in endpoint_variables(endpoint))
     place = f"pjsip.conf: [{endpoint}]"
     if not aors:
         yield fault(names, f"Asterisk has no PJSIP endpoint {endpoint} with an aor", "see etc/asterisk/pjsip.conf")
@@ -46,6 +48,9 @@ def _endpoint(names: str, endpoint: str, variables: Mapping[str, str]) -> Iterat
         yield warning(place, text, "direct_media = no")
     if timeout == "0":
         yield warning(place, "a line whose far end died is kept for ever", "rtp_timeout = 30")
+    if transfer in ("true", "yes"):
+        text = "it may transfer its calls by itself: easycall takes that for the end of the talk"
+        yield warning(place, text, "allow_transfer = no")
     for aor in aors.split(","):
         yield from _aor(f"pjsip.conf: aor [{aor}]", aor, variables)
 

@@ -23,7 +23,7 @@ from easycall.config.kinds import server_port
 from easycall.config.settings import AsteriskBox
 from easycall.defer import Bell, limited
 from easycall.doctor.answers import Answers, Phone, Step
-from easycall.doctor.judgement import AGI_VARIABLE, DENIED, FALLBACK, NEEDED, RECORDING, UNWANTED
+from easycall.doctor.judgement import AGI_VARIABLE, DENIED, DEVICES, FALLBACK, NEEDED, RECORDING, UNWANTED
 from easycall.doctor.logging import LOG_FILES, log_variable
 from easycall.doctor.phones import aor_variables, endpoint_variables
 
@@ -108,6 +108,7 @@ class _Examination:
         tried["Originate"] = await self._try(self._harmless_originate())
         tried[RECORDING] = await self._try(Action.of(RECORDING, Channel="easycall-doctor", Direction="both", State="0"))
         told = not tried["Originate"] and await self._comes(self._responded)
+        tried[DEVICES] = await self._try(Action(DEVICES))
         tried["ShowDialPlan"], dialplan = await self._dialplan((box.context, FALLBACK))
         return Answers(
             greeting=link.greeting,

@@ -39,6 +39,7 @@ __all__ = [
     "Done",
     "Failed",
     "Fault",
+    "FaxNode",
     "Finish",
     "Flow",
     "FlowError",
@@ -55,6 +56,7 @@ __all__ = [
     "PostNode",
     "Prompt",
     "QueueNode",
+    "Receive",
     "Return",
     "ReturnNode",
     "Said",
@@ -148,13 +150,26 @@ class QueueNode:
 
 
 @frozen
+class FaxNode:
+    """Receives a fax into a box and goes on."""
+
+    box: str
+    next: str
+    otherwise: str
+    """Where a caller goes from whom no page came, or for whom no line was free."""
+    line: int = field(default=0, eq=False)
+
+
+@frozen
 class HangUpNode:
     """Ends the call."""
 
     line: int = field(default=0, eq=False)
 
 
-Node: TypeAlias = SayNode | MenuNode | QueueNode | HangUpNode | CollectNode | SealNode | PostNode | BranchNode | ReturnNode
+Node: TypeAlias = (
+    SayNode | MenuNode | QueueNode | FaxNode | HangUpNode | CollectNode | SealNode | PostNode | BranchNode | ReturnNode
+)
 
 
 @frozen
@@ -214,6 +229,13 @@ class Ask:
 
 
 @frozen
+class Receive:
+    """Receive a fax into a box."""
+
+    box: str
+
+
+@frozen
 class ToQueue:
     """The flow is over: the caller waits in this queue."""
 
@@ -225,12 +247,12 @@ class Finish:
     """The flow is over: hang up."""
 
 
-Instruction: TypeAlias = Say | Ask | ToQueue | Finish | Collect | Seal | Post | Branch | Return
+Instruction: TypeAlias = Say | Ask | Receive | ToQueue | Finish | Collect | Seal | Post | Branch | Return
 
 
 @frozen
 class Done:
-    """It was played to the end."""
+    """It was played to the end, or received."""
 
 
 @frozen
@@ -299,6 +321,8 @@ def step(flow: Flow, position: Position, said: Said) -> tuple[Position, Instruct
                 return _enter(flow, Position(node.otherwise, language=position.language))
             first = node.invalid if isinstance(said, Key) else ()
             return evolve(position, tries=position.tries + 1), Ask((*first, *node.prompts), node.timeout)
+        case FaxNode():
+            return _enter(flow, evolve(position, node=node.next if isinstance(said, Done) else node.otherwise))
         case _:
             raise ValueError(f"the flow {flow.name} is over at {position.node}")
 
@@ -325,6 +349,8 @@ def _enter(flow: Flow, position: Position) -> tuple[Position, Instruction]:
             return position, Say(node.prompts, "".join(following.choices) if isinstance(following, MenuNode) else "")
         case MenuNode():
             return position, Ask(node.prompts, node.timeout)
+        case FaxNode():
+            return position, Receive(node.box)
         case QueueNode():
             return position, ToQueue(node.queue)
         case HangUpNode():

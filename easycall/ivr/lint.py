@@ -9,6 +9,7 @@ from easycall.ivr.flow import (
     Choice,
     CollectNode,
     Fault,
+    FaxNode,
     Flow,
     MenuNode,
     Node,
@@ -65,6 +66,10 @@ def _targets(node: Node) -> Iterator[tuple[str, str]]:
         case MenuNode():
             yield from ((f"choice {key}", choice.next) for key, choice in node.choices.items())
             yield "otherwise", node.otherwise
+        case FaxNode():
+            yield "next", node.next
+            if node.otherwise != node.next:
+                yield "otherwise", node.otherwise
         case CollectNode() | PostNode():
             yield "next", node.next
             yield "otherwise", node.otherwise
@@ -148,7 +153,7 @@ def _silent(node: Node) -> list[str]:
     match node:
         case SayNode() | SealNode():
             return [node.next]
-        case MenuNode() | CollectNode():
+        case MenuNode() | CollectNode() | FaxNode():
             return [node.otherwise]
         case PostNode():
             return [node.next, node.otherwise]

@@ -22,6 +22,7 @@ from easycall.ivr.flow import (
     Key,
     Known,
     Prompt,
+    Receive,
     Said,
     Say,
     Silence,
@@ -40,7 +41,7 @@ from easycall.ports import Channel, Service, ServiceFailed, Taken
 from easycall.recording import CannotPause
 from easycall.secure.secret import Secret
 
-__all__ = ["Means", "Returned", "Sounds", "Stuck", "run"]
+__all__ = ["Means", "ReceiveFax", "Returned", "Sounds", "Stuck", "run"]
 
 log = Logger()
 T = TypeVar("T")
@@ -50,6 +51,9 @@ WAITING_MUSIC = "default"
 
 Sounds = Callable[[Prompt, str], list[str]]
 """What to play for a prompt to a caller of that language (``""``: the site's own)."""
+
+ReceiveFax = Callable[[str], Awaitable[bool]]
+"""Receives a fax into a box; False when no page came."""
 
 
 class Stuck(Exception):
@@ -68,6 +72,7 @@ class Means:
     services: Mapping[str, Service] = field(factory=dict)
     unheard: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     """While it is entered the caller's leg is not recorded.  Entering raises CannotPause."""
+    receive_fax: ReceiveFax | None = None
 
 
 @frozen
@@ -174,6 +179,9 @@ class _Walk:
                     return Failed()
             case Collect():
                 return await self._at_home(lambda: self._collect(instruction, language))
+            case Receive():
+                receive = self.means.receive_fax
+                return Done() if receive is not None and await receive(instruction.box) else Failed()
             case Seal():
                 self.values.put(instruction.name, self.means.seals[instruction.key](self.values.reveal(instruction.value)))
                 return Done()

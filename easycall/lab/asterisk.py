@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from contextlib import suppress
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -13,11 +16,12 @@ from twisted.internet.interfaces import IListeningPort
 
 from easycall.asterisk.ami import Action, Message, variable
 from easycall.asterisk.fastagi import FastAgiFactory, Session, SessionOver
-from easycall.asterisk.manager import Account, ActionRefused, Manager
+from easycall.asterisk.manager import Account, ActionRefused, LinkDown, LinkLost, Manager
 from easycall.defer import Bell, first, limited, start, unattended
+from easycall.lab.answering import Attendance
 from easycall.lab.ear import Ear
 from easycall.lab.layout import LabError, State
-from easycall.lab.legs import Caller, CallOver, Handset, Leg, NotSeen, PhoneCall, PhoneHandset
+from easycall.lab.legs import Caller, CallOver, FaxMachine, Handset, Leg, NotSeen, PhoneCall, PhoneHandset
 from easycall.lab.rtp import Wire
 from easycall.lab.world import Tell, World, unheard
 
@@ -28,6 +32,7 @@ DIAL_SECONDS = 120
 """How long a caller lets it ring."""
 UP = "6"
 """``ChannelState`` of an answered channel."""
+REFER_SECONDS = 5.0
 NOOP_SECONDS = 20.0
 """A session without any command is closed after 60 s."""
 GONE_SECONDS = 1.0
@@ -62,8 +67,16 @@ class AsteriskHandset(Handset):
             unattended(self._hang_up(cause))
 
     async def _hang_up(self, cause: int) -> None:
-        with suppress(ActionRefused):  # the other side was faster
+        with suppress(ActionRefused, LinkDown, LinkLost):  # the other side was faster, or the world is gone
             await self._world.send(Action.of("Hangup", Channel=self.id, Cause=str(cause)))
+
+    async def fax(self, machine: FaxMachine) -> None:
+        """Lead the channel to a fax machine of the dialplan."""
+        what = {"FAXFILE": str(machine.file), "FAXSTATION": machine.station, "FAXTHEN": "hangup" if machine.hangs_up else ""}
+        for name, value in what.items():
+            await self._world.send(Action.of("Setvar", Channel=self.id, Variable=name, Value=value))
+        button = "send" if machine.sends else "receive"
+        await self._world.send(Action.of("Redirect", Channel=self.id, Context="fax-machine", Exten=button, Priority="1"))
 
     async def listen(self) -> Ear:
         """The RTP that arrives at the channel.  Raises LabError."""
@@ -135,6 +148,7 @@ class AsteriskWorld(World):
         self._ready = Bell()
         self._wire: Wire | None = None
         self._listening: IListeningPort | None = None
+        self._plugged_in: IListeningPort | None = None
         self._manager = self._link()
 
     def _link(self) -> Manager:
@@ -178,6 +192,7 @@ class AsteriskWorld(World):
     async def _leave(self) -> None:
         for following in list(self._following):
             following.cancel()
+        await self.pull_plug()
         if self._listening is not None:
             await maybeDeferred(self._listening.stopListening)
         await self._manager.stop()
@@ -204,6 +219,36 @@ class AsteriskWorld(World):
         )
         await self.send(action, leg_id)
         return leg
+
+    async def plug_in(self) -> None:
+        """Answer at the port where nobody does."""
+        self._plugged_in = self._reactor.listenUDP(self._state.ports.nobody_sip, Attendance(), interface="127.0.0.1")
+
+    async def pull_plug(self) -> None:
+        """Leave that port."""
+        port, self._plugged_in = self._plugged_in, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
+
+    async def refers(self, call: PhoneCall, number: str) -> str:
+        """The phone transfers its call by itself, with REFER; the status of SIP that it is answered with."""
+        await self.send(Action.of("Redirect", Channel=call.id, Context="refer", Exten=number, Priority="1"))
+        limit = self.clock.seconds() + REFER_SECONDS
+        while self.clock.seconds() < limit:
+            if status := await self.variable(call.id, "TRANSFERSTATUSPROTOCOL"):
+                return status
+            await self.pause(0.05)
+        raise NotSeen(f"{call.who}: expected an answer to REFER, but saw: {call.story}")
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        """Stop the world's Asterisk: nothing is on its lines."""
+        process = self._state.pids["world"]
+        os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
 
     def _add(self, leg: Leg, handset: AsteriskHandset) -> None:
         self._legs[leg] = None

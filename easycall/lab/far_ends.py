@@ -9,8 +9,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 
 from easycall.lab.ear import SILENT_SECONDS, SPEECH_SECONDS, SPEECH_WITHIN, Ear
-from easycall.lab.legs import CallOver, Handset, PhoneCall, PhoneHandset
+from easycall.lab.legs import CallOver, FaxMachine, Handset, PhoneCall, PhoneHandset
 from easycall.simulator.causes import TEXT, UNALLOCATED
+from easycall.simulator.fax import Machine
 from easycall.simulator.line import SILENCE, SPEECH, FarEnd
 
 if TYPE_CHECKING:
@@ -88,6 +89,17 @@ class SimulatedHandset(Handset, FarEnd):
     def hang_up(self, cause: int) -> None:
         """Hang up, or give up dialling."""
         self.line.hang_up(cause)
+
+    async def fax(self, machine: FaxMachine) -> None:
+        """Start a fax machine; when it is done it hangs up, or we speak again."""
+
+        def done(pages: int) -> None:
+            self.line.say(str(self._tone) if self._tone is not None else SILENCE)
+            if machine.hangs_up:
+                self.line.hang_up()
+
+        self.line.say(SILENCE)
+        self.line.start_fax(Machine(machine.file, machine.sends, machine.station, done))
 
     async def listen(self) -> Ear:
         """What is on the line, and was."""

@@ -34,9 +34,10 @@ LAG_USUAL = 0.05
 
 HOLDING = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING, AgentState.HELD})
 """States in which an agent has a contact that has the agent."""
-HOME = "agi"
 LISTENS = "chanspy"
 """What a supervisor's leg may run at home."""
+AT_HOME = ("agi", "sendfax", "receivefax")
+"""What a leg at home may run: its FastAGI, and what that executes."""
 CALLBACK = "callback"
 """The role of a leg that calls a customer back."""
 
@@ -107,7 +108,7 @@ def _i3(evidence: Evidence) -> Iterator[str]:
         if channel.bridge != leg.bridge:
             yield f"leg {leg.id} is held in bridge {leg.bridge or 'none'}, its channel is in {channel.bridge or 'none'}"
         listens = channel.role == Role.SUPERVISOR and channel.application.lower() == LISTENS
-        if leg.place == "home" and channel.application.lower() != HOME and not listens:
+        if leg.place == "home" and channel.application.lower() not in AT_HOME and not listens:
             yield f"leg {leg.id} is held at home, its channel is in {channel.application or 'no application'}"
     partners = _by(evidence.channels, lambda channel: channel.bridge)
     for contact in evidence.held.contacts:

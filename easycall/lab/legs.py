@@ -9,8 +9,10 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredQueue
 
 from easycall.defer import Bell, limited
@@ -19,7 +21,7 @@ from easycall.lab.ear import Ear
 if TYPE_CHECKING:
     from easycall.lab.world import World
 
-__all__ = ["CallOver", "Caller", "Handset", "Leg", "NotSeen", "Phone", "PhoneCall", "PhoneHandset"]
+__all__ = ["CallOver", "Caller", "FaxMachine", "Handset", "Leg", "NotSeen", "Phone", "PhoneCall", "PhoneHandset"]
 
 NORMAL, BUSY = 16, 17
 """Hang-up causes."""
@@ -35,6 +37,18 @@ class NotSeen(AssertionError):
 
 class CallOver(Exception):
     """There is no call any more that could be answered.  The text says why."""
+
+
+@frozen
+class FaxMachine:
+    """A fax machine, and what it does when it is started."""
+
+    file: Path
+    """A TIFF file: what it sends, or where it puts what it receives."""
+    sends: bool = False
+    hangs_up: bool = False
+    """When it is done it hangs up, as most do; otherwise there is a person on the line again."""
+    station: str = "+49 30 77"
 
 
 class Handset(ABC):
@@ -55,6 +69,10 @@ class Handset(ABC):
     @abstractmethod
     def hang_up(self, cause: int) -> None:
         """Hang up with a cause of Q.850, as soon as that is possible."""
+
+    @abstractmethod
+    async def fax(self, machine: FaxMachine) -> None:
+        """Start a fax machine on an answered call."""
 
     @abstractmethod
     async def listen(self) -> Ear:
@@ -182,6 +200,11 @@ class Leg:
     def hang_up(self, cause: int = NORMAL) -> None:
         """Hang up, or give up dialling."""
         self._handset.hang_up(cause)
+
+    async def starts_fax(self, machine: FaxMachine) -> None:
+        """Press the start button of a fax machine."""
+        self.note(f"starts a fax machine, which {'sends' if machine.sends else 'receives'}")
+        await self._handset.fax(machine)
 
     # What the handset tells
 

@@ -19,6 +19,8 @@ from __future__ import annotations
 import re
 import secrets
 import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from easycall.lab.legs import Caller, PhoneCall
 from easycall.lab.tape import WavTape
 from easycall.lab.world import Tell, World, unheard
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
+from easycall.simulator.devices import AWAY
 from easycall.simulator.line import FarEnd, Outside, Unreachable
 from easycall.simulator.manager import CLASSES
 
@@ -38,6 +41,13 @@ __all__ = ["SimulatedLab", "SimulatedWorld"]
 MUSIC = {"default": "440", "tone-700": "700", "tone-1000": "1000"}
 PHONE = re.compile("2[0-3][0-9]{2}")
 """The numbers that are phones."""
+DESKS = frozenset({"2001", "2002", "2003"})
+"""The phones that have an endpoint each, besides that of the world."""
+UNPLUGGED = "unplugged"
+SILENT_SECONDS = 3.0
+"""After so long without sound a phone that talks is given up."""
+FAX_SECONDS = 0.5
+"""Nobody wants to wait for simulated modems."""
 FOLDERS = frozenset({"", "digits", "letters", "phonetic"})
 """Where Asterisk's own sounds are, besides ``silence``."""
 
@@ -88,6 +98,27 @@ class SimulatedWorld(World):
         self._legs[leg] = None
         self._lab.asterisk.call_in(number, caller, name, handset)
         return leg
+
+    async def plug_in(self) -> None:
+        """The unplugged phone answers to the PBX."""
+        self._lab.asterisk.core.devices.set_reachable(UNPLUGGED, True)
+
+    async def pull_plug(self) -> None:
+        """It does so no more."""
+        self._lab.asterisk.core.devices.set_reachable(UNPLUGGED, False)
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        """Phones that talk are given up for their silence."""
+        talking = {leg.id for leg in self._legs if isinstance(leg, PhoneCall) and leg.is_up}
+        channels = [channel for channel in self._lab.asterisk.core.channels.values() if channel.id in talking]
+        timers = [self.clock.callLater(SILENT_SECONDS, channel.die) for channel in channels]
+        try:
+            yield
+        finally:
+            for timer in timers:
+                if timer.active():
+                    timer.cancel()
 
     def at(self, number: str) -> FarEnd | None:
         """The phone of that number, for one call; None: not ours to play."""
@@ -140,7 +171,9 @@ class SimulatedLab:
             music=MUSIC,
             sounds=sound_seconds,
             tape=lambda file: WavTape(file, self._reactor),
-            endpoints={"world": "Not in use", "unplugged": "Unavailable"},
+            endpoints={"world": "Not in use", **dict.fromkeys(sorted(DESKS), "Not in use"), UNPLUGGED: AWAY},
+            fax_seconds=FAX_SECONDS,
+            page_seconds=FAX_SECONDS,
         )
 
     async def start(self) -> None:
@@ -159,9 +192,11 @@ class SimulatedLab:
 
     def _outside(self, dialled: str) -> FarEnd | Unreachable | None:
         number, _, endpoint = dialled.removeprefix("PJSIP/").rpartition("@")
-        if endpoint == "unplugged":
-            return Unreachable()
-        if endpoint != "world":
+        if endpoint == UNPLUGGED:
+            return FarEnd() if self.asterisk.core.devices.is_reachable(UNPLUGGED) else Unreachable()
+        if endpoint in DESKS and not number:
+            number = endpoint
+        elif endpoint != "world":
             return None
         if not PHONE.fullmatch(number):
             return Nobody()

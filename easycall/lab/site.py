@@ -64,6 +64,14 @@ dial = "{dial}"
 directory = "{prompts}"
 {voice}
 
+[fax]
+lines = {fax_lines}
+directory = "{fax}"
+station = "+49 30 11"
+
+[fax.detect]
+{fax_detect}
+
 [recordings]
 directory = "{recordings}"
 
@@ -120,6 +128,8 @@ class Site:
         recordings: Path | None = None,
         ring_seconds: float = 15,
         wrap_up_seconds: float = 5,
+        fax_lines: int = 0,
+        fax_detect: Mapping[str, str] | None = None,
         more: str = NO_PAYMENTS,
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
@@ -127,7 +137,7 @@ class Site:
         ``ami``, ``agi``: other ports than the PBX's own and the one it looks for us at, for something between;
         ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
         ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id;
-        ``more``: further sections, as they stand in the file.
+        ``fax_lines``, ``fax_detect``: see ``[fax]``; ``more``: further sections, as they stand in the file.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -148,6 +158,9 @@ class Site:
                 prompts=state.prompts,
                 recordings=recordings or state.recordings,
                 voice=_options(speak=SPEAK, convert=CONVERT) if noise else "",
+                fax=state.folder / "fax",
+                fax_lines=fax_lines,
+                fax_detect="\n".join(f'"{number}" = "{box}"' for number, box in (fax_detect or {}).items()),
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
                 agents="\n\n".join(_section(agent, desk) for agent, desk in agents.items()),

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -81,6 +82,18 @@ class World(ABC):
     def phone(self, number: str) -> Phone:
         """The phone of that number (2000 to 2399), ours to play from now on."""
         return self._phones.setdefault(number, Phone(self, number))
+
+    @abstractmethod
+    async def plug_in(self) -> None:
+        """The phone ``unplugged`` answers to the PBX from now on; it cannot be talked with all the same."""
+
+    @abstractmethod
+    async def pull_plug(self) -> None:
+        """It does so no more."""
+
+    @abstractmethod
+    def frozen(self) -> AbstractAsyncContextManager[None]:
+        """Within the ``async with`` the world sends nothing, no BYE either: the PBX gives up the phone 2003 after 3 s."""
 
     # What the legs need
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from easycall.simulator import causes, fastagi
+from easycall.simulator import causes, fastagi, fax
 from easycall.simulator.bridge import Bridge
 from easycall.simulator.channel import Channel, Failed
 from easycall.simulator.expression import true
@@ -28,7 +28,6 @@ FOREVER = 10 * 365 * 86_400.0
 Application = Callable[["SimulatedAsterisk", Channel, str], Awaitable[None]]
 
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
-_FAX_STATUS = "FAX Transmission In Progress"
 
 
 async def _answer(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
@@ -153,33 +152,6 @@ async def _stop_mix_monitor(asterisk: SimulatedAsterisk, channel: Channel, data:
     asterisk.stop_recording(channel, data)
 
 
-async def _send_fax(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
-    await _fax(asterisk, channel, "send", data)
-
-
-async def _receive_fax(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
-    await _fax(asterisk, channel, "receive", data)
-
-
-async def _fax(asterisk: SimulatedAsterisk, channel: Channel, operation: str, data: str) -> None:
-    file = data.partition(",")[0]
-    core = asterisk.core
-    for status in ("Allocating Resources", _FAX_STATUS):
-        facts = [("Operation", operation), ("Status", status), ("LocalStationID", ""), ("FileName", file)]
-        core.tell("call", "FAXStatus", channel, facts)
-    outcome = asterisk.settings.fax(channel.far)
-    channel.variables |= {"FAXSTATUS": "FAILED", "FAXERROR": "HANGUP", "FAXPAGES": "0"}
-    asterisk.faxes[channel.id] = (operation, file)
-    try:
-        await channel.sleep(outcome.seconds)
-    finally:
-        del asterisk.faxes[channel.id]
-    channel.variables |= {"FAXSTATUS": outcome.status, "FAXERROR": outcome.error, "FAXPAGES": str(outcome.pages)}
-    facts = [("LocalStationID", ""), ("RemoteStationID", ""), ("PagesTransferred", str(outcome.pages))]
-    more = [("Resolution", "8031x3850"), ("TransferRate", "14400"), ("FileName", file)]
-    core.tell("call", "SendFAX" if operation == "send" else "ReceiveFAX", channel, [*facts, *more])
-
-
 async def _echo(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
     channel.pick_up()
     await channel.sleep(FOREVER)
@@ -202,9 +174,9 @@ _KNOWN: Mapping[str, Application] = {
     "NoOp": _noop,
     "Playback": _playback,
     "Progress": _ringing,
-    "ReceiveFAX": _receive_fax,
+    "ReceiveFAX": fax.receive_fax,
     "Ringing": _ringing,
-    "SendFAX": _send_fax,
+    "SendFAX": fax.send_fax,
     "Set": _set,
     "StopMixMonitor": _stop_mix_monitor,
     "Verbose": _noop,

@@ -18,12 +18,13 @@ from easycall.simulator.core import Core
 from easycall.simulator.dialplan import parse
 from easycall.simulator.fastagi import Session
 from easycall.simulator.faults import Faults
+from easycall.simulator.fax import Faxing
 from easycall.simulator.line import FarEnd, Line, Outside
 from easycall.simulator.manager import ManagerFactory, ManagerSession
 from easycall.simulator.mixmonitor import MixMonitor, Tape
 from easycall.simulator.originate import Dialling, Order
 
-__all__ = ["Account", "FaxOutcome", "Settings", "SimulatedAsterisk"]
+__all__ = ["Account", "Settings", "SimulatedAsterisk"]
 
 log = Logger()
 
@@ -35,17 +36,6 @@ class Account:
     secret: str = field(repr=False)
     read: frozenset[str]
     write: frozenset[str]
-
-
-@frozen
-class FaxOutcome:
-    """What becomes of a fax."""
-
-    seconds: float = 14.6
-    """How long it takes: a page took so long on a real Asterisk."""
-    status: str = "SUCCESS"
-    error: str = ""
-    pages: int = 1
 
 
 @frozen
@@ -69,8 +59,10 @@ class Settings:
     """PJSIP endpoint -> its device state, for those who ask for the list."""
     tape: Callable[[str], Tape] | None = None
     """Makes the file of a MixMonitor; None: none is written."""
-    fax: Callable[[FarEnd], FaxOutcome] = lambda far: FaxOutcome()
-    """What becomes of a fax with that far end."""
+    fax_seconds: float = 6.0
+    """How long two fax machines need to come to terms, as measured on a real one."""
+    page_seconds: float = 7.5
+    """And for each page."""
 
 
 class SimulatedAsterisk:
@@ -86,8 +78,8 @@ class SimulatedAsterisk:
         """The FastAGI connections that are open."""
         self.dialling: dict[str, Dialling] = {}
         """The Originates whose phone has not decided, by Uniqueid."""
-        self.faxes: dict[str, tuple[str, str]] = {}
-        """Uniqueid -> operation and file of a fax that is under way."""
+        self.faxes: dict[str, Faxing] = {}
+        """Uniqueid -> a fax that is under way."""
         self.booted_at = 0.0
         self.booted = False
         self._walks: set[Deferred[None]] = set()
@@ -107,6 +99,7 @@ class SimulatedAsterisk:
             faults=faults,
             run_application=self.run_application,
             endpoints=self.settings.endpoints,
+            node=self.settings.ami,
         )
         core.globals |= self.settings.variables
         core.on_dialled = self._on_dialled

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["BUSY", "CONGESTION", "NORMAL", "NO_ANSWER", "NO_USER_RESPONSE", "REJECTED", "TEXT", "UNALLOCATED", "UNKNOWN"]
+__all__ = [
+    "BUSY",
+    "CONGESTION",
+    "NORMAL",
+    "NO_ANSWER",
+    "NO_SOUND",
+    "NO_USER_RESPONSE",
+    "REJECTED",
+    "TEXT",
+    "UNALLOCATED",
+    "UNKNOWN",
+]
 
 UNKNOWN = 0
 UNALLOCATED = 1
@@ -14,6 +25,8 @@ NO_USER_RESPONSE = 18
 NO_ANSWER = 19
 REJECTED = 21
 CONGESTION = 34
+NO_SOUND = 44
+"""What ``rtp_timeout`` says."""
 
 TEXT: Mapping[int, str] = {
     0: "Unknown",
@@ -30,6 +43,7 @@ TEXT: Mapping[int, str] = {
     31: "Normal, unspecified",
     34: "Circuit/channel congestion",
     38: "Network out of order",
+    44: "Requested channel not available",
     127: "Interworking, unspecified",
 }
 """``Cause-txt`` of a Hangup event."""

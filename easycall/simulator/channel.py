@@ -13,6 +13,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from easycall.simulator import causes
 from easycall.simulator.bridge import Bridge
@@ -21,6 +22,7 @@ from easycall.simulator.mixmonitor import MixMonitor
 
 if TYPE_CHECKING:
     from easycall.simulator.core import Core
+    from easycall.simulator.fax import Machine
 
 __all__ = ["DOWN", "RING", "RINGING", "STATES", "UP", "Channel", "Failed", "Interrupted", "Place"]
 
@@ -32,6 +34,10 @@ Place = tuple[str, str, int]
 
 KEY_SECONDS = 0.1
 """How long a pressed key sounds; it arrives when it is released."""
+
+
+TONE_SECONDS = 1.5
+"""After so long the tone of a fax machine that calls is recognised."""
 
 
 class Interrupted(Exception):
@@ -74,6 +80,10 @@ class Channel:
         """What its far end says."""
         self.keys: deque[str] | None = None
         """Keys pressed for an application that reads them; None when none does."""
+        self.machine: Machine | None = None
+        """The fax machine that was started at its far end."""
+        self.machine_waiters: list[Deferred[None]] = []
+        self._tone: IDelayedCall | None = None
         self.cause = 0
         """Why it was hung up."""
         self.hung_up = False
@@ -280,6 +290,17 @@ class Channel:
         self.interrupt_dialling()
         self.far.ended(cause)
 
+    def die(self) -> None:
+        """The far end has been silent for too long: nobody hung up, Asterisk does."""
+        if not self.up:
+            return
+        self._left = True
+        self.far_sound = SILENCE
+        if self.core.wanted("call", "SoftHangupRequest"):
+            self.core.tell("call", "SoftHangupRequest", self, [("Cause", "1")])
+        self.hang_up_soft(causes.NO_SOUND)
+        self.far.ended(causes.NO_SOUND)
+
     def press(self, key: str) -> None:
         """The far end presses a key."""
         if self.up:
@@ -295,6 +316,23 @@ class Channel:
             self.bridge.sounds_changed()
         if self.spying_on is not None:
             self.spying_on.spied_sounds_changed()
+
+    def start_fax(self, machine: Machine) -> None:
+        """The far end starts a fax machine; one that calls is heard by who listens for its tone."""
+        if not self.up:
+            return
+        self.machine = machine
+        waiters, self.machine_waiters = self.machine_waiters, []
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.callback(None)
+        if machine.sends and not waiters:
+            self._tone = self.core.later(TONE_SECONDS, self._fax_heard)
+
+    def _fax_heard(self) -> None:
+        listens = self.variables.get("FAXOPT(faxdetect)", "no") == "cng"
+        if listens and self.up and self.core.dialplan.step(self.context, "fax", 1) is not None:
+            self.redirect((self.context, "fax", 1))
 
     def _pressed(self, key: str) -> None:
         if not self.up:
@@ -402,6 +440,8 @@ class Channel:
         if self.over:
             return
         self.over = self.hung_up = True
+        if self._tone is not None and self._tone.active():
+            self._tone.cancel()
         for spy, _ in self.spies:
             spy.spying_on = None
             if not spy.spied.called:

@@ -12,6 +12,7 @@ from easycall.simulator import ami, variables
 from easycall.simulator.bridge import Bridge
 from easycall.simulator.causes import TEXT
 from easycall.simulator.channel import Channel
+from easycall.simulator.devices import Devices
 from easycall.simulator.dialplan import Dialplan
 from easycall.simulator.faults import Faults
 from easycall.simulator.line import FarEnd
@@ -58,7 +59,9 @@ class Core:
         faults: Faults,
         run_application: Run,
         endpoints: Mapping[str, str],
+        node: int,
     ) -> None:
+        """``node``: tells the ids of its bridges from those of other Asterisks."""
         self.clock = clock
         self.dialplan = dialplan
         self.faults = faults
@@ -72,11 +75,13 @@ class Core:
         self.run_application = run_application
         self.endpoints = endpoints
         """PJSIP endpoint -> its device state."""
+        self.devices = Devices(endpoints, lambda: self.channels.values(), self._tell_device)
         self.on_dialled: Callable[[Channel], None] = lambda channel: None
         self.on_dial_state: Callable[[Channel], None] = lambda channel: None
         self.on_ended: Callable[[Channel], None] = lambda channel: None
         self.recorded: deque[tuple[str, str]] = deque(maxlen=1000)
         """Which channel was recorded (RECORD FILE, MixMonitor) into which file, lately."""
+        self._node = node
         self._music = music
         self._sounds = sounds
         self._applications = applications
@@ -124,7 +129,7 @@ class Core:
     def new_bridge_id(self) -> str:
         """An id that no other bridge has or had."""
         number = self._next("bridge")
-        return f"{number:08x}-0000-4000-8000-{number:012x}"
+        return f"{number:08x}-0000-4000-8000-{self._node:012x}"
 
     def age(self, uniqueid: str) -> int:
         """How late a channel of that id was made, for who of two is the older."""
@@ -151,6 +156,7 @@ class Core:
         self._ages[channel.id] = self._numbers["channel"]
         if self.wanted("call", "Newchannel"):
             self.tell("call", "Newchannel", channel)
+        self.devices.changed(channel)
 
     def ended(self, channel: Channel) -> None:
         """A channel is gone: tell, and forget it."""
@@ -160,6 +166,7 @@ class Core:
         cause = [("Cause", str(channel.cause)), ("Cause-txt", TEXT.get(channel.cause, "Unknown"))]
         self.tell("call", "Hangup", channel, cause)
         self._due.pop(channel.id, None)
+        self.devices.changed(channel)
         self.on_ended(channel)
 
     def dialled(self, channel: Channel) -> None:
@@ -169,6 +176,10 @@ class Core:
     def dial_state(self, channel: Channel) -> None:
         """The state of a channel changed."""
         self.on_dial_state(channel)
+        self.devices.changed(channel)
+
+    def _tell_device(self, facts: Headers) -> None:
+        self.tell("call", "DeviceStateChange", None, facts[1:])
 
     def lookup(self, channel: Channel | None, name: str) -> str:
         """What ``${name}`` is on a channel, or on none."""

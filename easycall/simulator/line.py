@@ -6,9 +6,12 @@ Sounds are words: :data:`SILENCE`, :data:`SPEECH`, or the frequency of a pure to
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from easycall.simulator.causes import BUSY, NORMAL
+
+if TYPE_CHECKING:
+    from easycall.simulator.fax import Machine
 
 __all__ = ["SILENCE", "SPEECH", "FarEnd", "Line", "Outside", "Unreachable", "mixed"]
 
@@ -53,11 +56,17 @@ class Line(Protocol):
     def hang_up(self, cause: int = NORMAL) -> None:
         """Hang up, or give up dialling."""
 
+    def die(self) -> None:
+        """Fall silent for ever, without a word; Asterisk has given up waiting for sound (``rtp_timeout``)."""
+
     def press(self, key: str) -> None:
         """Press one key: 100 ms of DTMF."""
 
     def say(self, sound: str) -> None:
         """Put a sound on the line from now on."""
+
+    def start_fax(self, machine: Machine) -> None:
+        """Start a fax machine."""
 
 
 class FarEnd:

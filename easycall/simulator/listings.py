@@ -155,6 +155,11 @@ def _endpoints(asterisk: SimulatedAsterisk, session: ManagerSession, request: Re
     session.listing(request, text, items, "EndpointListComplete")
 
 
+def _device_states(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
+    items = list(asterisk.core.devices)
+    session.listing(request, "Device State Changes will follow", items, "DeviceStateListComplete")
+
+
 def _fax_sessions(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
     items = [
         [
@@ -163,14 +168,32 @@ def _fax_sessions(asterisk: SimulatedAsterisk, session: ManagerSession, request:
             ("Technology", "Spandsp"),
             ("SessionNumber", str(number)),
             ("SessionType", "G.711"),
-            ("Operation", operation),
+            ("Operation", faxing.operation),
             ("State", "Active"),
-            ("Files", file),
+            ("Files", faxing.file),
         ]
-        for number, (channel, (operation, file)) in enumerate(asterisk.faxes.items())
+        for number, (channel, faxing) in enumerate(asterisk.faxes.items())
         if channel in asterisk.core.channels
     ]
     session.listing(request, "FAXSessionsEntry event list will follow", items, "FAXSessionsComplete")
+
+
+def _fax_session(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
+    number = request.get("SessionNumber")
+    faxes = dict(enumerate(asterisk.faxes.values()))
+    if not number.isdecimal() or int(number) not in faxes:
+        raise Refused("Session not found")
+    faxing = faxes[int(number)]
+    session.answer(request, "Success", ("Message", "FAXSession event will follow"))
+    facts = [
+        ("SessionNumber", number),
+        ("Operation", faxing.operation),
+        ("State", "Active"),
+        ("DataRate", "14400"),
+        ("PageNumber", str(faxing.page)),
+        ("FileName", faxing.file),
+    ]
+    session.write(ami.message([("Event", "FAXSession"), ("ActionID", request.get("ActionID")), *facts]))
 
 
 LISTINGS: Mapping[str, Action] = {
@@ -179,6 +202,8 @@ LISTINGS: Mapping[str, Action] = {
     "coresettings": needs(_core_settings, "system", "reporting"),
     "coreshowchannels": needs(_core_show_channels, "system", "reporting"),
     "corestatus": needs(_core_status, "system", "reporting"),
+    "devicestatelist": needs(_device_states, "call", "reporting"),
+    "faxsession": needs(_fax_session, "system", "reporting", "call"),
     "faxsessions": needs(_fax_sessions, "system", "reporting", "call"),
     "pjsipshowendpoints": needs(_endpoints, "system"),
     "showdialplan": needs(_show_dialplan, "config", "reporting"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from easycall.simulator.channel import Channel
@@ -73,6 +73,8 @@ def _function(core: Core, name: str, given: str) -> str | None:
             return "1" if core.dialplan.priority(context, extension, priority) else "0"
         case "GLOBAL":
             return core.globals.get(given, "")
+        case "URIENCODE":
+            return quote(given)
         case "URIDECODE":
             return unquote(given)
         case "PJSIP_ENDPOINT" | "PJSIP_AOR" | "PJSIP_CONTACT":
@@ -85,10 +87,16 @@ def _pjsip(core: Core, function: str, name: str, fact: str) -> str:
     state = core.endpoints.get(name.partition("@@")[0])
     if state is None:
         return ""
+    reachable = core.devices.is_reachable(name.partition("@@")[0])
     facts = {
-        "PJSIP_ENDPOINT": {"aors": name, "direct_media": "false", "rtp_timeout": "0"},
+        "PJSIP_ENDPOINT": {
+            "aors": name,
+            "direct_media": "false",
+            "rtp_timeout": "30",
+            "allow_transfer": "false",
+        },
         "PJSIP_AOR": {"qualify_frequency": "2", "contact": f"{name}@@{'0' * 32}"},
-        "PJSIP_CONTACT": {"status": "Unreachable" if state == "Unavailable" else "Reachable"},
+        "PJSIP_CONTACT": {"status": "Reachable" if reachable else "Unreachable"},
     }
     return facts[function].get(fact, "")
 
@@ -111,6 +119,8 @@ def set_variable(core: Core, channel: Channel, name: str, text: str) -> bool:
         channel.variables[name.lstrip("_")] = text
         if core.wanted("dialplan", "VarSet"):
             core.tell("dialplan", "VarSet", channel, [("Variable", name), ("Value", text)])
+    elif function[1] == "FAXOPT":
+        channel.variables[name] = text
     elif function[1] == "GLOBAL":
         core.globals[function[2]] = text
     elif function[1] == "CALLERID":

@@ -16,6 +16,7 @@ _OFFER_ENDS = {
     OfferOutcome.NO_ANSWER: "does not answer",
     OfferOutcome.DECLINED: "declines",
     OfferOutcome.UNREACHABLE: "cannot be reached",
+    OfferOutcome.BUSY: "is on a private call",
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
     OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
@@ -87,6 +88,17 @@ def _text(event: facts.Event) -> str:
             back = "the customer is back from" if event.back else "there is an end to"
             status = f", {event.result['status']}" if "status" in event.result else ""
             return f"{back} the flow {event.flow} ({event.how}{status})"
+        case facts.FaxStarted(operation="send"):
+            return f"{event.agent} sends the document {event.document} to the customer's fax machine"
+        case facts.FaxStarted():
+            return "the customer's fax machine sends"
+        case facts.FaxProgress():
+            return f"the fax is at page {event.page}"
+        case facts.FaxEnded():
+            error = f" ({event.error})" if event.error else ""
+            return f"the fax is over: {event.outcome.value}, {event.pages} pages{error}"
+        case facts.FaxReceived():
+            return f"{event.pages} pages of fax are in the box {event.box}"
         case facts.DataAttached():
             return f"data is attached: {', '.join(sorted(event.data)) or 'none'}"
         case facts.SupervisionStarted():
@@ -111,12 +123,15 @@ def _text(event: facts.Event) -> str:
             return f"is not recorded as it should be: {event.why}"
         case facts.RecordingHeard():
             return f"{event.by} listens to the recording"
+        case facts.PhoneLost():
+            return f"the phone of {event.agent} died (cause {event.cause})"
         case facts.TalkEnded():
             return f"the talk with {event.agent} ends, by the {event.ended_by.value}"
         case facts.ContactEnded():
             found = " (found out later)" if event.end_estimated else ""
             return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}{found}"
         case facts.AgentChanged():
-            return f"{event.agent} is {event.state.value.replace('_', ' ')}"
+            hindered = f", {event.hindrance}" if event.hindrance else ""
+            return f"{event.agent} is {event.state.value.replace('_', ' ')}{hindered}"
         case _:
             return event.kind

@@ -22,6 +22,8 @@ from easycall.events import (
     ContactEnded,
     DataAttached,
     Event,
+    FaxEnded,
+    FaxStarted,
     FlowStep,
     Held,
     Lent,
@@ -54,11 +56,13 @@ class SegmentKind(StrEnum):
     """The same, while the agent asked another."""
     LOAN = "loan"
     """The customer walked a flow that the agent sent it to."""
+    FAX = "fax"
+    """The customer's fax machine sent or received."""
     CLOSING = "closing"
     """Between the end of a talk and the end of the contact."""
 
 
-WITH_AGENT = frozenset({SegmentKind.TALK, SegmentKind.HOLD, SegmentKind.CONSULT, SegmentKind.LOAN})
+WITH_AGENT = frozenset({SegmentKind.TALK, SegmentKind.HOLD, SegmentKind.CONSULT, SegmentKind.LOAN, SegmentKind.FAX})
 """Kinds in which an agent has the contact."""
 
 
@@ -267,6 +271,22 @@ class _Line:
         if event.back:
             self._with_agent(event, SegmentKind.TALK)
 
+    @take.register
+    def _(self, event: FaxStarted) -> None:
+        if event.agent:
+            self._with_agent(event, SegmentKind.FAX)
+        elif self._open.kind is SegmentKind.IVR:
+            self._begin(event.at, SegmentKind.FAX)
+
+    @take.register
+    def _(self, event: FaxEnded) -> None:
+        if self._open.kind is not SegmentKind.FAX:
+            return
+        if self._open.agent:
+            self._with_agent(event, SegmentKind.TALK)
+        else:
+            self._begin(event.at, SegmentKind.CLOSING if self._talked else SegmentKind.IVR)
+
     def _with_agent(self, event: Event, kind: SegmentKind) -> None:
         """What an agent who has the contact does with it."""
         open_ = self._open
@@ -276,13 +296,17 @@ class _Line:
     @take.register
     def _(self, event: TalkEnded) -> None:
         if self._open.kind in WITH_AGENT and event.agent in ("", self._open.agent):
-            self._begin(event.at, SegmentKind.CLOSING)
+            self._begin(event.at, SegmentKind.FAX if self._open.kind is SegmentKind.FAX else SegmentKind.CLOSING)
 
     @take.register
     def _(self, event: ScreenPop) -> None:
         self.data.update(event.data)
         for node, choice in event.answers.items():
             self.answers.setdefault(node, choice)
+
+    @property
+    def _talked(self) -> bool:
+        return any(part.kind is SegmentKind.TALK for part in self._closed)
 
     @staticmethod
     def _is(part: Segment, event: Offered | OfferEnded) -> bool:

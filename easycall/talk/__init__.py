@@ -10,6 +10,8 @@ consulting     consultation.py       the two agents in a bridge; the customer he
 alternating    consultation.py       customer and agent in a bridge; the second agent hears music
 following      consultation.py       the first agent has left; the second one's phone still rings
 lent           loan.py               the customer walks a flow; the agent hears music
+faxing         faxing.py             the customer's fax machine is at it; the agent hears music
+alone          faxing.py             the same, and the agent has left
 =============  ====================  ==================================================================
 
 Each stage is a method that waits for news (a verb from the mailbox, a leg that left) and gives the next stage.

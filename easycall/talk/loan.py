@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from easycall.defer import Bell, cancelled, limited, start
 from easycall.events import DataAttached, Lent, LoanEnded
+from easycall.fax import callers
 from easycall.ivr.function import Unfit
 from easycall.ivr.runner import Returned, run
 from easycall.live import attach
@@ -109,7 +112,7 @@ class Loan:
                     live.now,
                     live.contact,
                     script.sounds,
-                    script.means,
+                    evolve(script.means, receive_fax=partial(callers.receive, live)),
                     self._parameters,
                 )
             )

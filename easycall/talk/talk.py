@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 
 from easycall.acd.distributor import Assignment
-from easycall.defer import background, start
-from easycall.events import Answered, DataAttached, Held, Retrieved, TalkEnded, Transferred
+from easycall.defer import background, limited, start
+from easycall.events import Answered, DataAttached, Held, PhoneLost, Retrieved, TalkEnded, Transferred
 from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
-from easycall.model import EndedBy, OfferOutcome, Queue, Stage
+from easycall.model import EndedBy, LostAgent, OfferOutcome, Queue, Stage
 from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
+from easycall.talk import faxing
 from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Reach, RunFlow, Wait
 from easycall.talk.loan import Loan, lend
@@ -30,6 +31,7 @@ from easycall.talk.taping import carry_out
 from easycall.verbs import (
     AttachData,
     Consult,
+    Fax,
     Hold,
     Lend,
     NotNow,
@@ -52,6 +54,9 @@ HAND_OVER_SECONDS = 2.0
 """A second agent whose leg ends so soon after the customer was handed over was lost in the hand-over, and did not hang up on
 the customer."""
 
+CAUSE_SECONDS = 0.5
+"""How long the news of why a leg ended may come behind that of its end."""
+
 NOBODY = "the customer talks with nobody"
 """Why a verb is refused before and after a talk."""
 
@@ -73,6 +78,7 @@ class Talk:
         self.handed_over = -math.inf
         """When the agent got the customer from another one."""
         self._loan: Loan | None = None
+        self._faxing: faxing.Faxing | None = None
         self._course: Course = None
         self._carried_out: Letter | None = None
         self._left_by = EndedBy.CALLER
@@ -96,15 +102,18 @@ class Talk:
             self._free_all()
             if self._loan is not None:
                 await self._loan.close()
+            if self._faxing is not None:
+                await self._faxing.stop()
         return self._course
 
     def _free_all(self) -> None:
         if self.consultation is not None:
             self.consultation.end(OfferOutcome.CALLER_LEFT)
         contact = self.live.contact
+        by = EndedBy.SYSTEM if self.live.customer.died_of else self._left_by
         if self._course is None:
-            contact.ended_by = contact.ended_by or self._left_by
-        self.part(contact.ended_by or self._left_by)
+            contact.ended_by = contact.ended_by or by
+        self.part(contact.ended_by or by)
 
     # Stages
 
@@ -118,7 +127,18 @@ class Talk:
             if self.live.now() < self.handed_over + HAND_OVER_SECONDS:
                 return self.left_alone
             self._left_by = EndedBy.AGENT
+            if await self._phone_died() and self.queue.lost_agent is LostAgent.REQUEUE:
+                return self.left_alone
         return None
+
+    async def _phone_died(self) -> bool:
+        """Whether the agent's leg ended though nobody hung up; told, if so."""
+        leg = self.side.leg
+        with suppress(TimeoutError):
+            await limited(leg.when_gone(), CAUSE_SECONDS, self.live.clock)
+        if leg.died_of:
+            self.live.tell(PhoneLost, self.side.agent, cause=leg.died_of)
+        return bool(leg.died_of)
 
     async def held(self) -> StageOfTalk | None:
         """The customer hears music."""
@@ -199,6 +219,7 @@ class Talk:
             ToFlow: self._to_flow,
             Lend: self._lend,
             TakeOver: self._take_over,
+            Fax: self._fax,
         }
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
@@ -246,6 +267,10 @@ class Talk:
     async def _take_over(self, verb: TakeOver) -> StageOfTalk:
         return await take_over(self, verb)
 
+    async def _fax(self, verb: Fax) -> StageOfTalk:
+        self._faxing = await faxing.begin(self, verb)
+        return self._faxing.faxing
+
     async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
         assignment = self._reserve(verb.agent)
         first = self.side.agent
@@ -288,7 +313,7 @@ class Talk:
 
     def _reserve(self, agent: str) -> Assignment:
         contact = self.live.contact
-        assignment = self.live.distributor.reserve(agent, contact.id, contact.attempts + 1)
+        assignment = self.live.distributor.reserve(agent, contact.id, contact.attempts + 1, contact.pbx)
         contact.attempts += 1
         return assignment
 

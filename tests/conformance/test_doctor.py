@@ -73,7 +73,8 @@ async def test_an_asterisk_with_our_files_is_all_right_and_nothing_happens_to_it
     assert any(text.startswith("Asterisk 22.") for text in texts)
     assert "it is there, as shipped" in texts
     await stage.daemon.quiet()
-    assert {event.name for event in stage.daemon.events[before:]} == {"OriginateResponse"}
+    phones = {"DeviceStateChange", "ContactStatus", "PeerStatus"}  # of a lab that has just started
+    assert {event.name for event in stage.daemon.events[before:]} - phones == {"OriginateResponse"}
     assert await stage.channels() == {}
 
 
@@ -90,7 +91,7 @@ async def test_an_account_with_every_right_is_warned_of(stage: Stage, tmp_path: 
     [
         ({"secret": "wrong"}, "asterisk.main.secret"),
         ({"context": "elsewhere"}, "extensions.conf: [elsewhere]"),
-        ({"dial": "PJSIP/{phone}"}, "agents.ana.phone"),
+        ({"dial": "PJSIP/desk{phone}"}, "agents.ana.phone"),
         ({"agi": "nobody"}, "extensions.conf: EASYCALL_AGI"),
     ],
     ids=["secret", "context", "phone", "fastagi"],

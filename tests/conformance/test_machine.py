@@ -9,16 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from easycall.asterisk.ami import Action
-from easycall.lab.asterisk import AsteriskWorld
-
-from ..transcripts.record import white_page
 from ..wire.stage import SOON
 from .stage import Stage
 
 BUFFERED = 4_000_000, 6_000_000
 """Bytes that lie between Asterisk and a client that does not read, when Asterisk gives it up."""
-PAGE_SECONDS = 40.0
 
 
 def processor_seconds(process: int) -> float:
@@ -85,22 +80,3 @@ async def test_a_phone_that_is_gone_and_not_qualified_is_dialled_for_long(stage:
     stage.notes.add("after 4 s", (await stage.channels())[leg]["channelstatedesc"])
     assert (await stage.daemon.ask("Hangup", Channel=leg, Cause="16")).ok
     await stage.ends(leg)
-
-
-@pytest.mark.only("asterisk", "the far end of a fax is no phone of a world")
-@pytest.mark.fact("§2 fax")
-@pytest.mark.seconds(PAGE_SECONDS + 10)
-async def test_a_page_is_sent_on_a_leg_at_home(stage: Stage) -> None:
-    """With a page of one line all empty: 14.6 s were measured."""
-    world = stage.world
-    assert isinstance(world, AsteriskWorld)
-    caller, leg = await stage.calls()
-    for step in ("1,ReceiveFAX(/tmp/conformance.tiff)", "2,Wait(60)"):
-        await world.send(Action.of("Command", Command=f"dialplan add extension s,{step} into fax replace"))
-    page = stage.place.folder / "prompts" / "page.tiff"
-    page.write_bytes(white_page())
-    await world.send(Action.of("Redirect", Channel=caller.id, Context="fax", Exten="s", Priority="1"))
-    leg.send(f'EXEC SendFAX "{page},s"\n'.encode())
-    stage.notes.add("SendFAX", await leg.reply(PAGE_SECONDS))
-    await stage.expect(leg, "GET VARIABLE FAXSTATUS", "200 result=1 (SUCCESS)")
-    await stage.expect(leg, "GET VARIABLE FAXPAGES", "200 result=1 (1)")

@@ -186,6 +186,12 @@ class Cell:
         return self.steps[-1]
 
     @property
+    def way(self) -> str:
+        """The steps from the beginning of the talk, or the one before it."""
+        talk = next((number for number, step in enumerate(self.steps, 1) if step.place.customer is At.ONE), None)
+        return " > ".join(step.name for step in self.steps[talk:] or self.steps[-1:])
+
+    @property
     def expected(self) -> Place:
         """Where everybody must be afterwards."""
         if self.failure is Failure.TWO_NOT_READY:
@@ -215,13 +221,12 @@ class Results:
 
     def take(self, pbx: str, cell: Cell, result: str) -> str:
         """Note a result; its line of the table."""
-        names = tuple(step.name for step in cell.steps)
-        key = (cell.flow, " > ".join(names), str(cell.failure), str(cell.expected))
+        key = (cell.flow, cell.way, str(cell.failure), str(cell.expected))
         self._rows.setdefault(key, {})[pbx] = result
-        return _line((*key[:1], names[-1], *key[2:], result, pbx))
+        return _line((*key, result, pbx))
 
     def lines(self) -> Iterable[str]:
-        """The table; a step is named by its way there where its flow begins with more than itself."""
+        """The table."""
         yield _line(("flow", "step", "what happens", "expected", "simulator", "asterisk"))
         for (flow, way, failure, place), found in self._rows.items():
             yield _line((flow, way, failure, place, found.get("simulator", "-"), found.get("asterisk", "-")))

@@ -44,6 +44,8 @@ class Call:
         self.number = number
         self.line = "sales"
         """The queue whose rules hold, and where the customer waits."""
+        self.keys = "1"
+        """What the customer keys to come to the end of the flow it is in."""
         self.customer = centre.caller(f"customer{number}")
         self.rival: Caller | None = None
         self.one, self.two, self.three = (centre.agent(name, desk.phone) for name, desk in agents_of(number).items())
@@ -154,12 +156,16 @@ class Call:
         place = self.cell.expected
         await self.prove(place)
         if place.customer is At.FLOW:
-            await self.customer.presses("1")
+            await self.keys_what_is_asked_for()
             if place.one is Is.WAITS:
                 await talking(self.customer, self.one)
                 return
         if place.in_line or place.customer is At.FLOW:
             await self._is_next()
+
+    async def keys_what_is_asked_for(self) -> None:
+        """Of the flow the customer is in."""
+        await self.customer.leg.press(self.keys)
 
     async def _is_next(self) -> None:
         """Whoever is free next gets the customer, and not the rival."""
@@ -248,13 +254,23 @@ async def two_is_ready(call: Call) -> None:
     await call.two.rings()
 
 
-async def presses_one(call: Call) -> None:
+async def to_function(call: Call) -> None:
+    await call.asks("lend", flow="pin")
+    call.keys = "1234"
+    await call.told("ivr.step", node="pin")
+
+
+async def keys(call: Call) -> None:
+    await call.keys_what_is_asked_for()
+
+
+async def chooses(call: Call) -> None:
     await call.customer.reaches("menu")
-    await call.customer.presses("1")
+    await keys(call)
 
 
-async def presses_one_to_group(call: Call) -> None:
-    await presses_one(call)
+async def chooses_group(call: Call) -> None:
+    await chooses(call)
     call.line = "group"
     await call.customer.waits_in(f"group{call.number}")
 
@@ -275,6 +291,7 @@ RUNG_FOR = Place(At.MUSIC, Is.WRAPS_UP, Is.RINGS)
 IN_LINE = Place(At.MUSIC, Is.WRAPS_UP)
 HAS_IT = Step("agent 2 answers", two_answers, Place(At.TWO, Is.WRAPS_UP, Is.TALKS))
 LEND = Step("lend", verb("lend", flow="onward{n}"), Place(At.FLOW, Is.WAITS))
+CAPTURE = Step("lend to a function", to_function, Place(At.FLOW, Is.WAITS))
 BACK = Place(At.ONE, Is.TALKS)
 RETRIEVE = Step("retrieve", verb("retrieve"), BACK)
 TAKE_BACK = Step("cancel", verb("cancel"), BACK)
@@ -297,11 +314,13 @@ FLOWS = {
     "F2 to a flow": (
         *TALK,
         Step("transfer", verb("transfer", flow="onward{n}"), Place(At.FLOW, Is.WRAPS_UP)),
-        Step("chooses a queue", presses_one_to_group, IN_LINE),
+        Step("chooses a queue", chooses_group, IN_LINE),
     ),
-    "F3 lend": (*TALK, LEND, Step("back", presses_one, BACK)),
+    "F3 lend": (*TALK, LEND, Step("back", chooses, BACK)),
     "F3 lend, taken back": (*TALK, LEND, TAKE_BACK),
     "F3 lend from hold": (*TALK, HOLD, LEND),
+    "P1 secure capture": (*TALK, CAPTURE, Step("keys the PIN", keys, BACK)),
+    "P1 capture, taken back": (*TALK, CAPTURE, TAKE_BACK),
 }
 """Flow -> its steps."""
 
@@ -345,6 +364,16 @@ nodes:
 """
 
 
+FUNCTION = """\
+result: {status: [ok, none]}
+start: pin
+nodes:
+  pin: {collect: Your PIN., name: pin, digits: 4, secret: yes, timeout: 20, next: ok, otherwise: none}
+  ok: {return: {status: ok}}
+  none: {return: {status: none}}
+"""
+
+
 def offices(folder: Path, cells: Sequence[Cell]) -> Mapping[str, Any]:
     """Write what a daemon needs for calls of these cells; how its site is to be configured besides."""
     flows, more = folder / "flows", folder / "site" / "conf.d"
@@ -358,6 +387,7 @@ def offices(folder: Path, cells: Sequence[Cell]) -> Mapping[str, Any]:
             numbers[number_of(line, n)] = f"{line}{n}"
         (flows / f"onward{n}.yaml").write_text(ONWARD.format(n=n))
         agents |= agents_of(n)
+    (flows / "pin.yaml").write_text(FUNCTION)
     (flows / "welcome.yaml").write_text(STRAIGHT.format(line="sales", n=0))
     (more / "queues.toml").write_text("\n".join(sections))
     return {"flows": flows, "agents": agents, "numbers": numbers}

@@ -60,6 +60,7 @@ async def test_all_busy_then_one_becomes_free_and_the_order_is_kept(centre: Call
 
 
 @pytest.mark.requirement("F1")
+@pytest.mark.fault("F54")
 async def test_an_agent_who_does_not_answer_is_passed_over(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
     bo = await centre.agent("bo").works()
@@ -81,6 +82,7 @@ async def test_an_agent_who_does_not_answer_is_passed_over(centre: CallCentre) -
 
 
 @pytest.mark.requirement("F1")
+@pytest.mark.fault("F53")
 async def test_an_agent_who_declines_is_passed_over_at_once(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
     bo = await centre.agent("bo").works()
@@ -95,6 +97,7 @@ async def test_an_agent_who_declines_is_passed_over_at_once(centre: CallCentre) 
     assert offers(await carl.record()) == ["offer(ana, declined)", "offer(bo, answered)"]
 
 
+@pytest.mark.fault("F51")
 @pytest.mark.site(dial="PJSIP/2002@{phone}")
 @pytest.mark.parametrize("phone", ["nosuch", "unplugged"])
 async def test_an_agent_whose_phone_cannot_be_reached_is_passed_over(centre: CallCentre, phone: str) -> None:

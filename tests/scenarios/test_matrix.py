@@ -107,6 +107,8 @@ async def all_is_said(centre: CallCentre) -> None:
 @pytest.mark.requirement("F3")
 @pytest.mark.requirement("F4")
 @pytest.mark.requirement("F5")
+@pytest.mark.requirement("P1")
+@pytest.mark.requirement("P2")
 @pytest.mark.fault("F04", "F05", "F06", "F09")
 @pytest.mark.seconds(240)
 @pytest.mark.parametrize("group", GROUPS)

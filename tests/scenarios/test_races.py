@@ -63,3 +63,22 @@ async def test_the_caller_leaves_in_the_moment_the_agent_answers(centre: CallCen
         assert record["ended_by"] == "caller"
         await chen.is_("ready")
     assert set(outcomes) <= {"answered", "abandoned"}
+
+
+@pytest.mark.fault("F58")
+@pytest.mark.seconds(60)
+async def test_the_caller_leaves_right_after_the_offer(centre: CallCentre) -> None:
+    """Asterisk may not know the leg yet that is to be hung up: no phone rings on."""
+    chen = await centre.agent("chen").works()
+    for round_ in range(20):
+        carl = await centre.caller().dials(STRAIGHT)
+        await centre.feed.wait("offer.made", SOON, contact=await carl.contact())
+        await after(centre.reactor, round_ / 1000)
+        carl.hangs_up()
+        assert (await carl.record())["outcome"] == "abandoned"
+
+        async def silent() -> bool:
+            return not await centre.channels()
+
+        await centre.until(silent, 1.0, "no phone rings")
+        await chen.is_("ready")

@@ -202,6 +202,7 @@ async def test_a_phone_is_a_name_and_nothing_that_dials_elsewhere(pbx: Pbx) -> N
         arrived=lambda arrival: None,
         went_up=lambda name: None,
         went_down=lambda name: None,
+        phone_is=lambda name, phone, state: None,
     )
     switch.use(link.manager)
     for target in TARGETS:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from zlib import crc32
 
-from easycall.config import AgentSettings, AsteriskBox, Config, PromptSettings, RecordingSettings, ServiceSettings
+from easycall.config import (
+    AgentSettings,
+    AsteriskBox,
+    Config,
+    FaxSettings,
+    PromptSettings,
+    RecordingSettings,
+    ServiceSettings,
+)
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, Prompt
 from easycall.lab.layout import shipped
 from easycall.model import Queue
 
-__all__ = ["AMI_PORT", "NUMBER", "PBX", "SECRET", "Spoken", "configuration", "flows"]
+__all__ = ["AGI_PORT", "AMI_PORT", "NUMBER", "PBX", "SECRET", "Spoken", "configuration", "flows"]
 
 PBX = "sim"
 NUMBER = "95588"
@@ -48,6 +56,7 @@ def configuration(agents: int) -> Config:
             ),
         ),
         prompts=PromptSettings(nowhere, str(nowhere), language=LANGUAGE),
+        fax=FaxSettings(nowhere, str(nowhere)),
         recordings=RecordingSettings(nowhere, str(nowhere)),
         flows_directory=shipped() / "flows",
         default_flow="welcome",
