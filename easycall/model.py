@@ -16,14 +16,17 @@ __all__ = [
     "PHONE",
     "Agent",
     "AgentState",
+    "AutoAnswer",
     "Contact",
     "EndedBy",
     "FaxOutcome",
     "FaxResult",
     "Loan",
     "LostAgent",
+    "Message",
     "OfferOutcome",
     "Outcome",
+    "Party",
     "PhoneState",
     "Queue",
     "RecordRule",
@@ -83,7 +86,23 @@ class Stage(StrEnum):
     """The customer is in a flow that an agent sent it to, and comes back."""
     FAX = "fax"
     """The customer's fax machine sends or receives; then the customer comes back to the agent."""
+    CONFERENCE = "conference"
+    """Customer, agent and the one who was consulted hear each other."""
+    PARKED = "parked"
+    """The customer hears music in no queue, until an agent picks the contact."""
+    VOICEMAIL = "voicemail"
+    """The customer leaves a message."""
     ENDED = "ended"
+
+
+class Party(StrEnum):
+    """Who is meant of those who are in a talk."""
+
+    CUSTOMER = "customer"
+    AGENT = "agent"
+    """The agent who has the contact."""
+    CONSULTED = "consulted"
+    """The one who was asked."""
 
 
 class AgentState(StrEnum):
@@ -120,6 +139,15 @@ class LostAgent(StrEnum):
     REQUEUE = "requeue"
     """The front place of the queue."""
     HANG_UP = "hang_up"
+
+
+class AutoAnswer(StrEnum):
+    """When an agent's phone is told to answer by itself, by a header of the call that not every phone obeys."""
+
+    NEVER = "never"
+    ASKED = "asked"
+    """When the agent answers on the desktop: then the phone is rung once more."""
+    ALWAYS = "always"
 
 
 class OfferOutcome(StrEnum):
@@ -233,6 +261,8 @@ class Agent:
     """The queues served when the agent logs in without naming any."""
     own_phone: str = ""
     """The phone taken when the agent logs in without naming one; empty: none."""
+    auto_answer: AutoAnswer = AutoAnswer.NEVER
+    """When the agent's phone is told to answer by itself."""
     state: AgentState = AgentState.OFFLINE
     reason: str = ""
     """Why not ready: free text of the agent, or ``missed`` / ``unreachable`` set by the daemon."""
@@ -301,6 +331,19 @@ class Contact:
     """Attached data: travels with the contact and is shown in the pop."""
     loan: Loan | None = None
     """The latest loan to a flow that is over."""
+
+
+@frozen
+class Message:
+    """What a caller left in a voice mail box."""
+
+    id: str
+    box: str
+    contact: str
+    caller: str
+    caller_name: str
+    at: float
+    seconds: float = 0.0
 
 
 @frozen

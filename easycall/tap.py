@@ -42,13 +42,14 @@ from easycall.ivr.prompts import PromptError, Prompts
 from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
 from easycall.model import Agent
-from easycall.ports import Database, StoreUnavailable
+from easycall.ports import Database, Messages, StoreUnavailable
 from easycall.recording import Recordings
 from easycall.secure.sealing import Seal
 from easycall.secure.service import WebService
 from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
+from easycall.store.messages import MessageFiles
 from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
 from easycall.supervision import Supervisions
@@ -204,11 +205,12 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     database = SQLite(str(config.store_path), reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
+    mail = config.voicemail
+    messages = MessageFiles(mail.directory, mail.asterisk_directory, mail.max_seconds, mail.silence_seconds, reactor)
     files = RecordingFiles(config.recordings.directory, reactor)
     fax = _fax(config.fax, clock, reactor)
-    conduct = make_conduct(
-        config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), size=files.size, fax=fax
-    )
+    parts = config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID())
+    conduct = make_conduct(*parts, size=files.size, fax=fax, messages=messages)
 
     async def open_store() -> None:
         try:
@@ -221,10 +223,20 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
 
     async def prepare() -> None:
         try:
-            wanted = [*library.every_prompt(flows, config.queues), *([fax.start_prompt] if fax else [])]
+            wanted = [
+                *library.every_prompt(flows, config.queues, config.voicemail.boxes),
+                *([fax.start_prompt] if fax else []),
+            ]
             await prompts.prepare(wanted)
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
+
+    async def make_mail_folder() -> None:
+        try:
+            if mail.boxes:
+                messages.make_folder()
+        except OSError as error:
+            raise CannotStart(f"voicemail.directory = {str(mail.directory)!r}: {error.strerror}") from error
 
     async def look_at_recordings() -> None:
         if config.records:
@@ -237,11 +249,12 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     before = [
         Part("store", open_store, database.close),
         Part("prompts", prepare, nothing),
+        Part("voice mail", make_mail_folder, nothing),
         Part("recordings", look_at_recordings, nothing),
     ]
     if fax is not None:
         before.append(_fax_part(fax, config.fax.directory))
-    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files)])
+    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files, messages)])
 
 
 def make_conduct(
@@ -255,23 +268,26 @@ def make_conduct(
     dice: Callable[[], float] = random.random,
     size: Callable[[str], Awaitable[int | None]] | None = None,
     fax: FaxDesk | None = None,
+    messages: Messages | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
     ``dice`` (0 to 1) spreads the retries of links.  ``size``: how long a file of recordings is
     (:class:`~easycall.recording.Recordings`); None: nothing can be recorded.
+    ``messages``: where voice mail is kept, needed for the boxes.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
     journal = Journal(clock, ContactArchive(database))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     agents = [
-        Agent(one.id, one.name, one.queues, one.queues, one.phone, supervises=one.supervises)
+        Agent(one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer, supervises=one.supervises)
         for one in config.agents.values()
     ]
     distributor = Distributor(config.queues, agents, clock, journal)
-    script = Script(flows, config.flow, sounds, _means(config, reactor, clock))
-    contacts = Contacts(clock, journal, distributor, script, new_id, recordings, fax)
+    script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
+    parts = clock, journal, distributor, script, new_id, recordings, fax
+    contacts = Contacts(*parts, messages=messages, park_seconds=config.park_seconds)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     supervisions = Supervisions(clock, journal, distributor, contacts, [pbx.switch for pbx in pbxs], new_id)
     return Conduct(clock, journal, distributor, contacts, supervisions, pbxs, fax)
@@ -409,7 +425,7 @@ async def _listen(setting: str, endpoint: str, factory: IProtocolFactory, reacto
         raise CannotStart(f"{setting} = {endpoint!r}: {error}") from error
 
 
-def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) -> Part:
+def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles, messages: MessageFiles) -> Part:
     ports: list[IListeningPort] = []
     apis: list[Any] = []
 
@@ -427,6 +443,7 @@ def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) 
             conduct.clock,
             files,
             conduct.fax,
+            messages,
             tell_agents=config.tell_agents,
         )
         apis.append(api)

@@ -18,7 +18,6 @@ from twisted.internet.task import deferLater
 from easycall.api.app import Api
 from easycall.config import Right, Token
 from easycall.events import Event
-from easycall.fax import FaxDesk
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, WorkItem
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
@@ -200,14 +199,14 @@ class Log:
 class Running:
     """The API on a loopback socket."""
 
-    def __init__(self, folder: Path, fax: FaxDesk | None = None, *, tell_agents: bool = True) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.supervisions = Listening()
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
         parts = (self.desk, self.contacts, self.supervisions, self.journal, self.links)
-        self.api = Api(*parts, TOKENS, reactor, self.files, fax, tell_agents=tell_agents)
+        self.api = Api(*parts, TOKENS, reactor, self.files, **more)
         self.port = 0
 
     def url(self, path: str) -> str:
@@ -224,9 +223,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path = Path("/nowhere"), **how: Any) -> AsyncIterator[Running]:
+async def running(folder: Path = Path("/nowhere"), **more: Any) -> AsyncIterator[Running]:
     """Start it, and leave nothing of it."""
-    site = Running(folder, **how)
+    site = Running(folder, **more)
     factory = site.api.site()
     listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     site.port = listening.getHost().port

@@ -21,6 +21,7 @@ from easycall.lab.day.site import AGI_PORT, AMI_PORT, PBX, SECRET, Spoken, confi
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
 from easycall.model import Queue
+from easycall.ports import Messages
 from easycall.service import Part, nothing
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.faults import Faults
@@ -153,10 +154,13 @@ class VirtualDaemon:
         faults: Faults | None = None,
         boxes: Sequence[str] = (PBX,),
         phones: Mapping[str, str] = {},
+        messages: Messages | None = None,
+        mailboxes: Mapping[str, str] | None = None,
         dice: Callable[[], float] = lambda: 0.5,
         fax: FaxDesk | None = None,
     ) -> None:
-        """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning."""
+        """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning;
+        ``mailboxes``: of voice mail -> greeting."""
         self.reactor = reactor
         self.database = database
         self.told: list[Event] = []
@@ -189,9 +193,10 @@ class VirtualDaemon:
         config = evolve(configuration(0), queues=queues, agents=people, default_flow=STRAIGHT.name)
         [box] = config.asterisks
         config = evolve(config, asterisks=tuple(_box(box, name, number) for number, name in enumerate(boxes)))
+        config = evolve(config, voicemail=evolve(config.voicemail, boxes=mailboxes or {}))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
         conduct = make_conduct(
-            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax
+            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax, messages
         )
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)

@@ -43,6 +43,7 @@ class Assignment:
         self._distributor = distributor
         self.agent = agent.id
         self.phone = agent.phone
+        self.auto_answer = agent.auto_answer
         self.attempt = attempt
         """1 for the first agent rung for the contact, and so on."""
 
@@ -223,6 +224,12 @@ class Distributor:
         ``pbx``: where the agent will be rung.  Raises NotNow, in words for the one who asks, when there is no such agent, or
         the agent is not ready or not to be reached.
         """
+        agent = self.askable(agent_id, pbx)
+        self.step(agent_id, Step.RESERVED, contact=contact)
+        return Assignment(self, agent, attempt)
+
+    def askable(self, agent_id: str, pbx: str = "") -> Agent:
+        """The agent, who can be reserved now.  Raises NotNow as :meth:`reserve` does."""
         agent = self.agents.get(agent_id)
         if agent is None:
             raise NotNow(f"there is no agent {agent_id!r}")
@@ -231,8 +238,7 @@ class Distributor:
             raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}{why}")
         if hindrance := routing.hindrance(agent, pbx):
             raise NotNow(f"{agent_id}: {hindrance}")
-        self.step(agent_id, Step.RESERVED, contact=contact)
-        return Assignment(self, agent, attempt)
+        return agent
 
     def supervise(self, agent_id: str) -> str:
         """Hold an agent who supervises, so that no call is offered; the phone to ring.  Raises NotNow.

@@ -12,6 +12,7 @@ from attrs import frozen
 from easycall import verbs
 from easycall.api.problems import Problem
 from easycall.api.schemas import Id, Nothing, Text
+from easycall.model import Party
 
 __all__ = ["WISHES", "Wish"]
 
@@ -20,6 +21,24 @@ class Agent(msgspec.Struct, forbid_unknown_fields=True):
     """Which agent."""
 
     agent: Id
+
+
+class Mute(msgspec.Struct, forbid_unknown_fields=True):
+    """Which of a conference."""
+
+    party: Literal["customer", "agent", "consulted"]
+
+
+class Drop(msgspec.Struct, forbid_unknown_fields=True):
+    """Which of a conference leaves it."""
+
+    party: Literal["agent", "consulted"]
+
+
+class Digits(msgspec.Struct, forbid_unknown_fields=True):
+    """Keys."""
+
+    digits: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-Dw]{1,32}\Z")]
 
 
 class Loan(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,13 +51,14 @@ class Loan(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Target(msgspec.Struct, forbid_unknown_fields=True):
-    """To whom: an agent, a queue or a flow."""
+    """To whom: an agent, a queue, a flow or a voice mail box."""
 
     agent: Id = ""
     queue: Id = ""
     wait: bool = True
     """Of a queue: False refuses when nobody is free."""
     flow: Id = ""
+    voicemail: Id = ""
 
 
 class Fax(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,8 +98,10 @@ class Wish:
 
 
 def _transfer(to: Target) -> verbs.Verb:
-    if sum(map(bool, (to.agent, to.queue, to.flow))) != 1:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of agent, queue and flow", field="agent")
+    if sum(map(bool, (to.agent, to.queue, to.flow, to.voicemail))) != 1:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of agent, queue, flow and voicemail", field="agent")
+    if to.voicemail:
+        return verbs.ToVoicemail(to.voicemail)
     if to.agent:
         return verbs.ToAgent(to.agent)
     return verbs.ToQueue(to.queue, to.wait) if to.queue else verbs.ToFlow(to.flow)
@@ -97,6 +119,15 @@ WISHES: Mapping[str, Wish] = {
     "alternate": Wish(Nothing, lambda body: verbs.Alternate()),
     "complete": Wish(Nothing, lambda body: verbs.Complete()),
     "cancel": Wish(Nothing, lambda body: verbs.Cancel()),
+    "merge": Wish(Nothing, lambda body: verbs.Merge()),
+    "mute": Wish(Mute, lambda body: verbs.Mute(Party(body.party))),
+    "unmute": Wish(Mute, lambda body: verbs.Mute(Party(body.party), muted=False)),
+    "drop": Wish(Drop, lambda body: verbs.Drop(Party(body.party))),
+    "leave": Wish(Nothing, lambda body: verbs.Leave()),
+    "answer": Wish(Nothing, lambda body: verbs.Answer()),
+    "digits": Wish(Digits, lambda body: verbs.SendDigits(body.digits)),
+    "park": Wish(Nothing, lambda body: verbs.Park()),
+    "pick": Wish(Agent, lambda body: verbs.Pick(body.agent)),
     "consult": Wish(Agent, lambda body: verbs.Consult(body.agent)),
     "lend": Wish(Loan, lambda body: verbs.Lend(body.flow, body.parameters)),
     "fax": Wish(Fax, _fax),

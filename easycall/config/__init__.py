@@ -20,6 +20,7 @@ from easycall.config.settings import (
     Right,
     ServiceSettings,
     Token,
+    VoicemailSettings,
 )
 from easycall.config.toml import ConfigError, Fault
 
@@ -35,5 +36,6 @@ __all__ = [
     "Right",
     "ServiceSettings",
     "Token",
+    "VoicemailSettings",
     "load",
 ]

@@ -12,13 +12,14 @@ following      consultation.py       the first agent has left; the second one's 
 lent           loan.py               the customer walks a flow; the agent hears music
 faxing         faxing.py             the customer's fax machine is at it; the agent hears music
 alone          faxing.py             the same, and the agent has left
+conference     conference.py         customer, agent and second agent in a conference
 =============  ====================  ==================================================================
 
 Each stage is a method that waits for news (a verb from the mailbox, a leg that left) and gives the next stage.
 """
 
-from easycall.talk.course import Course, Reach, RunFlow, Wait
+from easycall.talk.course import Course, Reach, RunFlow, Stay, TakeMessage, Wait
 from easycall.talk.ringing import Side, ring
 from easycall.talk.talk import Talk
 
-__all__ = ["Course", "Reach", "RunFlow", "Side", "Talk", "Wait", "ring"]
+__all__ = ["Course", "Reach", "RunFlow", "Side", "Stay", "TakeMessage", "Talk", "Wait", "ring"]

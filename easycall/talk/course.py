@@ -8,7 +8,7 @@ from attrs import frozen
 
 from easycall.acd.distributor import Assignment
 
-__all__ = ["Course", "Reach", "RunFlow", "Wait"]
+__all__ = ["Course", "Reach", "RunFlow", "Stay", "TakeMessage", "Wait"]
 
 
 @frozen
@@ -34,8 +34,25 @@ class Reach:
     assignment: Assignment
     queue: str
     by: str
-    """The agent who sends it."""
+    """The agent who sends it; empty: nobody does."""
+    enqueued: float | None = None
+    """Its place in that queue; None: the front."""
 
 
-Course: TypeAlias = RunFlow | Wait | Reach | None
+@frozen
+class Stay:
+    """The contact is parked; in the end it goes back to the agent who parked it, or to the front of the queue."""
+
+    queue: str
+    by: str
+
+
+@frozen
+class TakeMessage:
+    """The contact leaves a message."""
+
+    box: str
+
+
+Course: TypeAlias = RunFlow | Wait | Reach | Stay | TakeMessage | None
 """None: the contact ends."""
