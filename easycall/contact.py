@@ -26,18 +26,37 @@ from easycall.ivr.flow import Finish, ToQueue
 from easycall.ivr.runner import Returned, run
 from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
+from easycall.mailbox import Letter
 from easycall.model import Contact, Direction, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
 from easycall.outbound.call import CallOut, First, NotReached, OutboundCall, undialled
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.transfer import reach_outside, together
-from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, Switch, Taken
+from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, Messages, Switch, Taken
 from easycall.recording import Recordings
-from easycall.talk import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Side, Talk, Wait, ring
-from easycall.verbs import NotNow, Verb
+from easycall.talk import (
+    Course,
+    Joined,
+    Outside,
+    Reach,
+    ReachOutside,
+    RunFlow,
+    Side,
+    Stay,
+    TakeMessage,
+    Talk,
+    Wait,
+    ring,
+)
+from easycall.talk.alone import NOBODY, answer_alone, answer_letters, answer_rung, pick, stay
+from easycall.talk.message import keep_message, take_message
+from easycall.verbs import NotNow, Pick, Verb
 
 __all__ = ["Contacts"]
 
 log = Logger()
+
+PARK_SECONDS = 90.0
+"""How long a contact is parked when nothing else is set."""
 
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
@@ -56,14 +75,20 @@ class Contacts:
         dialling: Dialling,
         recordings: Recordings | None = None,
         fax: FaxDesk | None = None,
+        *,
+        messages: Messages | None = None,
+        park_seconds: float = PARK_SECONDS,
     ) -> None:
-        """``fax``: None when there is none."""
+        """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
+        ``park_seconds``: how long one is parked before the contact goes back."""
         self._clock = clock
         self._journal = journal
         self._distributor = distributor
         self._script = script
         self._new_id = new_id
         self._dialling = dialling
+        self._messages = messages
+        self._park_seconds = park_seconds
         self._recordings = recordings
         self._fax = fax
         self._stopped = False
@@ -98,7 +123,7 @@ class Contacts:
         line = self._dialling.lines.occupy(arrival.switch.name, arrival.endpoint)
         if line is not None:
             arrival.channel.when_gone().addCallback(lambda _: line.release())
-        self._carry(Visit(self._live_contact(contact, arrival.switch, arrival.channel)))
+        self._carry(self._visit(self._live_contact(contact, arrival.switch, arrival.channel)))
 
     def call(self, asked: CallOut) -> Contact:
         """Call a customer for an agent: a line and the agent are taken, in one turn, and its story starts.
@@ -110,7 +135,7 @@ class Contacts:
             raise NotNow(f"there is no queue {asked.queue!r}")
         route = self._dialling.route(asked.number, caller_id=asked.caller_id, queue=queue)
         try:
-            self._distributor.reservable(asked.agent, route.switch.name, own_wish=asked.first is First.AGENT)
+            self._distributor.askable(asked.agent, route.switch.name, own_wish=asked.first is First.AGENT)
         except NotNow:
             route.line.release()
             raise
@@ -131,12 +156,15 @@ class Contacts:
             data=dict(asked.data),
         )
         live = self._live_contact(contact, route.switch, undialled(contact.leg))
-        self._carry(Visit(live, OutboundCall(live, route, queue, asked.first)))
+        self._carry(self._visit(live, OutboundCall(live, route, queue, asked.first)))
         return contact
 
     def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:
         shared = self._clock, self._record, self._distributor, self._script, self._dialling, self._recordings, self._fax
         return LiveContact(contact, switch, customer, *shared)
+
+    def _visit(self, live: LiveContact, call: OutboundCall | None = None) -> Visit:
+        return Visit(live, self._messages, self._park_seconds, call)
 
     def _carry(self, visit: Visit) -> None:
         contact_id = visit.contact.id
@@ -186,13 +214,18 @@ def _ended_by(customer: Channel) -> EndedBy:
 class Visit:
     """One contact being carried."""
 
-    def __init__(self, live: LiveContact, call: OutboundCall | None = None) -> None:
+    def __init__(
+        self, live: LiveContact, messages: Messages | None, park_seconds: float, call: OutboundCall | None = None
+    ) -> None:
         """``call``: how the customer is reached first; None: a caller reached us."""
         self.live = live
         self.contact = live.contact
+        self._messages = messages
+        self._park_seconds = park_seconds
         self._call = call
         self._outcome = Outcome.ABANDONED_IN_IVR
-        live.mailbox.close("the customer talks with nobody")
+        self._box = ""
+        """Where a message was left."""
 
     def end(self, by: EndedBy) -> None:
         """Hang the caller up; the first who ends a contact is the one who ended it."""
@@ -227,9 +260,12 @@ class Visit:
         except Exception:
             log.failure("contact {contact} failed", contact=contact.id)
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
+        live.mailbox.close(NOBODY)
         self.end(_ended_by(live.customer))
         await self._leave()
         live.recorder.over()
+        if self._box and self._messages is not None:
+            await keep_message(live, self._messages, self._box)
         contact.stage = Stage.ENDED
         live.audience.close()
         if contact.faxes and self._outcome is Outcome.ABANDONED_IN_IVR:
@@ -281,6 +317,10 @@ class Visit:
                     following = await self._wait(live.distributor.queues[following.queue], following.enqueued)
                 case Reach():
                     following = await self._reach(following)
+                case Stay():
+                    following = await stay(live, following, live.distributor.queues[following.queue], self._park_seconds)
+                case TakeMessage():
+                    following = await self._message(following.box)
                 case Joined(side, conversation, queue, since):
                     following = await self._talk(Talk(live, side, conversation, live.distributor.queues[queue], since))
                 case ReachOutside():
@@ -303,7 +343,8 @@ class Visit:
         contact.agent = ""
         live.at(Stage.IVR)
         await live.recorder.stop("flow")
-        left = await callers.unless_fax(live, partial(self._walk, name))
+        async with background(answer_letters(live)):
+            left = await callers.unless_fax(live, partial(self._walk, name))
         if isinstance(left, ToQueue):
             return Wait(left.queue)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
@@ -314,6 +355,13 @@ class Visit:
         live, script = self.live, self.live.script
         means = evolve(script.means, unheard=live.unheard, receive_fax=partial(callers.receive, live))
         return await run(script.named(name), live.customer, live.record, live.now, self.contact, script.sounds, means)
+
+    async def _message(self, box: str) -> Course:
+        if self._messages is None:
+            raise RuntimeError(f"box {box}: there is no voice mail")
+        self._box = box
+        await take_message(self.live, self._messages, box)
+        return None
 
     # In a queue
 
@@ -328,14 +376,26 @@ class Visit:
         try:
             async with background(self._company(queue, place)) as company:
                 while True:
-                    talk = await self._offer(queue, place, await place.offer())
-                    if talk is not None:
+                    news = await self._news_of(place)
+                    if isinstance(news, Letter) and isinstance(news.verb, Pick):
+                        if (assignment := pick(live, news, news.verb)) is not None:
+                            return Reach(assignment, queue.id, "", place.item.enqueued)
+                    elif isinstance(news, Letter):
+                        answer_alone(live, news)
+                    elif (talk := await self._offer(queue, place, news)) is not None:
                         company.cancel()
                         return await self._talk(talk)
-                    contact.agent = ""
-                    live.at(Stage.WAITING)
+                    else:
+                        contact.agent = ""
+                        live.at(Stage.WAITING)
         finally:
             place.leave()
+
+    async def _news_of(self, place: Place) -> Letter | Offer:
+        """Wait for the next offer, or for the next verb."""
+        offers: list[Offer] = []
+        news = await self.live.news(place.offer().addCallback(offers.append))
+        return news if isinstance(news, Letter) else offers[0]
 
     async def _company(self, queue: Queue, place: Place) -> None:
         """Keep on the leg where the caller waits and since when; then what the caller hears while waiting."""
@@ -368,7 +428,7 @@ class Visit:
         """Until the agent answers and both are bridged; None when the offer came to nothing."""
         live, outcome = self.live, OfferOutcome.CALLER_LEFT
         try:
-            outcome = await side.answered()
+            outcome = await self._answered(side)
             if outcome is not OfferOutcome.ANSWERED:
                 return None
             outcome = OfferOutcome.CALLER_LEFT
@@ -387,6 +447,12 @@ class Visit:
             self._offer_ended(side.assignment, outcome)
             if outcome is not OfferOutcome.ANSWERED:
                 side.leave(outcome, 0)
+
+    async def _answered(self, side: Side) -> OfferOutcome:
+        """Until the phone that rings is answered, or will not be."""
+        while isinstance(news := await self.live.news(start(side.answered())), Letter):
+            answer_rung(self.live, side, news)
+        return await side.answered()
 
     def _offer_ended(self, offer: Assignment, outcome: OfferOutcome) -> None:
         self.live.tell(OfferEnded, offer.agent, attempt=offer.attempt, outcome=outcome)
@@ -411,7 +477,7 @@ class Visit:
         """The agent who was asked for is rung; if that comes to nothing, the contact is first in line."""
         live, contact = self.live, self.contact
         queue = live.distributor.queues[reach.queue]
-        since = live.now()
+        since = live.now() if reach.enqueued is None else reach.enqueued
         contact.agent = reach.assignment.agent
         live.at(Stage.OFFERED)
         if not live.switch.up:
@@ -423,9 +489,14 @@ class Visit:
             log.error("agent {agent} cannot be rung: {error}", agent=reach.assignment.agent, error=error)
             self._offer_ended(reach.assignment, OfferOutcome.UNREACHABLE)
             reach.assignment.ended(OfferOutcome.UNREACHABLE)
-            return Wait(queue.id, live.distributor.front(queue.id))
+            return self._back_to(reach)
         async with background(keep_music(live.customer, queue.music)):
             conversation = await self._connect(side, queue)
         if conversation is None:
-            return Wait(queue.id, live.distributor.front(queue.id))
+            return self._back_to(reach)
         return await self._talk(Talk(live, side, conversation, queue, since))
+
+    def _back_to(self, reach: Reach) -> Course:
+        """Reaching the agent came to nothing."""
+        front = self.live.distributor.front(reach.queue)
+        return Wait(reach.queue, front if reach.enqueued is None else reach.enqueued)

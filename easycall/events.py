@@ -11,7 +11,17 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from easycall.model import AgentState, DialOutcome, Direction, EndedBy, FaxOutcome, OfferOutcome, Outcome, SupervisionMode
+from easycall.model import (
+    AgentState,
+    DialOutcome,
+    Direction,
+    EndedBy,
+    FaxOutcome,
+    OfferOutcome,
+    Outcome,
+    Party,
+    SupervisionMode,
+)
 
 __all__ = [
     "KINDS",
@@ -23,6 +33,8 @@ __all__ = [
     "CallFailed",
     "CallRinging",
     "Collected",
+    "ConferenceEnded",
+    "ConferenceStarted",
     "ConsultAnswered",
     "ConsultEnded",
     "ConsultStarted",
@@ -30,6 +42,7 @@ __all__ = [
     "ContactEnded",
     "Corrected",
     "DataAttached",
+    "DigitsSent",
     "Event",
     "FaxEnded",
     "FaxProgress",
@@ -44,9 +57,13 @@ __all__ = [
     "Offered",
     "OutsideEnded",
     "OutsideStarted",
+    "ParkEnded",
+    "Parked",
+    "PartyMuted",
     "PbxDown",
     "PbxUp",
     "PhoneLost",
+    "Picked",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -64,6 +81,8 @@ __all__ = [
     "SupervisionStarted",
     "TalkEnded",
     "Transferred",
+    "VoicemailLeft",
+    "VoicemailStarted",
 ]
 
 
@@ -283,8 +302,83 @@ class ConsultEnded(Event):
 
 
 @frozen(kw_only=True)
+class ConferenceStarted(Event):
+    """Customer, agent and the one who was consulted (``to``) hear each other."""
+
+    kind = "conference.started"
+    to: str
+
+
+@frozen(kw_only=True)
+class PartyMuted(Event):
+    """One of a conference is not heard by the others, or, with ``muted`` false, is heard again."""
+
+    kind = "conference.muted"
+    party: Party
+    muted: bool
+
+
+@frozen(kw_only=True)
+class ConferenceEnded(Event):
+    """One of a conference left it: the other two go on."""
+
+    kind = "conference.ended"
+    left: Party
+
+
+@frozen(kw_only=True)
+class DigitsSent(Event):
+    """Keys were sent to the customer's line: how many, never which."""
+
+    kind = "digits.sent"
+    number: int
+
+
+@frozen(kw_only=True)
+class Parked(Event):
+    """The agent parked the contact: any agent may pick it."""
+
+    kind = "park.started"
+    until: float
+    """When the customer goes back to the agent or the queue, if nobody picks it."""
+
+
+@frozen(kw_only=True)
+class ParkEnded(Event):
+    """Nobody picked the contact in time: it goes back to the agent who parked it, or without one to its queue."""
+
+    kind = "park.ended"
+
+
+@frozen(kw_only=True)
+class Picked(Event):
+    """An agent takes this contact, which is parked or waits in a queue, and is rung for it."""
+
+    kind = "contact.picked"
+
+
+@frozen(kw_only=True)
+class VoicemailStarted(Event):
+    """The customer hears the greeting of a voice mail box."""
+
+    kind = "voicemail.started"
+    box: str
+
+
+@frozen(kw_only=True)
+class VoicemailLeft(Event):
+    """The customer left a message."""
+
+    kind = "voicemail.left"
+    box: str
+    message: str
+    """Its id, for listening to it."""
+    seconds: float
+
+
+@frozen(kw_only=True)
 class Transferred(Event):
-    """The agent gave the contact away, to an agent, a queue, a flow or a number outside, and is free."""
+    """The agent gave the contact away, to an agent, a queue, a flow, a voice mail box, a number outside or to be parked."""
 
     kind = "talk.transferred"
     target: str

@@ -67,13 +67,13 @@ class Mailbox:
     def close(self, why: str) -> None:
         """Refuse what waits and what comes, with that reason."""
         self._closed = why
+        self.clear(why)
+
+    def clear(self, why: str) -> None:
+        """Refuse what waits, with that reason."""
         letters, self._letters = self._letters, deque()
         for letter in letters:
             letter.refused(why)
-
-    def open(self) -> None:
-        """Take verbs again."""
-        self._closed = ""
 
     def _hand_over(self) -> None:
         if self._taker is not None and self._letters:

@@ -17,6 +17,7 @@ __all__ = [
     "PHONE",
     "Agent",
     "AgentState",
+    "AutoAnswer",
     "Contact",
     "DialOutcome",
     "Direction",
@@ -25,8 +26,10 @@ __all__ = [
     "FaxResult",
     "Loan",
     "LostAgent",
+    "Message",
     "OfferOutcome",
     "Outcome",
+    "Party",
     "PhoneState",
     "Queue",
     "RecordRule",
@@ -105,7 +108,23 @@ class Stage(StrEnum):
     """The customer talks with somebody outside, and no agent has the contact."""
     FAX = "fax"
     """The customer's fax machine sends or receives; then the customer comes back to the agent."""
+    CONFERENCE = "conference"
+    """Customer, agent and the one who was consulted hear each other."""
+    PARKED = "parked"
+    """The customer hears music in no queue, until an agent picks the contact."""
+    VOICEMAIL = "voicemail"
+    """The customer leaves a message."""
     ENDED = "ended"
+
+
+class Party(StrEnum):
+    """Who is meant of those who are in a talk."""
+
+    CUSTOMER = "customer"
+    AGENT = "agent"
+    """The agent who has the contact."""
+    CONSULTED = "consulted"
+    """The one who was asked."""
 
 
 class AgentState(StrEnum):
@@ -142,6 +161,15 @@ class LostAgent(StrEnum):
     REQUEUE = "requeue"
     """The front place of the queue."""
     HANG_UP = "hang_up"
+
+
+class AutoAnswer(StrEnum):
+    """When an agent's phone is told to answer by itself, by a header of the call that not every phone obeys."""
+
+    NEVER = "never"
+    ASKED = "asked"
+    """When the agent answers on the desktop: then the phone is rung once more."""
+    ALWAYS = "always"
 
 
 class OfferOutcome(StrEnum):
@@ -314,6 +342,8 @@ class Agent:
     """The queues served when the agent logs in without naming any."""
     own_phone: str = ""
     """The phone taken when the agent logs in without naming one; empty: none."""
+    auto_answer: AutoAnswer = AutoAnswer.NEVER
+    """When the agent's phone is told to answer by itself."""
     state: AgentState = AgentState.OFFLINE
     reason: str = ""
     """Why not ready: free text of the agent, or ``missed`` / ``unreachable`` set by the daemon."""
@@ -388,6 +418,19 @@ class Contact:
     def customer(self) -> str:
         """The customer's number."""
         return self.dialled if self.direction is Direction.OUTBOUND else self.caller
+
+
+@frozen
+class Message:
+    """What a caller left in a voice mail box."""
+
+    id: str
+    box: str
+    contact: str
+    caller: str
+    caller_name: str
+    at: float
+    seconds: float = 0.0
 
 
 @frozen

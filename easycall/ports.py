@@ -16,18 +16,21 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from easycall.events import Event
-from easycall.model import FaxResult, OfferOutcome, Speaks, Trunk
+from easycall.model import FaxResult, Message, OfferOutcome, Speaks, Trunk
 from easycall.secure.secret import Secret
 
 __all__ = [
+    "ActionFailed",
     "Arrival",
     "BridgeFailed",
     "CannotRecord",
     "Channel",
+    "Conference",
     "Conversation",
     "Database",
     "HungUp",
     "Journal",
+    "Messages",
     "NotAnswered",
     "Service",
     "ServiceFailed",
@@ -57,6 +60,10 @@ class NotAnswered(Exception):
 
 class BridgeFailed(Exception):
     """Two legs could not be joined; each is where it was, or gone."""
+
+
+class ActionFailed(Exception):
+    """The switch could not do what was asked of a leg, and the text says why; nothing was changed."""
 
 
 class ServiceFailed(Exception):
@@ -130,6 +137,12 @@ class Channel(Protocol):
         It goes with that leg into bridges and home again.  :meth:`Switch.fetch` ends it, stopping to wait for it does not.
         """
 
+    async def record(self, file: str, *, seconds: float, silence: float) -> None:
+        """Record what the far end says into a file of the switch, after a beep, without its ending ``.wav``.
+
+        It ends after ``seconds``, after so many seconds of ``silence``, or with the key ``#``.
+        """
+
     async def remember(self, values: Mapping[str, str]) -> None:
         """Keep values on the leg itself, where a later process of ours finds them."""
 
@@ -169,6 +182,16 @@ class Conversation(Protocol):
         """Wait until they are no longer together; the leg that left first."""
 
 
+class Conference(Protocol):
+    """Three legs or more that hear each other."""
+
+    async def left(self) -> Channel:
+        """Wait until one of them is not in it any more; the one who left first."""
+
+    async def mute(self, channel: Channel, muted: bool) -> None:
+        """Let the others not hear one of them, or hear it again.  Raises ActionFailed."""
+
+
 class Switch(Protocol):
     """Call control on one Asterisk."""
 
@@ -184,11 +207,20 @@ class Switch(Protocol):
         """Fires when :attr:`up` is true, at once if it is."""
 
     def ring(
-        self, phone: str, *, leg: str, caller: str, caller_name: str, seconds: float, values: Mapping[str, str]
+        self,
+        phone: str,
+        *,
+        leg: str,
+        caller: str,
+        caller_name: str,
+        seconds: float,
+        values: Mapping[str, str],
+        auto_answer: bool = False,
     ) -> Channel:
         """Ring an agent's phone with a leg id of ours; returns at once with the leg, not yet answered.
 
-        ``values`` are kept on the leg as :meth:`Channel.remember` does.  Raises ValueError for a phone or value that
+        ``values`` are kept on the leg as :meth:`Channel.remember` does; ``auto_answer``: a phone that can shall answer by
+        itself.  Raises ValueError for a phone or value that
         must not be dialled or sent.
         """
 
@@ -203,8 +235,20 @@ class Switch(Protocol):
         Waits for the link when it is down.  Raises BridgeFailed.
         """
 
+    async def confer(self, room: str, *channels: Channel) -> Conference:
+        """Put legs that are at home and idle into one conference, in a room of that name that nobody else uses.
+
+        Waits for the link when it is down.  Raises BridgeFailed; then some of them may be in it.
+        """
+
+    async def send_digits(self, channel: Channel, digits: str) -> None:
+        """Send keys to the far end of a leg, one after another; ``w`` is a pause of half a second.
+
+        Waits for the link when it is down.  Raises ActionFailed.
+        """
+
     async def fetch(self, *channels: Channel) -> None:
-        """Bring one or two legs home from wherever they are, at once, out of whatever they hear; idle ones stay.
+        """Bring legs home from wherever they are, at once, out of whatever they hear; idle ones stay.
 
         Waits for the link when it is down.  Raises HungUp when one of them is gone, BridgeFailed when they do not come.
         """
@@ -249,6 +293,27 @@ class Journal(Protocol):
 
     def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
         """Call ``listener(sequence, event)`` for each event from now on; returns how to stop it."""
+
+
+class Messages(Protocol):
+    """The messages in the voice mail boxes."""
+
+    @property
+    def seconds(self) -> float:
+        """How long a message may be."""
+
+    @property
+    def silence(self) -> float:
+        """Silence of so many seconds ends a message."""
+
+    def file(self, message: str) -> str:
+        """Where the switch records a message of that id, without the ending ``.wav``."""
+
+    async def keep(self, message: Message) -> float:
+        """The message was recorded: keep it, and tell its length in seconds; 0 when nothing was said, then it is not kept.
+
+        Raises OSError.
+        """
 
 
 class Service(Protocol):

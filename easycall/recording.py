@@ -49,6 +49,9 @@ AUTOMATIC = {
     Stage.FAX: "fax",
     Stage.WAITING: "waiting",
     Stage.OFFERED: "waiting",
+    Stage.WAITING: "waiting",
+    Stage.OFFERED: "waiting",
+    Stage.PARKED: "waiting",
     Stage.DIALLING: "waiting",
     Stage.OUTSIDE: "outside",
 }

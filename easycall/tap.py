@@ -46,7 +46,7 @@ from easycall.outbound.dialling import Dialling
 from easycall.outbound.donotcall import DoNotCall
 from easycall.outbound.lines import Lines
 from easycall.outbound.rules import Rules
-from easycall.ports import Database, StoreUnavailable
+from easycall.ports import Database, Messages, StoreUnavailable
 from easycall.recording import Recordings
 from easycall.secure.sealing import Seal
 from easycall.secure.service import WebService
@@ -54,6 +54,7 @@ from easycall.service import CannotStart, Daemon, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
+from easycall.store.messages import MessageFiles
 from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
 from easycall.supervision import Supervisions
@@ -211,11 +212,12 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     database = SQLite(str(config.store_path), reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
+    mail = config.voicemail
+    messages = MessageFiles(mail.directory, mail.asterisk_directory, mail.max_seconds, mail.silence_seconds, reactor)
     files = RecordingFiles(config.recordings.directory, reactor)
     fax = _fax(config.fax, clock, reactor)
-    conduct = make_conduct(
-        config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID()), size=files.size, fax=fax
-    )
+    parts = config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID())
+    conduct = make_conduct(*parts, size=files.size, fax=fax, messages=messages)
 
     async def open_store() -> None:
         try:
@@ -228,10 +230,20 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
 
     async def prepare() -> None:
         try:
-            wanted = [*library.every_prompt(flows, config.queues), *([fax.start_prompt] if fax else [])]
+            wanted = [
+                *library.every_prompt(flows, config.queues, config.voicemail.boxes),
+                *([fax.start_prompt] if fax else []),
+            ]
             await prompts.prepare(wanted)
         except PromptError as why:
             raise CannotStart(f"prompts: {why}") from why
+
+    async def make_mail_folder() -> None:
+        try:
+            if mail.boxes:
+                messages.make_folder()
+        except OSError as error:
+            raise CannotStart(f"voicemail.directory = {str(mail.directory)!r}: {error.strerror}") from error
 
     async def look_at_recordings() -> None:
         if config.records:
@@ -244,11 +256,12 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     before = [
         Part("store", open_store, database.close),
         Part("prompts", prepare, nothing),
+        Part("voice mail", make_mail_folder, nothing),
         Part("recordings", look_at_recordings, nothing),
     ]
     if fax is not None:
         before.append(_fax_part(fax, config.fax.directory))
-    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files)])
+    return join_conduct(conduct, reactor, fatal, before, [_api(config, reactor, conduct, files, messages)])
 
 
 def make_conduct(
@@ -262,26 +275,29 @@ def make_conduct(
     dice: Callable[[], float] = random.random,
     size: Callable[[str], Awaitable[int | None]] | None = None,
     fax: FaxDesk | None = None,
+    messages: Messages | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
     ``dice`` (0 to 1) spreads the retries of links.  ``size``: how long a file of recordings is
     (:class:`~easycall.recording.Recordings`); None: nothing can be recorded.
+    ``messages``: where voice mail is kept, needed for the boxes.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
     journal = Journal(clock, ContactArchive(database))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     agents = [
-        Agent(one.id, one.name, one.queues, one.queues, one.phone, supervises=one.supervises)
+        Agent(one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer, supervises=one.supervises)
         for one in config.agents.values()
     ]
     distributor = Distributor(config.queues, agents, clock, journal)
-    script = Script(flows, config.flow, sounds, _means(config, reactor, clock))
+    script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
     do_not_call = DoNotCall(DoNotCallShelf(database), clock)
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
     dialling = Dialling(rules, Lines(config.trunks), do_not_call)
-    contacts = Contacts(clock, journal, distributor, script, new_id, dialling, recordings, fax)
+    parts = clock, journal, distributor, script, new_id, dialling, recordings, fax
+    contacts = Contacts(*parts, messages=messages, park_seconds=config.park_seconds)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
     supervisions = Supervisions(clock, journal, distributor, contacts, [pbx.switch for pbx in pbxs], new_id)
@@ -421,7 +437,7 @@ async def _listen(setting: str, endpoint: str, factory: IProtocolFactory, reacto
         raise CannotStart(f"{setting} = {endpoint!r}: {error}") from error
 
 
-def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) -> Part:
+def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles, messages: MessageFiles) -> Part:
     ports: list[IListeningPort] = []
     apis: list[Any] = []
 
@@ -441,6 +457,7 @@ def _api(config: Config, reactor: Any, conduct: Conduct, files: RecordingFiles) 
             conduct.dialling,
             conduct.do_not_call,
             conduct.fax,
+            messages,
             tell_agents=config.tell_agents,
         )
         apis.append(api)

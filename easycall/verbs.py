@@ -10,28 +10,39 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from easycall.model import Party
+
 __all__ = [
     "Alternate",
+    "Answer",
     "AttachData",
     "Cancel",
     "Complete",
     "Consult",
+    "Drop",
     "Fax",
     "Hold",
+    "Leave",
     "Lend",
+    "Merge",
+    "Mute",
     "NotAllowed",
     "NotNow",
+    "Park",
+    "Pick",
     "Record",
     "RecordPause",
     "RecordResume",
     "RecordStart",
     "RecordStop",
     "Retrieve",
+    "SendDigits",
     "TakeOver",
     "ToAgent",
     "ToFlow",
     "ToNumber",
     "ToQueue",
+    "ToVoicemail",
     "Verb",
 ]
 
@@ -86,6 +97,56 @@ class Complete(Verb):
 
 
 @frozen
+class Merge(Verb):
+    """Customer, agent and the one who is consulted hear each other."""
+
+
+@frozen
+class Mute(Verb):
+    """One of a conference is not heard by the others, or is heard again."""
+
+    party: Party
+    muted: bool = True
+
+
+@frozen
+class Drop(Verb):
+    """One of a conference leaves it; the other two talk on."""
+
+    party: Party
+
+
+@frozen
+class Leave(Verb):
+    """The agent's own leg is hung up, as if the agent had put the phone down."""
+
+
+@frozen
+class Answer(Verb):
+    """The phone that rings for the contact answers by itself."""
+
+
+@frozen
+class SendDigits(Verb):
+    """Keys are sent to the customer's line, for the machine at its other end."""
+
+    digits: str = field(repr=False)
+    """1 to 32 of ``0-9*#A-D``, and ``w`` for a pause of half a second."""
+
+
+@frozen
+class Park(Verb):
+    """The customer waits in no queue until an agent picks the contact; the agent is free at once."""
+
+
+@frozen
+class Pick(Verb):
+    """A contact that is parked, or waits in a queue, goes to this agent, whose phone is rung."""
+
+    agent: str
+
+
+@frozen
 class Cancel(Verb):
     """The consultation, the loan to the IVR or the fax is broken off; the customer comes back to the agent."""
 
@@ -120,6 +181,13 @@ class ToNumber(Verb):
     number: str
     caller_id: str = ""
     """The number shown; empty: the queue's or the trunk's."""
+
+
+@frozen
+class ToVoicemail(Verb):
+    """The customer leaves a message in a box; the agent is free at once."""
+
+    box: str
 
 
 @frozen

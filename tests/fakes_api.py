@@ -18,7 +18,6 @@ from twisted.internet.task import deferLater
 from easycall.api.app import Api
 from easycall.config import DialingSettings, Right, Token
 from easycall.events import Event
-from easycall.fax import FaxDesk
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, Trunk, WorkItem
 from easycall.outbound.call import CallOut
 from easycall.outbound.dialling import Dialling
@@ -235,7 +234,7 @@ class Log:
 class Running:
     """The API on a loopback socket."""
 
-    def __init__(self, folder: Path, fax: FaxDesk | None = None, *, tell_agents: bool = True) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.supervisions = Listening()
@@ -245,7 +244,7 @@ class Running:
         self.files = RecordingFiles(folder, reactor)
         parts = (self.desk, self.contacts, self.supervisions, self.journal, self.links)
         outwards = self.dialling, self.do_not_call
-        self.api = Api(*parts, TOKENS, reactor, self.files, *outwards, fax, tell_agents=tell_agents)
+        self.api = Api(*parts, TOKENS, reactor, self.files, *outwards, **more)
         self.port = 0
 
     def url(self, path: str) -> str:
@@ -262,9 +261,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path = Path("/nowhere"), **how: Any) -> AsyncIterator[Running]:
+async def running(folder: Path = Path("/nowhere"), **more: Any) -> AsyncIterator[Running]:
     """Start it, and leave nothing of it."""
-    site = Running(folder, **how)
+    site = Running(folder, **more)
     factory = site.api.site()
     listening = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     site.port = listening.getHost().port

@@ -17,24 +17,33 @@ from twisted.python.failure import Failure
 
 from easycall.api import site as bounds
 from easycall.events import Answered, ContactArrived
-from easycall.model import AgentState, EndedBy, WorkItem
+from easycall.model import AgentState, EndedBy, Party, Stage, WorkItem
 from easycall.verbs import (
     Alternate,
+    Answer,
     AttachData,
     Cancel,
     Complete,
     Consult,
+    Drop,
     Hold,
+    Leave,
     Lend,
+    Merge,
+    Mute,
     NotNow,
+    Park,
+    Pick,
     RecordPause,
     RecordResume,
     RecordStart,
     RecordStop,
     Retrieve,
+    SendDigits,
     ToAgent,
     ToFlow,
     ToQueue,
+    ToVoicemail,
     Verb,
 )
 from tests.fakes_api import ANA, NOTHING, TOKEN, Running, pause, running
@@ -158,6 +167,14 @@ async def test_a_token_of_an_agent_is_confined_to_the_agents_own(site: Running) 
         assert (await site.ask("POST", f"/api/v1/contacts/hers/{verb}", token=ANA))[0] in (200, 202)
     check_problem(await site.ask("POST", "/api/v1/agents/bo/logout", token=ANA), 403)
     assert (await site.ask("POST", "/api/v1/agents/ana/logout", token=ANA))[0] == 200
+    site.contacts.add("parked")
+    site.contacts.live["parked"].stage = Stage.PARKED
+    _, body, _ = await site.ask("GET", "/api/v1/contacts", token=ANA)
+    assert [contact["id"] for contact in body["contacts"]] == ["hers", "asked", "parked"]
+    check_problem(await site.ask("POST", "/api/v1/contacts/parked/hangup", token=ANA), 404)
+    check_problem(await site.ask("POST", "/api/v1/contacts/parked/pick", token=ANA, json={"agent": "bo"}), 403)
+    check_problem(await site.ask("POST", "/api/v1/contacts/his/pick", token=ANA, json={"agent": "ana"}), 404)
+    assert (await site.ask("POST", "/api/v1/contacts/parked/pick", token=ANA, json={"agent": "ana"}))[0] == 200
     check_problem(await site.ask("GET", "/api/v1/live?agent=bo", token=ANA), 403)
     at = {"at": 1.0, "contact": "ended"}
     site.journal.record(ContactArrived(**at, pbx="main", leg="l", caller="1", caller_name="", dialled="2"))
@@ -571,6 +588,16 @@ async def test_a_client_that_goes_away_cancels_its_question(site: Running, monke
         ("transfer", {"queue": "loans"}, ToQueue("loans")),
         ("transfer", {"queue": "loans", "wait": False}, ToQueue("loans", wait=False)),
         ("transfer", {"flow": "welcome"}, ToFlow("welcome")),
+        ("transfer", {"voicemail": "sales"}, ToVoicemail("sales")),
+        ("merge", {}, Merge()),
+        ("mute", {"party": "customer"}, Mute(Party.CUSTOMER)),
+        ("unmute", {"party": "consulted"}, Mute(Party.CONSULTED, muted=False)),
+        ("drop", {"party": "agent"}, Drop(Party.AGENT)),
+        ("leave", {}, Leave()),
+        ("answer", {}, Answer()),
+        ("digits", {"digits": "09*#ADw"}, SendDigits("09*#ADw")),
+        ("park", {}, Park()),
+        ("pick", {"agent": "bo"}, Pick("bo")),
         ("lend", {"flow": "pin"}, Lend("pin")),
         ("lend", {"flow": "card", "parameters": {"amount": "19.90"}}, Lend("card", {"amount": "19.90"})),
         ("data", {"data": {"order": "4711"}}, AttachData({"order": "4711"})),
@@ -596,6 +623,12 @@ async def test_a_verb_reaches_the_contact(site: Running, name: str, body: dict[s
         ("consult", {"agent": ""}, "agent"),
         ("consult", {"agent": "a\nb"}, "agent"),
         ("transfer", {}, "agent"),
+        ("drop", {"party": "customer"}, "party"),
+        ("mute", {"party": "bo"}, "party"),
+        ("digits", {"digits": ""}, "digits"),
+        ("digits", {"digits": "1;2"}, "digits"),
+        ("digits", {"digits": "1" * 33}, "digits"),
+        ("pick", {}, "agent"),
         ("transfer", {"agent": "bo", "queue": "loans"}, "agent"),
         ("transfer", {"queue": "loans", "wait": "no"}, "wait"),
         ("record", {}, "action"),

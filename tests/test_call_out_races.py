@@ -31,9 +31,10 @@ class OutRace(Race):
 
     closed = False
 
-    def verbs(self, agent: str) -> tuple[Verb, ...]:
-        outside = Consult(number=NUMBER), Consult(number=NUMBER), ToNumber(NUMBER), Consult(queue="sales")
-        return (*super().verbs(agent), *outside)
+    def verb(self, contact: str, agent: str) -> Verb:
+        if self.random.random() < 0.75:
+            return super().verb(contact, agent)
+        return self.random.choice((Consult(number=NUMBER), Consult(number=NUMBER), ToNumber(NUMBER), Consult(queue="sales")))
 
     def someone_calls(self) -> None:
         if self.closed or self.random.random() < 0.4:

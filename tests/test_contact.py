@@ -264,9 +264,11 @@ class TestOneCall:
 
     def test_what_a_caller_chose_stays_with_the_contact_in_the_queue(self) -> None:
         world = World()
-        world.caller("95588", keys=["1"])
+        caller = world.caller("95588", keys=["1"])
         world.until(world.has(Queued))
         assert (world.contact.answers, world.contact.stage) == ({"menu": "sales"}, Stage.WAITING)
+        caller.dies()
+        world.run()
 
     def test_a_flow_that_ends_by_itself(self) -> None:
         world = World()

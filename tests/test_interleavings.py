@@ -20,21 +20,29 @@ from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.fairness import Fairness
 from easycall.lab.invariants import lasting, violations
-from easycall.model import AgentState, Queue
+from easycall.model import AgentState, Party, Queue, Stage
 from easycall.simulator.faults import Chaos
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import (
     Alternate,
+    Answer,
     AttachData,
     Cancel,
     Complete,
     Consult,
+    Drop,
     Hold,
+    Leave,
     Lend,
+    Merge,
+    Mute,
     NotNow,
+    Park,
+    Pick,
     Retrieve,
+    SendDigits,
     ToAgent,
     ToFlow,
     ToQueue,
@@ -63,7 +71,7 @@ class Someone(FarEnd):
                 race.soon(what)
 
     def answered(self) -> None:
-        if self.race.random.random() < 0.5:
+        if self.race.random.random() < self.race.impatience:
             self.race.soon(self.line.hang_up, 3.0)
 
 
@@ -86,6 +94,8 @@ class Race:
 
     SITE: ClassVar[Mapping[str, Any]] = {}
     """More of the site."""
+    impatience = 0.5
+    """How many agents hang up within three seconds."""
 
     def __init__(self, seed: int, database: MemoryDatabase) -> None:
         self.random = rnd = Random(seed)  # noqa: S311 - races, not secrets
@@ -124,7 +134,7 @@ class Race:
             self.wrong.append(f"I9: {unfair}")
         if isinstance(event, (AgentChanged, OfferEnded)) and self.random.random() < 0.3:
             self.soon(self.someone_changes, 0.02)
-        elif event.kind.startswith(("talk.", "consult.", "loan.")) and self.random.random() < 0.6:
+        elif event.kind.startswith(("talk.", "consult.", "loan.", "conference.", "park.")) and self.random.random() < 0.6:
             self.soon(self.someone_asks, self.random.choice((0.02, 0.5)))
 
     # What people do
@@ -156,18 +166,20 @@ class Race:
         live = list(self.joined.contacts.live)
         if not live:
             return
-        agent = self.random.choice(AGENTS)
-        verb = self.random.choice(self.verbs(agent))
+        contact, agent = self.random.choice(live), self.random.choice(AGENTS)
         self.asked += 1
-        self.joined.contacts.ask(self.random.choice(live), verb).addCallbacks(self.done, self.refused)
+        self.joined.contacts.ask(contact, self.verb(contact, agent)).addCallbacks(self.done, self.refused)
 
-    def verbs(self, agent: str) -> tuple[Verb, ...]:
-        """What may be asked."""
-        return (
-            *(Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent)),
-            *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
-            Lend(CARD.name, {"amount": "5"}),
-            AttachData({"a": "b"}),
+    def verb(self, contact: str, agent: str) -> Verb:
+        """Any at all."""
+        return self.random.choice(
+            (
+                *(Hold(), Retrieve(), Consult(agent), Consult(agent), Alternate(), Complete(), Cancel(), ToAgent(agent)),
+                *(ToQueue("sales"), ToQueue("sales", wait=False), ToFlow(NOTICE.name), Lend(NOTICE.name)),
+                *(AttachData({"a": "b"}), Merge(), Merge(), Drop(self.random.choice((Party.AGENT, Party.CONSULTED)))),
+                *(Park(), Pick(agent), Pick(agent), Leave(), Answer(), Mute(Party.CONSULTED), SendDigits("1w2")),
+                Lend(CARD.name, {"amount": "5"}),
+            )
         )
 
     def done(self, facts: Any) -> None:
@@ -225,9 +237,34 @@ class Race:
         self.daemon.now(self.daemon.database.clear())
 
 
-def race(seed: int, database: MemoryDatabase) -> Race:
+class LongTalks(Race):
+    """Agents who know what they do: most verbs fit the stage the contact is at, so that talks become conferences."""
+
+    impatience = 0.1
+
+    def someone_asks(self) -> None:
+        super().someone_asks()
+        if self.joined.contacts.live:
+            self.soon(self.someone_asks, 0.4)
+
+    def verb(self, contact: str, agent: str) -> Verb:
+        staff = self.joined.distributor.agents
+        agent = self.random.choice([name for name in AGENTS if staff[name].state is AgentState.READY] or AGENTS)
+        fitting: Mapping[Stage, tuple[Verb, ...]] = {
+            Stage.TALKING: (Consult(agent), Consult(agent), Merge(), Park(), SendDigits("1")),
+            Stage.HELD: (Consult(agent), Retrieve(), Park()),
+            Stage.CONSULTING: (Merge(), Merge(), Merge(), Alternate()),
+            Stage.CONFERENCE: (Drop(Party.AGENT), Drop(Party.CONSULTED), Leave(), Mute(Party.CUSTOMER), Complete()),
+            Stage.PARKED: (Pick(agent),),
+            Stage.WAITING: (Pick(agent),),
+        }
+        sensible = fitting.get(self.joined.contacts.live[contact].stage, ())
+        return self.random.choice(sensible) if sensible and self.random.random() < 0.8 else super().verb(contact, agent)
+
+
+def race(seed: int, database: MemoryDatabase, kind: type[Race] = Race) -> Race:
     """One race, run."""
-    one = Race(seed, database)
+    one = kind(seed, database)
     one.live()
     return one
 
@@ -252,3 +289,13 @@ def test_nothing_is_ever_violated(pytestconfig: pytest.Config, database: MemoryD
         assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
         outcomes.update(event.outcome.value for event in one.told if isinstance(event, OfferEnded))
     assert outcomes == {"answered", "no_answer", "declined", "unreachable", "caller_left", "lost"}
+
+
+def test_nothing_is_violated_in_long_talks(pytestconfig: pytest.Config, database: MemoryDatabase) -> None:
+    """The same of conferences and parked contacts, which must have happened."""
+    kinds: set[str] = set()
+    for seed in range(pytestconfig.getoption("--interleavings") // 4):
+        one = race(seed, database, LongTalks)
+        assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
+        kinds.update(event.kind for event in one.told)
+    assert {"conference.started", "conference.ended", "park.started", "contact.picked", "digits.sent"} <= kinds

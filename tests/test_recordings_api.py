@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
 
-from easycall.api.recordings import part_of
+from easycall.api.media import part_of
 from easycall.events import (
     Answered,
     ContactArrived,

@@ -821,6 +821,18 @@ class TestReconciling:
         assert (caller.gone, agent.gone) == (True, False)
         assert corrections(pbx) == [("c1", "gone")]
 
+    def test_a_caller_whom_an_earlier_daemon_left_alone_in_a_conference(self) -> None:
+        pbx = FakePbx(up=False)
+        left = {"BridgeID": "b9", "Application": "ConfBridge", "Variable": "EC_ROLE=caller"}
+        pbx.manager.channels = {"x1": left, "x2": {**left, "Variable": "EC_ROLE=agent"}}
+        pbx.connects()
+        assert not pbx.manager.of("Redirect")  # they talk
+        del pbx.manager.channels["x2"]
+        pbx.clock.advance(11)
+        [redirect] = pbx.manager.of("Redirect")
+        assert redirect["Channel"] == "x1"
+        assert ("x1", "caller left alone in a conference") in corrections(pbx)
+
     @pytest.mark.parametrize(
         ("channel", "stray"),
         [

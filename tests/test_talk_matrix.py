@@ -15,7 +15,7 @@ import pytest
 
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import lasting, violations
-from easycall.model import RecordRule
+from easycall.model import Party, RecordRule
 from easycall.model import Stage as At
 from easycall.simulator.fax import Machine
 from easycall.store.memory import MemoryDatabase
@@ -24,10 +24,14 @@ from easycall.verbs import (
     Cancel,
     Complete,
     Consult,
+    Drop,
     Fax,
     Hold,
     Lend,
+    Merge,
     NotNow,
+    Park,
+    Pick,
     RecordPause,
     RecordResume,
     RecordStart,
@@ -36,9 +40,11 @@ from easycall.verbs import (
     ToAgent,
     ToFlow,
     ToQueue,
+    ToVoicemail,
     Verb,
 )
 
+from .test_parking import Mail
 from .test_talk import Stage
 from .virtual import opened
 
@@ -54,6 +60,11 @@ FLOWS: dict[str, tuple[Verb, ...]] = {
     "F4 alternate": (Consult("bo"), Alternate(), Alternate(), Complete()),
     "F4 alternate, cancel": (Consult("bo"), Alternate(), Cancel()),
     "F4 to an agent": (ToAgent("bo"),),
+    "P2 conference, drop": (Consult("bo"), Merge(), Drop(Party.CONSULTED)),
+    "P2 conference, leave": (Consult("bo"), Merge(), Drop(Party.AGENT)),
+    "P2 alternate, conference": (Consult("bo"), Alternate(), Merge()),
+    "P2 park, pick": (Park(), Pick("bo")),
+    "P2 to voice mail": (ToVoicemail("sales"),),
     "F5 to a queue": (ToQueue("support"),),
     "F5 from hold": (Hold(), ToQueue("support")),
     "F6 fax": (Fax("d1"),),
@@ -104,7 +115,7 @@ def database() -> Iterator[MemoryDatabase]:
 
 def cell(database: MemoryDatabase, verbs: tuple[Verb, ...], step: int, fault: Fault, moment: float) -> str:
     """One cell; what became of the customer.  AssertionError when something does not hold."""
-    stage = Stage(database, rules={"record": RecordRule.ON_DEMAND})
+    stage = Stage(database, rules={"record": RecordRule.ON_DEMAND}, messages=Mail(), mailboxes={"sales": ""})
     customer, _ = stage.talk("bo", "chen")
     if any(isinstance(verb, Fax) for verb in verbs):
         customer.machine = Machine(stage.folder / "received.tiff", sends=False)
@@ -134,7 +145,7 @@ def cell(database: MemoryDatabase, verbs: tuple[Verb, ...], step: int, fault: Fa
         rung = {name: one for name, one in stage.people.items() if hasattr(one, "line")}
         partner = next((name for name, one in rung.items() if stage.talking(customer, one)), "")
         became = f"talks with {partner}" if partner else f"{stage.contact.stage}, hears {customer.hears}"
-        asked = stage.contact.stage is At.LENT  # for keys: it is silent then
+        asked = stage.contact.stage in (At.LENT, At.VOICEMAIL)  # for keys, for a message: it is silent then
         assert partner or customer.hears in ("440", "speech") or asked, became
     stage.close()
     stage.daemon.now(database.clear())

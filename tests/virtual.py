@@ -21,6 +21,7 @@ from easycall.lab.day.site import AGI_PORT, AMI_PORT, PBX, SECRET, Spoken, confi
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
 from easycall.model import Queue, Trunk
+from easycall.ports import Messages
 from easycall.service import Part, nothing
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.faults import Faults
@@ -155,10 +156,13 @@ class VirtualDaemon:
         trunks: tuple[Trunk, ...] = (),
         boxes: Sequence[str] = (PBX,),
         phones: Mapping[str, str] = {},
+        messages: Messages | None = None,
+        mailboxes: Mapping[str, str] | None = None,
         dice: Callable[[], float] = lambda: 0.5,
         fax: FaxDesk | None = None,
     ) -> None:
-        """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning."""
+        """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning;
+        ``mailboxes``: of voice mail -> greeting."""
         self.reactor = reactor
         self.database = database
         self.told: list[Event] = []
@@ -192,9 +196,10 @@ class VirtualDaemon:
         [box] = config.asterisks
         config = evolve(config, asterisks=tuple(_box(box, name, number) for number, name in enumerate(boxes)))
         config = evolve(config, dialing=dialing, trunks=trunks)
+        config = evolve(config, voicemail=evolve(config.voicemail, boxes=mailboxes or {}))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
         conduct = make_conduct(
-            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax
+            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax, messages
         )
         self.dialling, self.do_not_call = conduct.dialling, conduct.do_not_call
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])

@@ -43,6 +43,7 @@ class Assignment:
         self._distributor = distributor
         self.agent = agent.id
         self.phone = agent.phone
+        self.auto_answer = agent.auto_answer
         self.attempt = attempt
         """1 for the first agent rung for the contact, and so on."""
 
@@ -223,13 +224,13 @@ class Distributor:
         ``pbx``: where the agent will be rung; ``own_wish``: the agent may be not ready, and is so again afterwards.  Raises
         NotNow, in words for the one who asks, when there is no such agent, or the agent is not ready or not to be reached.
         """
-        agent = self.reservable(agent_id, pbx, own_wish=own_wish)
+        agent = self.askable(agent_id, pbx, own_wish=own_wish)
         if agent.state is AgentState.NOT_READY:
             agent.wants = (AgentState.NOT_READY, agent.reason)
         self.step(agent_id, Step.RESERVED, contact=contact)
         return Assignment(self, agent, attempt)
 
-    def reservable(self, agent_id: str, pbx: str = "", *, own_wish: bool = False) -> Agent:
+    def askable(self, agent_id: str, pbx: str = "", *, own_wish: bool = False) -> Agent:
         """The agent, if :meth:`reserve` would hold this one now.  Raises NotNow as it does."""
         agent = self.agents.get(agent_id)
         if agent is None:

@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from easycall.api import supervision
 from easycall.api.auth import Right, Tokens, allow, allow_agent
 from easycall.api.calls import Call, Listed, Repeats, entry_view, refused, trunk_views
-from easycall.api.conduct import Contacts, Distributor, Journal, Link, RecordingFiles, Supervisions
+from easycall.api.conduct import Contacts, Distributor, Journal, Link, MessageBoxes, RecordingFiles, Supervisions
 from easycall.api.exchange import answer, answer_json, limit_of, read_body, read_query, refuse
 from easycall.api.faxes import DOCUMENTS, add_routes
 from easycall.api.feed import Feed
@@ -38,16 +38,17 @@ from easycall.api.schemas import (
 )
 from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.verbs import WISHES
+from easycall.api.voicemails import Voicemails
 from easycall.config import Token
 from easycall.defer import limited
 from easycall.fax import FaxDesk
-from easycall.model import AgentState, Contact, EndedBy
+from easycall.model import AgentState, Contact, EndedBy, Stage
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.donotcall import DoNotCall
 from easycall.outbound.rules import NotDialled, normalised
 from easycall.ports import StoreUnavailable
 from easycall.stats.record import Record
-from easycall.verbs import Consult, NotNow, ToNumber
+from easycall.verbs import Consult, NotNow, Pick, ToNumber, Verb
 
 __all__ = ["Api"]
 
@@ -76,10 +77,12 @@ class Api:
         dialling: Dialling,
         do_not_call: DoNotCall,
         fax: FaxDesk | None = None,
+        messages: MessageBoxes | None = None,
         *,
         tell_agents: bool = True,
     ) -> None:
-        """``links``: the Asterisk boxes by name; ``tell_agents``: agents learn that they are supervised."""
+        """``links``: the Asterisk boxes by name; ``fax``, ``messages``: faxes and voice mail, if there are any;
+        ``tell_agents``: agents learn that they are supervised."""
         self._distributor = distributor
         self._contacts = contacts
         self._journal = journal
@@ -87,13 +90,13 @@ class Api:
         self._clock = clock
         self.supervisions = supervisions
         self._tell_agents = tell_agents
+        self._voicemails = Voicemails(messages)
         self._recordings = RecordingRoutes(journal, files, clock, _took_part)
         self._dialling = dialling
         self._do_not_call = do_not_call
         self._repeats = Repeats()
         self._feed = Feed(clock, journal, self._board, tell_agents=tell_agents)
         self.fax = fax
-        """None when there is none."""
         self._root = Gate(self.app, Tokens(tokens))
 
     def site(self) -> IProtocolFactory:
@@ -195,7 +198,8 @@ class Api:
         asked = read_query(request, "state", "limit", "before")
         state = asked.get("state", "live")
         if state == "live" and set(asked) <= {"state"}:
-            seen = [contact for contact in self._contacts.live.values() if _concerns(request, contact)]
+            live = self._contacts.live.values()
+            seen = [contact for contact in live if _concerns(request, contact) or contact.stage is Stage.PARKED]
             return answer_json(request, {"contacts": [contact_view(contact) for contact in seen]})
         if state != "ended":
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "state is live, or ended (with limit and before)", field="state")
@@ -235,7 +239,9 @@ class Api:
         verb = wish.verb(read_body(request, wish.body))
         if isinstance(verb, ToNumber) or (isinstance(verb, Consult) and verb.number):
             allow(request, Right.DIAL)
-        contact = self._live_contact(request, contact_id)
+        if isinstance(verb, Pick):
+            allow_agent(request, verb.agent)
+        contact = self._live_contact(request, contact_id, verb)
         try:
             await limited(self._contacts.ask(contact_id, verb), VERB_SECONDS, self._clock)
         except NotNow as why:
@@ -245,14 +251,30 @@ class Api:
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text) from None
         return answer_json(request, contact_view(contact))
 
-    def _live_contact(self, request: BoundedRequest, contact_id: str) -> Contact:
-        """A contact that lives and concerns the asker; raises Problem (404), in the same words for both."""
+    def _live_contact(self, request: BoundedRequest, contact_id: str, verb: Verb | None = None) -> Contact:
+        """A contact that lives and concerns the asker; raises Problem (404), in the same words for both.
+
+        What is with no agent, everybody may pick.
+        """
         contact = self._contacts.live.get(contact_id)
-        if contact is None or not _concerns(request, contact):
+        picked = contact is not None and isinstance(verb, Pick) and not contact.agent
+        if contact is None or not (picked or _concerns(request, contact)):
             raise unknown("live contact", contact_id)
         return contact
 
     supervision.add_routes(app)
+
+    # Voice mail
+
+    @app.route("/api/v1/voicemails", methods=["GET"])
+    async def voicemails(self, request: BoundedRequest) -> bytes:
+        """A page of messages, of ``?box=`` or of all boxes, the latest first."""
+        return await self._voicemails.page(request)
+
+    @app.route("/api/v1/voicemails/<message>/audio", methods=["GET"])
+    async def voicemail(self, request: BoundedRequest, message: str) -> Resource:
+        """The sound of a message, with ranges."""
+        return await self._voicemails.audio(request, message)
 
     # Calls out
 

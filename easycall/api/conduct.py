@@ -8,14 +8,14 @@ from typing import BinaryIO, Protocol
 from twisted.internet.defer import Deferred
 
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, SupervisionMode, WorkItem
+from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode, WorkItem
 from easycall.outbound.call import CallOut
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
 from easycall.verbs import Verb
 
-__all__ = ["Contacts", "Distributor", "Journal", "Link", "RecordingFiles", "Supervision", "Supervisions"]
+__all__ = ["Contacts", "Distributor", "Journal", "Link", "MessageBoxes", "RecordingFiles", "Supervision", "Supervisions"]
 
 
 class Distributor(Protocol):
@@ -159,3 +159,13 @@ class Link(Protocol):
     @property
     def up(self) -> bool:
         """True while the link stands."""
+
+
+class MessageBoxes(Protocol):
+    """The messages in the voice mail boxes."""
+
+    async def page(self, limit: int, before: str = "", box: str = "") -> list[Message]:
+        """Messages, the latest first; ``before``: behind that one; ``box``: of that box only."""
+
+    async def open(self, message: str) -> BinaryIO:
+        """The sound of a message, for the one who closes it.  Raises FileNotFoundError, OSError."""

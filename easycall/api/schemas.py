@@ -91,6 +91,7 @@ def _misfit(text: str, shape: type) -> Problem:
     path = re.search(r"at `\$\.?([^`]*)`\Z", text)
     named = re.search(r"field `([^`]*)`", text)
     field = ".".join(found[1] for found in (path, named) if found and found[1])
+    text = re.sub(r" matching regex .*\[0-9\*#.*(?= - at )", " of 1 to 32 of 0-9 * # A-D and w", text)
     text = re.sub(r" matching regex .*(?= - at )", " without control characters", text)
     hint = get_type_hints(shape).get(field)
     if get_origin(hint) is Literal:

@@ -12,6 +12,7 @@ from attrs import frozen
 from easycall import verbs
 from easycall.api.problems import Problem
 from easycall.api.schemas import Id, Nothing, Text
+from easycall.model import Party
 
 __all__ = ["WISHES", "Attached", "Wish"]
 
@@ -19,6 +20,12 @@ Attached = Annotated[dict[Annotated[str, msgspec.Meta(min_length=1, max_length=4
 """Attached data."""
 Number = Annotated[str, msgspec.Meta(max_length=60, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 """A telephone number as people write it."""
+
+
+class Agent(msgspec.Struct, forbid_unknown_fields=True):
+    """Which agent."""
+
+    agent: Id
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,6 +38,24 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     """Of a number: what it is shown."""
 
 
+class Mute(msgspec.Struct, forbid_unknown_fields=True):
+    """Which of a conference."""
+
+    party: Literal["customer", "agent", "consulted"]
+
+
+class Drop(msgspec.Struct, forbid_unknown_fields=True):
+    """Which of a conference leaves it."""
+
+    party: Literal["agent", "consulted"]
+
+
+class Digits(msgspec.Struct, forbid_unknown_fields=True):
+    """Keys."""
+
+    digits: Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-Dw]{1,32}\Z")]
+
+
 class Loan(msgspec.Struct, forbid_unknown_fields=True):
     """Which flow, and the parameters of a function."""
 
@@ -41,7 +66,7 @@ class Loan(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Target(msgspec.Struct, forbid_unknown_fields=True):
-    """To whom: an agent, a queue, a flow or a number outside."""
+    """To whom: an agent, a queue, a flow, a voice mail box or a number outside."""
 
     agent: Id = ""
     queue: Id = ""
@@ -51,6 +76,7 @@ class Target(msgspec.Struct, forbid_unknown_fields=True):
     number: Number = ""
     caller_id: Number = ""
     """Of a number: what it is shown."""
+    voicemail: Id = ""
 
 
 class Fax(msgspec.Struct, forbid_unknown_fields=True):
@@ -96,10 +122,13 @@ def _consult(who: Asked) -> verbs.Verb:
 
 
 def _transfer(to: Target) -> verbs.Verb:
-    if sum(map(bool, (to.agent, to.queue, to.flow, to.number))) != 1:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of agent, queue, flow and number", field="agent")
+    if sum(map(bool, (to.agent, to.queue, to.flow, to.voicemail, to.number))) != 1:
+        text = "name one of agent, queue, flow, voicemail and number"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, text, field="agent")
     if to.number:
         return verbs.ToNumber(to.number, to.caller_id)
+    if to.voicemail:
+        return verbs.ToVoicemail(to.voicemail)
     if to.agent:
         return verbs.ToAgent(to.agent)
     return verbs.ToQueue(to.queue, to.wait) if to.queue else verbs.ToFlow(to.flow)
@@ -117,6 +146,15 @@ WISHES: Mapping[str, Wish] = {
     "alternate": Wish(Nothing, lambda body: verbs.Alternate()),
     "complete": Wish(Nothing, lambda body: verbs.Complete()),
     "cancel": Wish(Nothing, lambda body: verbs.Cancel()),
+    "merge": Wish(Nothing, lambda body: verbs.Merge()),
+    "mute": Wish(Mute, lambda body: verbs.Mute(Party(body.party))),
+    "unmute": Wish(Mute, lambda body: verbs.Mute(Party(body.party), muted=False)),
+    "drop": Wish(Drop, lambda body: verbs.Drop(Party(body.party))),
+    "leave": Wish(Nothing, lambda body: verbs.Leave()),
+    "answer": Wish(Nothing, lambda body: verbs.Answer()),
+    "digits": Wish(Digits, lambda body: verbs.SendDigits(body.digits)),
+    "park": Wish(Nothing, lambda body: verbs.Park()),
+    "pick": Wish(Agent, lambda body: verbs.Pick(body.agent)),
     "consult": Wish(Asked, _consult),
     "lend": Wish(Loan, lambda body: verbs.Lend(body.flow, body.parameters)),
     "fax": Wish(Fax, _fax),

@@ -38,6 +38,8 @@ DONE_VARIABLE = "EC_DONE"
 
 FAX_MARK = "fax"
 """The dialplan's third argument for a leg on which a fax machine was heard."""
+CONFERENCE_SECONDS = 86_400.0
+"""How long a leg may be in a conference; then its session is closed, and it goes on there without."""
 
 
 class Place(Enum):
@@ -299,6 +301,25 @@ class AsteriskChannel:
             self.listens_to = ""
 
         await self._verb(listen)
+
+    async def record(self, file: str, *, seconds: float, silence: float) -> None:
+        """Record the far end into a file, after a beep."""
+
+        async def record(session: Session) -> None:
+            await session.record_file(file, "wav", "#", round(seconds * 1000), beep=True, silence=round(silence))
+
+        await self._verb(record)
+
+    async def attend(self, room: str, settings: Mapping[str, str]) -> None:
+        """Be in a conference, as this kind of user, until it leaves that alive.  Raises Taken, HungUp, CommandFailed."""
+
+        async def attend(session: Session) -> None:
+            await session.set_music(False)  # it would go on in there
+            for name, value in settings.items():
+                await session.set_variable(f"CONFBRIDGE(user,{name})", value)
+            await session.exec("ConfBridge", room, seconds=CONFERENCE_SECONDS)
+
+        await self._verb(attend)
 
     async def remember(self, values: Mapping[str, str]) -> None:
         """Set channel variables: they outlive our process."""

@@ -7,7 +7,7 @@ compares our picture with Asterisk's at every log-in and every ten seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 
@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from easycall.asterisk import arrival, monitor
 from easycall.asterisk.ami import Action, Message, variable
 from easycall.asterisk.channel import AsteriskChannel, Place
+from easycall.asterisk.conference import AsteriskConference
 from easycall.asterisk.conversation import AsteriskConversation
 from easycall.asterisk.fastagi import Session
 from easycall.asterisk.fax_progress import FaxProgress
@@ -31,7 +32,7 @@ from easycall.asterisk.wake import Wake
 from easycall.defer import Bell, dropped, first, limited, shielded, start, unattended
 from easycall.events import Corrected, PbxDown, PbxUp
 from easycall.model import PHONE, OfferOutcome, PhoneState, Role, Trunk
-from easycall.ports import Arrival, BridgeFailed, Channel, HungUp, Journal
+from easycall.ports import ActionFailed, Arrival, BridgeFailed, Channel, HungUp, Journal
 
 __all__ = ["AsteriskSwitch"]
 
@@ -63,6 +64,18 @@ FETCHES = 3
 
 ARRIVAL_SECONDS = 1.0
 """How long a leg may take to come home: a millisecond is usual."""
+
+AUTO_ANSWER = (
+    r"PJSIP_HEADER(add\,Call-Info)=<sip:easycall>\;answer-after=0",
+    r"PJSIP_HEADER(add\,Alert-Info)=info=alert-autoanswer",
+)
+"""The two headers of an INVITE by which phones are told to answer by themselves; each make obeys one of them, or none."""
+
+DIGIT_SECONDS = 0.1
+"""How long a key sounds, and how long the pause behind it is."""
+
+PAUSE_SECONDS = 0.5
+"""A pause among keys that are sent."""
 
 NORMAL_CLEARING = "16"
 """Q.850 cause of a hang-up that is nobody's fault."""
@@ -130,12 +143,20 @@ class AsteriskSwitch:
     # easycall.ports.Switch
 
     def ring(
-        self, phone: str, *, leg: str, caller: str, caller_name: str, seconds: float, values: Mapping[str, str]
+        self,
+        phone: str,
+        *,
+        leg: str,
+        caller: str,
+        caller_name: str,
+        seconds: float,
+        values: Mapping[str, str],
+        auto_answer: bool = False,
     ) -> AsteriskChannel:
         """Ring an agent's phone; what comes of it shows on the leg that is returned."""
         if not PHONE.fullmatch(phone):
             raise ValueError(f"phone {phone!r} must not be dialled")
-        return self._call(self._dial.format(phone=phone), leg, caller, caller_name, seconds, values, phone)
+        return self._call(self._dial.format(phone=phone), leg, caller, caller_name, seconds, values, phone, auto_answer)
 
     def dial(
         self, trunk: Trunk, number: str, *, leg: str, caller: str, seconds: float, values: Mapping[str, str]
@@ -152,6 +173,7 @@ class AsteriskSwitch:
         seconds: float,
         values: Mapping[str, str],
         phone: str = "",
+        auto_answer: bool = False,
     ) -> AsteriskChannel:
         """Originate a leg; ``phone``: the agent's, if it is one."""
         number = caller if arrival.NUMBER.fullmatch(caller) else ""
@@ -166,7 +188,7 @@ class AsteriskSwitch:
             Timeout=str(round(seconds * 1000)),
             CallerID=f'"{shown or number}" <{number}>',
             Async="true",
-            Variable=[variable(key, value) for key, value in values.items()],
+            Variable=[*(variable(key, value) for key, value in values.items()), *(AUTO_ANSWER if auto_answer else ())],
         )
         channel = self.legs.add(self._new_leg(leg, dialled=True))
         if phone:
@@ -283,10 +305,13 @@ class AsteriskSwitch:
                 raise HungUp
             if not away:
                 return
-            await self._reachable(away[0], away[-1])
+            await self._reachable(*away)
+            # Two who talk leave together: of one sent home alone the other comes too, and would be sent a second time.
+            away.sort(key=lambda leg: leg.bridge, reverse=True)
             backs = [leg.when_back() for leg in away]
             try:
-                await self._link.send(_redirect_home([leg.id for leg in away], self._context))
+                for index in range(0, len(away), 2):
+                    await self._link.send(_redirect_home([leg.id for leg in away[index : index + 2]], self._context))
                 await limited(start(_every(backs)), ARRIVAL_SECONDS, self._clock)
             except (AmiError, TimeoutError) as failure:
                 log.warn("{pbx}: legs did not come home: {failure}", pbx=self._name, failure=failure)
@@ -294,6 +319,39 @@ class AsteriskSwitch:
                     dropped(back)
                 await shielded(self.reconcile())
         raise BridgeFailed("the legs do not come home")
+
+    async def confer(self, room: str, *channels: Channel) -> AsteriskConference:
+        """Put legs into a conference, and wait until all are shown in it."""
+        legs = [self._own(channel) for channel in channels]
+        await self._reachable(*legs)
+        conference = AsteriskConference(room, legs, self._link.send)
+        try:
+            while not conference.complete:
+                news = first(conference.when_left(), *(leg.when_joined() for leg in legs))
+                if await limited(start(news), ARRIVAL_SECONDS, self._clock) == 0:
+                    raise BridgeFailed("one of them is not in the conference")
+        except TimeoutError:
+            await self._reachable(*legs)
+            await shielded(self.reconcile())
+            if not conference.complete:
+                raise BridgeFailed("they are not together") from None
+        return conference
+
+    async def send_digits(self, channel: Channel, digits: str) -> None:
+        """Send keys to the far end of a leg."""
+        for digit in digits:
+            if digit == "w":
+                await deferLater(self._clock, PAUSE_SECONDS)
+                continue
+            try:
+                leg = self._own(channel)
+                await self._reachable(leg)
+                await self._link.send(
+                    Action.of("PlayDTMF", Channel=leg.id, Digit=digit, Duration=str(round(DIGIT_SECONDS * 1000)))
+                )
+            except (AmiError, BridgeFailed) as refusal:
+                raise ActionFailed(str(refusal)) from None
+            await deferLater(self._clock, 2 * DIGIT_SECONDS)
 
     async def record(self, channel: Channel, file: str) -> None:
         """Begin a recording, in the first moment of the leg's next session if it is busy."""
@@ -314,13 +372,13 @@ class AsteriskSwitch:
         leg = self.legs.get(channel.id)
         if leg is None:
             raise HungUp
-        reachable = partial(self._reachable, leg, leg)
+        reachable = partial(self._reachable, leg)
         await monitor.told(leg, action(leg), self._link, reachable, self._clock, NEWS_SECONDS)
 
-    async def _reachable(self, one: AsteriskChannel, other: AsteriskChannel) -> None:
+    async def _reachable(self, *legs: AsteriskChannel) -> None:
         if not self.up:
-            await first(self._up.wait(), one.when_gone(), other.when_gone())
-        if one.gone or other.gone:
+            await first(self._up.wait(), *(leg.when_gone() for leg in legs))
+        if any(leg.gone for leg in legs):
             raise BridgeFailed("a leg is gone")
 
     # Legs
@@ -451,6 +509,14 @@ class AsteriskSwitch:
             elif uniqueid not in ours and (stray := _stray(status)):
                 self._correct(uniqueid, stray)
                 self.reach(self._new_leg(uniqueid, dialled=False))
+            elif uniqueid not in ours and _is_left_alone(status, there.values()):
+                self._correct(uniqueid, "caller left alone in a conference")
+                unattended(self._send_home(uniqueid))
+
+    async def _send_home(self, leg: str) -> None:
+        """A caller whom an earlier process of ours left somewhere comes in anew."""
+        with suppress(AmiError):  # gone by now, or seen again at the next look
+            await self._link.send(_redirect_home([leg], self._context))
 
     def _vanished(self, leg: AsteriskChannel) -> None:
         if not leg.gone:
@@ -516,3 +582,11 @@ def _stray(status: Message) -> str:
         if f"EC_ROLE={role.value}" in status.all("Variable") and not status.get("BridgeID"):
             return f"stray {role.value} leg"
     return ""
+
+
+def _is_left_alone(status: Message, all_of_them: Iterable[Message]) -> bool:
+    """A caller in a conference, which outlived the daemon that made it, and nobody else is in there."""
+    if f"EC_ROLE={Role.CALLER.value}" not in status.all("Variable") or status.get("Application") != "ConfBridge":
+        return False
+    bridge = status.get("BridgeID")
+    return bool(bridge) and sum(one.get("BridgeID") == bridge for one in all_of_them) == 1

@@ -21,6 +21,7 @@ from easycall.config.settings import (
     Right,
     ServiceSettings,
     Token,
+    VoicemailSettings,
 )
 from easycall.config.toml import ConfigError, Fault
 
@@ -37,5 +38,6 @@ __all__ = [
     "Right",
     "ServiceSettings",
     "Token",
+    "VoicemailSettings",
     "load",
 ]

@@ -31,6 +31,7 @@ from easycall.config.settings import (
     RecordingSettings,
     Right,
     Token,
+    VoicemailSettings,
 )
 from easycall.config.toml import Document, read_secret
 from easycall.model import Queue, Trunk
@@ -66,6 +67,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         dialing=DialingSettings(**document.section("dialing")),
         trunks=_trunks(document),
         tell_agents=document.section("supervision").get("tell_agents", True),
+        voicemail=_voicemail(document, base, data),
+        park_seconds=document.section("parking").get("seconds", 90.0),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
         keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},
     )
@@ -147,6 +150,13 @@ def _fax(document: Document, base: Path, data: Path, voices: Mapping[str, str]) 
     return evolve(fax, start={language: text for language, text in fax.start.items() if language in voices} or fax.start)
 
 
+def _voicemail(document: Document, base: Path, data: Path) -> VoicemailSettings:
+    section = document.section("voicemail")
+    directory = base / section.pop("directory") if "directory" in section else data / "voicemail"
+    seen = section.pop("asterisk_directory", str(directory))
+    return VoicemailSettings(directory, seen, boxes=document.entries("voicemail.boxes"), **section)
+
+
 def _recordings(document: Document, base: Path, data: Path) -> RecordingSettings:
     section = document.section("recordings")
     directory = base / section["directory"] if "directory" in section else data / "recordings"
@@ -175,6 +185,8 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     yield from _port_contradictions(config)
     yield from _speech_contradictions(config.prompts)
     yield from _fax_contradictions(config.fax, config.prompts)
+    if config.voicemail.boxes and not ASTERISK_DIRECTORY.fits(config.voicemail.asterisk_directory):
+        yield "voicemail.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
     yield from _recording_contradictions(config)
     yield from _flow_contradictions(config)
 

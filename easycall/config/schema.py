@@ -17,7 +17,7 @@ from easycall.config.kinds import (
 )
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
-from easycall.model import NUMBER, LostAgent, RecordRule
+from easycall.model import NUMBER, AutoAnswer, LostAgent, RecordRule
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -92,6 +92,14 @@ SCHEMA: Schema = {
     },
     "fax.start": Entries(_LANGUAGE, text(1, 1000)),
     "fax.detect": Entries(_DIALLED, ID),
+    "voicemail": {
+        "directory": Option(text(1, 500)),
+        "asterisk_directory": Option(ASTERISK_DIRECTORY),
+        "max_seconds": Option(number("seconds", 5, 3600)),
+        "silence_seconds": Option(number("seconds", 1, 60)),
+    },
+    "voicemail.boxes": Entries(ID, text(0, 1000)),
+    "parking": {"seconds": Option(number("seconds", 5, 3600))},
     "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
     "numbers": Entries(_DIALLED, _FLOW),
@@ -134,6 +142,7 @@ SCHEMA: Schema = {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
         "supervises": Option(lists(matching('the id of a queue, or "*" for all', r"\*|[A-Za-z0-9_-]{1,64}"))),
+        "auto_answer": Option(Kind("never, asked or always", AutoAnswer)),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }

@@ -9,7 +9,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from easycall.model import Queue, RecordRule, Trunk
+from easycall.model import AutoAnswer, Queue, RecordRule, Trunk
 
 __all__ = [
     "USUAL_RIGHTS",
@@ -23,6 +23,7 @@ __all__ = [
     "Right",
     "ServiceSettings",
     "Token",
+    "VoicemailSettings",
 ]
 
 
@@ -175,6 +176,21 @@ class RecordingSettings:
 
 
 @frozen
+class VoicemailSettings:
+    """Where callers' messages are kept."""
+
+    directory: Path
+    """Where we read them."""
+    asterisk_directory: str
+    """The same folder as Asterisk sees it, which writes them."""
+    max_seconds: float = 180.0
+    silence_seconds: float = 6.0
+    """So much silence ends a message."""
+    boxes: Mapping[str, str] = field(factory=dict)
+    """Box -> greeting, a text or ``sound:NAME``; empty: the tone alone."""
+
+
+@frozen
 class AgentSettings:
     """A person who takes contacts, as configured."""
 
@@ -185,6 +201,7 @@ class AgentSettings:
     """The phone taken when the agent logs in without naming one."""
     supervises: tuple[str, ...] = ()
     """The queues whose contacts and agents this person may supervise; ``*``: all."""
+    auto_answer: AutoAnswer = AutoAnswer.NEVER
 
 
 @frozen
@@ -223,11 +240,14 @@ class Config:
     """Dialled number -> flow."""
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
+    voicemail: VoicemailSettings
     dialing: DialingSettings = DialingSettings()
     trunks: tuple[Trunk, ...] = ()
     """The ways out, in the order in which they are tried."""
     tell_agents: bool = True
     """Whether agents are told over their live feed that they are supervised."""
+    park_seconds: float = 90.0
+    """How long a parked contact waits for an agent who picks it."""
     services: Mapping[str, ServiceSettings] = field(factory=dict)
     """What flows may hand values to."""
     keys: Mapping[str, bytes] = field(factory=dict)

@@ -23,14 +23,16 @@ def load(
     services: Collection[str] = (),
     keys: Collection[str] = (),
     entered: Mapping[str, str] | None = None,
+    boxes: Mapping[str, str] | None = None,
 ) -> dict[str, Flow]:
     """Every flow in ``directory``, by name.  ``languages`` are those that have a voice.
 
     ``services`` and ``keys`` are the names flows may use; ``entered``: option of the configuration -> flow that callers
-    begin with.  Raises FlowError with every fault of every file, and of the prompts of the queues.
+    begin with; ``boxes``: of voice mail, with their greetings.  Raises FlowError with every fault of every file, and of the
+    prompts of the queues and boxes.
     """
     flows: dict[str, Flow] = {}
-    faults = list(_queue_faults(queues))
+    faults = [*_queue_faults(queues), *_box_faults(boxes or {})]
     spoken = frozenset(languages)
     try:
         files = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
@@ -54,16 +56,21 @@ def load(
 
 def flows_of(config: Config) -> dict[str, Flow]:
     """Every flow of a configuration.  Raises FlowError."""
-    return load(config.flows_directory, config.queues, config.prompts.voices, config.services, config.keys, config.entered)
+    names = config.services, config.keys, config.entered
+    return load(config.flows_directory, config.queues, config.prompts.voices, *names, config.voicemail.boxes)
 
 
-def every_prompt(flows: Mapping[str, Flow], queues: Mapping[str, Queue]) -> Iterator[Prompt]:
+def every_prompt(
+    flows: Mapping[str, Flow], queues: Mapping[str, Queue], boxes: Mapping[str, str] | None = None
+) -> Iterator[Prompt]:
     """Everything callers may hear, for rendering it before they call."""
     for flow in flows.values():
         yield from flow.prompts()
     for queue in queues.values():
         if queue.busy_prompt:
             yield parse_prompt(queue.busy_prompt)
+    for greeting in filter(None, (boxes or {}).values()):
+        yield parse_prompt(greeting)
 
 
 def _read(path: Path) -> Flow:
@@ -79,6 +86,15 @@ def _read(path: Path) -> Flow:
         raise FlowError([Fault(path.name, 0, "", f"cannot be read: {error.strerror}")]) from error
     except ValueError as error:  # among them a text that is not UTF-8
         raise FlowError([Fault(path.name, 0, "", str(error))]) from error
+
+
+def _box_faults(boxes: Mapping[str, str]) -> Iterator[Fault]:
+    for box, greeting in boxes.items():
+        try:
+            if greeting:
+                parse_prompt(greeting)
+        except ValueError as error:
+            yield Fault("voicemail.boxes", 0, box, str(error))
 
 
 def _queue_faults(queues: Mapping[str, Queue]) -> Iterator[Fault]:

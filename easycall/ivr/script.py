@@ -24,6 +24,8 @@ class Script:
     """What to play for a prompt, in a language."""
     means: Means = field(factory=Means)
     """What flows may use."""
+    boxes: Mapping[str, str] = field(factory=dict)
+    """Voice mail box -> its greeting; empty: the tone alone."""
 
     def flow(self, dialled: str) -> Flow:
         """The flow a caller of that number goes through."""
@@ -36,6 +38,10 @@ class Script:
     def knows(self, name: str) -> bool:
         """Whether there is a flow of that name."""
         return name in self.flows
+
+    def greeting(self, box: str, language: str) -> list[str]:
+        """What a caller of a voice mail box hears.  Raises KeyError."""
+        return self.sounds(parse_prompt(self.boxes[box]), language) if self.boxes[box] else []
 
     def function(self, name: str) -> Function | None:
         """What the flow of that name takes and gives; None when it is no function.  Raises KeyError."""

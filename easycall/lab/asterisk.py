@@ -118,6 +118,10 @@ class AsteriskPhoneHandset(AsteriskHandset, PhoneHandset):
         except SessionOver as error:
             raise CallOver(str(error)) from error
 
+    async def told_to_answer(self) -> bool:
+        """As the header Call-Info has it."""
+        return "answer-after=0" in await self._world.variable(self.id, "PJSIP_HEADER(read,Call-Info)")
+
     async def follow(self) -> None:
         """From the first ring to the end: keep the session open, and end with it even if Asterisk does not tell us."""
         while not self._session.over:

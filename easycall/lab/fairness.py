@@ -11,7 +11,18 @@ from collections.abc import Mapping
 
 from attrs import define
 
-from easycall.events import AgentChanged, Answered, ContactArrived, ContactEnded, Event, OfferEnded, PbxDown, PbxUp, Queued
+from easycall.events import (
+    AgentChanged,
+    Answered,
+    ContactArrived,
+    ContactEnded,
+    Event,
+    OfferEnded,
+    PbxDown,
+    PbxUp,
+    Picked,
+    Queued,
+)
 from easycall.model import AgentState, OfferOutcome
 
 __all__ = ["Fairness"]
@@ -62,7 +73,7 @@ class Fairness:
                 self._stand(event.contact)
             case OfferEnded():
                 self._offer_ended(event)
-            case Answered():
+            case Answered() | Picked():
                 self._forget(event.contact)
             case ContactEnded():
                 self._forget(event.contact)

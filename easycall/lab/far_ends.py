@@ -144,6 +144,10 @@ class SimulatedPhoneHandset(SimulatedHandset, PhoneHandset):
         self._tone = tone
         self.line.answer()
 
+    async def told_to_answer(self) -> bool:
+        """As the header Call-Info has it."""
+        return "answer-after=0" in self.line.header("Call-Info")
+
     def hang_up(self, cause: int) -> None:
         """Hang up, or refuse the call."""
         if self.line.up:

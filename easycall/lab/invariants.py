@@ -38,6 +38,8 @@ LISTENS = "chanspy"
 """What a supervisor's leg may run at home."""
 AT_HOME = ("agi", "sendfax", "receivefax")
 """What a leg at home may run: its FastAGI, and what that executes."""
+CONFERENCE = "ConfBridge"
+"""The application of a leg in a conference, which it is put into from home: its session goes on."""
 CALLBACK = "callback"
 """The role of a leg that calls a customer back."""
 
@@ -72,7 +74,8 @@ def _i1(evidence: Evidence) -> Iterator[str]:
 def _i2(evidence: Evidence) -> Iterator[str]:
     bridges = _by(evidence.channels, lambda channel: channel.bridge)
     for bridge, together in bridges.items():
-        if len(together) > 2:
+        conference = all(channel.application == CONFERENCE for channel in together)
+        if len(together) > 2 and not conference:
             yield f"{_names(together)} are together in bridge {bridge}"
         elif len({channel.contact for channel in together if channel.contact}) > 1:
             yield f"{_names(together)} of different contacts are in bridge {bridge}"
@@ -108,7 +111,8 @@ def _i3(evidence: Evidence) -> Iterator[str]:
         if channel.bridge != leg.bridge:
             yield f"leg {leg.id} is held in bridge {leg.bridge or 'none'}, its channel is in {channel.bridge or 'none'}"
         listens = channel.role == Role.SUPERVISOR and channel.application.lower() == LISTENS
-        if leg.place == "home" and channel.application.lower() not in AT_HOME and not listens:
+        confers = channel.application == CONFERENCE and channel.bridge
+        if leg.place == "home" and channel.application.lower() not in AT_HOME and not (listens or confers):
             yield f"leg {leg.id} is held at home, its channel is in {channel.application or 'no application'}"
     partners = _by(evidence.channels, lambda channel: channel.bridge)
     for contact in evidence.held.contacts:
@@ -128,7 +132,9 @@ def _contact_is_where_it_is(
     talks_with = [one.agent for one in partners.get(channel.bridge, ()) if one.id != channel.id]
     if contact.stage is Stage.TALKING and talks_with != [contact.agent]:
         yield f"contact {contact.id} talks with {contact.agent}, its channel with {', '.join(talks_with) or 'nobody'}"
-    elif contact.stage in (Stage.IVR, Stage.WAITING) and talks_with:
+    elif contact.stage is Stage.CONFERENCE and contact.agent not in talks_with:
+        yield f"contact {contact.id} is in a conference with {contact.agent}, its channel is not"
+    elif contact.stage in (Stage.IVR, Stage.WAITING, Stage.PARKED, Stage.VOICEMAIL) and talks_with:
         yield f"contact {contact.id} is in {contact.stage}, its channel talks with {', '.join(talks_with)}"
 
 

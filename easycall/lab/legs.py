@@ -86,6 +86,10 @@ class PhoneHandset(Handset):
     async def answer(self, tone: int | None) -> None:
         """Take the call, and play a tone of so many Hz or say nothing.  Raises CallOver."""
 
+    @abstractmethod
+    async def told_to_answer(self) -> bool:
+        """Whether the call says that the phone shall answer by itself."""
+
 
 class Leg:
     """One end of a call, on the world's side."""
@@ -263,6 +267,10 @@ class PhoneCall(Leg):
         except CallOver as error:
             raise NotSeen(f"{self.who}: expected to answer, but {error}; saw: {self.story}") from error
         await self.answered(ANSWER_SECONDS)
+
+    async def told_to_answer(self) -> bool:
+        """Whether the call says that the phone shall answer by itself."""
+        return await self._phone.told_to_answer()
 
     def decline(self) -> None:
         """Refuse the call: the other side is told "busy"."""

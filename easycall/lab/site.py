@@ -72,6 +72,15 @@ station = "+49 30 11"
 [fax.detect]
 {fax_detect}
 
+[voicemail]
+directory = "{voicemail}"
+
+[voicemail.boxes]
+sales = "Please leave a message."
+
+[parking]
+seconds = {park_seconds:g}
+
 [recordings]
 directory = "{recordings}"
 
@@ -143,6 +152,8 @@ class Site:
         ring_outside: float = 30,
         fax_lines: int = 0,
         fax_detect: Mapping[str, str] | None = None,
+        park_seconds: float = 90,
+        auto_answer: str = "never",
         more: str = NO_PAYMENTS,
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
@@ -177,11 +188,13 @@ class Site:
                 fax_detect="\n".join(f'"{number}" = "{box}"' for number, box in (fax_detect or {}).items()),
                 flows=flows or shipped() / "flows",
                 numbers="\n".join(f'"{number}" = "{flow}"' for number, flow in (numbers or {}).items()),
-                agents="\n\n".join(_section(agent, desk) for agent, desk in agents.items()),
+                agents="\n\n".join(_section(agent, desk, auto_answer) for agent, desk in agents.items()),
                 ring_seconds=ring_seconds,
                 wrap_up_seconds=wrap_up_seconds,
                 lines=lines,
                 ring_outside=ring_outside,
+                voicemail=state.folder / "voicemail",
+                park_seconds=park_seconds,
                 more=more,
             ),
             encoding="utf-8",
@@ -194,7 +207,8 @@ def _options(**commands: Sequence[str]) -> str:
     return "\n".join(f"{name} = {json.dumps(list(words))}" for name, words in commands.items())
 
 
-def _section(agent: str, desk: Desk) -> str:
+def _section(agent: str, desk: Desk, auto_answer: str) -> str:
     """The section of an agent."""
     lists = f"queues = {json.dumps(desk.queues)}\nsupervises = {json.dumps(desk.supervises)}"
-    return f'[agents.{agent}]\nname = "{agent.capitalize()}"\n{lists}\nphone = "{desk.phone}"'
+    who = f'[agents.{agent}]\nname = "{agent.capitalize()}"\n{lists}\n'
+    return f'{who}phone = "{desk.phone}"\nauto_answer = "{auto_answer}"'

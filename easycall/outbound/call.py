@@ -22,12 +22,14 @@ from easycall.acd.distributor import Assignment
 from easycall.defer import Bell, background, first, start
 from easycall.events import Offered, OfferEnded
 from easycall.live import LiveContact, keep_music
+from easycall.mailbox import Letter
 from easycall.model import DialOutcome, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage
 from easycall.outbound.dialling import Route
 from easycall.outbound.outcome import outcome_of
 from easycall.outbound.outsider import dial
 from easycall.ports import BridgeFailed, Channel, HungUp, NotAnswered
 from easycall.talk import Course, Joined, Reach, Side, Wait, ring
+from easycall.talk.alone import answer_letters, answer_rung
 from easycall.verbs import NotNow
 
 __all__ = ["CallOut", "First", "NotReached", "OutboundCall", "undialled"]
@@ -124,8 +126,9 @@ class OutboundCall:
 
     async def _customer_first(self, agent: Assignment) -> Course:
         try:
-            self._dial()
-            await self._customer_answers()
+            async with background(answer_letters(self._live)):
+                self._dial()
+                await self._customer_answers()
         except BaseException:
             agent.ended(OfferOutcome.CANCELLED)
             raise
@@ -136,7 +139,7 @@ class OutboundCall:
         side = await self._agent_answers(agent)
         side.waits()
         try:
-            async with background(keep_music(side.leg, queue.music)):
+            async with background(keep_music(side.leg, queue.music)), background(answer_letters(live)):
                 self._dial()
                 customer = live.customer
                 if await first(start(_decided(customer)), side.leg.when_gone()) == 1 and not customer.gone:
@@ -182,7 +185,9 @@ class OutboundCall:
             assignment.ended(OfferOutcome.UNREACHABLE)
             raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT) from None
         try:
-            if await first(start(side.answered()), live.customer.when_gone()) == 1:
+            while isinstance(news := await live.news(start(side.answered()), live.customer.when_gone()), Letter):
+                answer_rung(live, side, news)
+            if news == 1:
                 raise NotReached(Outcome.CANCELLED, live.contact.ended_by or EndedBy.API)
             outcome = await side.answered()
             if outcome is not OfferOutcome.ANSWERED:

@@ -56,7 +56,7 @@ async def _tell_what_becomes_of(live: LiveContact, leg: Channel, agent: str, fac
 
 @mutable(eq=False)
 class Outsider:
-    """Somebody outside on a leg, for one contact: a :class:`easycall.talk.ringing.Party` who is no agent."""
+    """Somebody outside on a leg, for one contact: used as a :class:`easycall.talk.ringing.Side` is, and no agent."""
 
     number: str
     leg: Channel
@@ -82,9 +82,6 @@ class Outsider:
     def joined(self) -> None:
         """The one outside talks now."""
         self.talks = True
-
-    def waits(self) -> None:
-        """The one outside is there and hears music: no state of an agent follows from it."""
 
     def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
         """The one outside is hung up.  A second time does nothing."""

@@ -10,6 +10,7 @@ from easycall.live import LiveContact, keep_music
 from easycall.model import EndedBy, OfferOutcome, Stage
 from easycall.outbound.outsider import call_outside
 from easycall.ports import BridgeFailed, HungUp
+from easycall.talk.alone import answer_letters
 from easycall.talk.course import Course, Outside, ReachOutside, Wait
 
 __all__ = ["reach_outside", "together"]
@@ -35,7 +36,9 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
         return _first_in_line(live, queue.id)
     try:
         async with background(keep_music(live.customer, queue.music)):
-            if await outsider.answered() is not OfferOutcome.ANSWERED:
+            async with background(answer_letters(live)):
+                outcome = await outsider.answered()
+            if outcome is not OfferOutcome.ANSWERED:
                 return _first_in_line(live, queue.id)
             conversation = await live.switch.bridge(live.customer, outsider.leg)
         return await together(live, Outside(outsider, conversation, queue.id))
@@ -54,7 +57,9 @@ async def together(live: LiveContact, course: Outside) -> Course:
     since, ended_by = live.now(), EndedBy.CALLER
     outsider.joined()
     try:
-        if await course.conversation.over() is outsider.leg:
+        async with background(answer_letters(live)):
+            left = await course.conversation.over()
+        if left is outsider.leg:
             ended_by = EndedBy.OUTSIDE
             if live.now() < since + LOST_SECONDS:
                 return _first_in_line(live, course.queue)

@@ -134,9 +134,15 @@ def _redirect(asterisk: SimulatedAsterisk, session: ManagerSession, request: Req
 
 
 def _play_dtmf(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
-    channel = channel_of(asterisk, request)
-    session.answer(request, "Success", ("Message", "DTMF successfully queued"))
-    asterisk.core.later(0.1, channel.send_key, request.get("Digit"))
+    channel = asterisk.core.find(request.get("Channel"))
+    if channel is None:
+        raise Refused("Channel not found")
+
+    def played() -> None:
+        channel.send_key(request.get("Digit"))
+        session.answer(request, "Success", ("Message", "DTMF successfully queued"))
+
+    asterisk.core.later(int(request.get("Duration") or 100) / 1000, played)
 
 
 def _setvar(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:

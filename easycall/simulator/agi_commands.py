@@ -21,6 +21,8 @@ SAMPLES = 8000
 SAY_SECONDS = 0.5
 """How long one digit or word of SAY takes."""
 
+BEEP_SECONDS = 0.2
+
 MOMENT = 0.001
 """A time too short to wait for: at a late hour adding less to it changes nothing."""
 
@@ -203,15 +205,21 @@ async def _wait_for_digit(channel: Channel, words: Words) -> str:
 
 async def _record_file(channel: Channel, words: Words) -> str:
     ending, limit = _word(words, 2), _number(words, 3)
+    if "BEEP" in (word.upper() for word in words[4:]):
+        await channel.sleep(BEEP_SECONDS)
     began = channel.core.now()
     channel.core.note_recording(channel, words[0])
+    recording = channel.core.record_file(channel, f"{words[0]}.{words[1]}")
     left = limit / 1000 if limit >= 0 else 86_400.0
-    while left > MOMENT:
-        key = await channel.read_key(left)
-        samples = round((channel.core.now() - began) * SAMPLES)
-        if key and key in ending:
-            return f"{_ascii(key)} (dtmf) endpos={samples}"
-        left = (limit / 1000 if limit >= 0 else 86_400.0) - (channel.core.now() - began)
+    try:
+        while left > MOMENT:
+            key = await channel.read_key(left)
+            samples = round((channel.core.now() - began) * SAMPLES)
+            if key and key in ending:
+                return f"{_ascii(key)} (dtmf) endpos={samples}"
+            left = (limit / 1000 if limit >= 0 else 86_400.0) - (channel.core.now() - began)
+    finally:
+        recording()
     return f"0 (timeout) endpos={round((channel.core.now() - began) * SAMPLES)}"
 
 
@@ -247,10 +255,13 @@ async def _exec(channel: Channel, words: Words) -> str:
     application = _word(words, 0).lower()
     if not channel.core.knows_application(application):
         return "-2"
+    home = channel.application, channel.data
     try:
         await channel.core.run_application(channel, application, words[1] if len(words) > 1 else "")
     except Failed:
         return "-1"
+    finally:
+        channel.application, channel.data = home
     return "0"
 
 

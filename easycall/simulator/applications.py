@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from easycall.simulator import causes, fastagi, fax
 from easycall.simulator.bridge import Bridge
-from easycall.simulator.channel import Channel, Failed
+from easycall.simulator.channel import Channel, Failed, Interrupted
 from easycall.simulator.expression import true
 from easycall.simulator.variables import set_variable
 
@@ -118,7 +119,8 @@ async def _conf_bridge(asterisk: SimulatedAsterisk, channel: Channel, data: str)
     conference = conferences[name]
     conference.add(channel)
     try:
-        await channel.sleep(FOREVER)
+        with suppress(Interrupted):  # it answers 0 to who started it over FastAGI, even when its channel was hung up
+            await channel.wait(conference.thrown_out(channel))
     finally:
         conference.remove(channel)
         if not conference.channels:

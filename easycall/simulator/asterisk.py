@@ -102,6 +102,7 @@ class SimulatedAsterisk:
             node=self.settings.ami,
         )
         core.globals |= self.settings.variables
+        core.on_record = self._on_record
         core.on_dialled = self._on_dialled
         core.on_dial_state = self._on_dial_state
         core.on_ended = self._on_ended
@@ -253,6 +254,20 @@ class SimulatedAsterisk:
             dialling.on_state(channel)
 
     # Recording
+
+    def _on_record(self, channel: Channel, file: str) -> Callable[[], None]:
+        """RECORD FILE: a tape of what the far end says."""
+        if self.settings.tape is None:
+            return lambda: None
+        tape = self.settings.tape(file)
+        channel.takes.append(tape)
+        channel.tell_takes()
+
+        def stop() -> None:
+            channel.takes.remove(tape)
+            tape.stop()
+
+        return stop
 
     def record(self, channel: Channel, file: str) -> str:
         """Begin a MixMonitor; its id."""

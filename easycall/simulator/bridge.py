@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
+
+from easycall.simulator.line import SILENCE, SPEECH
+
 if TYPE_CHECKING:
     from easycall.simulator.channel import Channel
     from easycall.simulator.core import Core
@@ -23,6 +27,7 @@ class Bridge:
         """The name of the conference; empty for a bridge of two."""
         self.channels: list[Channel] = []
         self.muted: set[Channel] = set()
+        self._staying: dict[Channel, Deferred[None]] = {}
         self._core = core
         core.bridges[self.id] = self
         self._tell("BridgeCreate")
@@ -52,6 +57,7 @@ class Bridge:
             return
         self.channels.remove(channel)
         self.muted.discard(channel)
+        self._staying.pop(channel, None)
         channel.bridge = None
         if self.conference:
             self._tell("ConfbridgeLeave", channel)
@@ -66,19 +72,32 @@ class Bridge:
             self._tell("BridgeDestroy")
         self.sounds_changed()
 
+    def thrown_out(self, channel: Channel) -> Deferred[None]:
+        """Fires when one of a conference is thrown out."""
+        staying = self._staying[channel] = Deferred()
+        return staying
+
+    def throw_out(self, channel: Channel) -> None:
+        """Let one of a conference go on where it came from."""
+        staying = self._staying.pop(channel, None)
+        if staying is not None:
+            staying.callback(None)
+
     def sounds_changed(self) -> None:
         """Somebody in it says something else, came, left or was muted."""
         for channel in list(self.channels):
             channel.sound_changed()
 
     def sound_for(self, channel: Channel) -> str:
-        """What one of them hears: the first of the others who says something."""
-        said = (other.far_sound for other in self.channels if other is not channel and other not in self.muted)
-        return next((sound for sound in said if sound), "")
+        """What one of them hears; two sounds at once are no tone any more."""
+        said = {other.far_sound for other in self.channels if other is not channel and other not in self.muted}
+        said.discard(SILENCE)
+        return SPEECH if len(said) > 1 else next(iter(said), SILENCE)
 
     def key(self, presser: Channel, key: str) -> None:
-        """One of them pressed a key: the others hear it."""
-        if presser not in self.muted:
+        """One of them pressed a key: the others hear it, of a conference only if that lets keys pass."""
+        passes = not self.conference or presser.variables.get("CONFBRIDGE(user,dtmf_passthrough)") == "yes"
+        if passes:
             for channel in [other for other in self.channels if other is not presser]:
                 channel.send_key(key)
 

@@ -23,6 +23,7 @@ from easycall.simulator.mixmonitor import MixMonitor
 if TYPE_CHECKING:
     from easycall.simulator.core import Core
     from easycall.simulator.fax import Machine
+    from easycall.simulator.mixmonitor import Tape
 
 __all__ = ["DOWN", "RING", "RINGING", "STATES", "UP", "Channel", "Failed", "Interrupted", "Place"]
 
@@ -70,6 +71,8 @@ class Channel:
         """The class of the music under it, or nothing."""
         self.playing = ""
         """The sound file that is being played to it."""
+        self.takes: list[Tape] = []
+        """Files that what its far end says is written to."""
         self.recordings: dict[str, MixMonitor] = {}
         self.spies: list[tuple[Channel, str]] = []
         """Who listens to it, and how: with ``w`` it hears them, with ``B`` both sides do."""
@@ -256,6 +259,10 @@ class Channel:
         """Answered, and not over."""
         return self.state == UP and not self.over and not self._left
 
+    def header(self, name: str) -> str:
+        """A header that was added for the phone."""
+        return self.variables.get(f"PJSIP_HEADER(add,{name})", "")
+
     def ring(self) -> None:
         """The phone rings."""
         if self.state == DOWN and not self.over:
@@ -311,6 +318,7 @@ class Channel:
         if self._left:
             return
         self.far_sound = sound
+        self.tell_takes()
         self._recorded_sound_changed()
         if self.bridge is not None:
             self.bridge.sounds_changed()
@@ -333,6 +341,11 @@ class Channel:
         listens = self.variables.get("FAXOPT(faxdetect)", "no") == "cng"
         if listens and self.up and self.core.dialplan.step(self.context, "fax", 1) is not None:
             self.redirect((self.context, "fax", 1))
+
+    def tell_takes(self) -> None:
+        """What its far end says is written from now on."""
+        for tape in self.takes:
+            tape.hears([self.far_sound] if self.far_sound else [])
 
     def _pressed(self, key: str) -> None:
         if not self.up:
@@ -426,7 +439,7 @@ class Channel:
         if self.over or self.state != UP:
             return SILENCE
         whispered = next((spy.far_sound for spy in self._whisperers() if spy.far_sound), "")
-        if self.bridge is not None:
+        if self.bridge is not None and not (self.bridge.conference and self.music):
             return mixed(self.bridge.sound_for(self), whispered)
         if self.playing:
             return SPEECH

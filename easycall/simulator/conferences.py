@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from easycall.simulator.ami import Request
 from easycall.simulator.bridge import Bridge
+from easycall.simulator.channel import Channel
 from easycall.simulator.rights import Action, Refused, needs
 
 if TYPE_CHECKING:
@@ -58,10 +59,18 @@ def _confbridge_unmute(asterisk: SimulatedAsterisk, session: ManagerSession, req
     _mute(asterisk, session, request, mute=False)
 
 
+def _user(conference: Bridge, request: Request) -> Channel:
+    """One of a conference, by the name of the channel: these actions do not know its Uniqueid."""
+    name = request.get("Channel").lower()
+    for channel in conference.channels:
+        if name and channel.name.lower().startswith(name):
+            return channel
+    raise Refused("No Channel by that name found in Conference.")
+
+
 def _mute(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request, *, mute: bool) -> None:
-    conference, channel = _conference(asterisk, request), asterisk.core.find(request.get("Channel"))
-    if channel not in conference.channels or channel is None:
-        raise Refused("No Channel by that name found in Conference.")
+    conference = _conference(asterisk, request)
+    channel = _user(conference, request)
     (conference.muted.add if mute else conference.muted.discard)(channel)
     session.answer(request, "Success", ("Message", "User muted" if mute else "User unmuted"))
     asterisk.core.tell("call", "ConfbridgeMute" if mute else "ConfbridgeUnmute", channel, conference.headers())
@@ -69,11 +78,10 @@ def _mute(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request
 
 
 def _confbridge_kick(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
-    conference, channel = _conference(asterisk, request), asterisk.core.find(request.get("Channel"))
-    if channel not in conference.channels or channel is None:
-        raise Refused("No Channel by that name found in Conference.")
+    conference = _conference(asterisk, request)
+    channel = _user(conference, request)
     session.answer(request, "Success", ("Message", "User kicked"))
-    channel.redirect((channel.context, channel.extension, channel.priority + 1))
+    conference.throw_out(channel)
 
 
 CONFERENCES: Mapping[str, Action] = {

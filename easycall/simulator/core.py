@@ -76,6 +76,7 @@ class Core:
         self.endpoints = endpoints
         """PJSIP endpoint -> its device state."""
         self.devices = Devices(endpoints, lambda: self.channels.values(), self._tell_device)
+        self.on_record: Callable[[Channel, str], Callable[[], None]] = lambda channel, file: lambda: None
         self.on_dialled: Callable[[Channel], None] = lambda channel: None
         self.on_dial_state: Callable[[Channel], None] = lambda channel: None
         self.on_ended: Callable[[Channel], None] = lambda channel: None
@@ -109,6 +110,10 @@ class Core:
     def note_recording(self, channel: Channel, file: str) -> None:
         """A file was recorded from a channel."""
         self.recorded.append((channel.id, file))
+
+    def record_file(self, channel: Channel, file: str) -> Callable[[], None]:
+        """Write what the far end of a channel says into a file, until what is returned is called."""
+        return self.on_record(channel, file)
 
     def later(self, seconds: float, do: Callable[..., Any], *arguments: object) -> IDelayedCall:
         """Call later."""

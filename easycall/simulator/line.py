@@ -44,6 +44,9 @@ class Line(Protocol):
     def over(self) -> bool:
         """True once the line is down."""
 
+    def header(self, name: str) -> str:
+        """A header of the call that came in at a phone; empty when there is none."""
+
     def ring(self) -> None:
         """The phone rings (SIP 180)."""
 

@@ -107,6 +107,27 @@ def _text(event: facts.Event) -> str:
             return f"{event.agent} and {event.to} talk, the customer hears music"
         case facts.ConsultEnded():
             return f"the question of {event.agent} to {event.to} is over ({event.outcome.value.replace('_', ' ')})"
+        case facts.ConferenceStarted():
+            return f"the customer, {event.agent} and {event.to} talk"
+        case facts.PartyMuted():
+            return f"the {event.party.value} is {'not heard' if event.muted else 'heard again'} in the conference"
+        case facts.ConferenceEnded():
+            return f"the {event.left.value} leaves the conference"
+        case facts.DigitsSent():
+            return f"{event.agent} sends {event.number} keys to the customer's line"
+        case facts.Parked():
+            return f"{event.agent} parks the contact"
+        case facts.Picked():
+            return f"{event.agent} picks the contact"
+        case facts.ParkEnded():
+            back = f"the phone of {event.agent} is rung" if event.agent else "it goes to its queue"
+            return f"nobody picks the contact: {back}"
+        case facts.VoicemailStarted():
+            return f"reaches the voice mail box {event.box}"
+        case facts.VoicemailLeft():
+            return f"leaves a message of {event.seconds:.0f} s in {event.box}"
+        case facts.Transferred(target="park"):
+            return f"{event.agent} gives the contact away, to be parked"
         case facts.Transferred():
             return f"{event.agent} gives the contact to the {event.target} {event.to}"
         case facts.Lent():

@@ -17,6 +17,8 @@ from easycall.events import (
     Answered,
     CallDialled,
     Collected,
+    ConferenceEnded,
+    ConferenceStarted,
     ConsultEnded,
     ConsultStarted,
     ContactArrived,
@@ -34,10 +36,12 @@ from easycall.events import (
     OfferEnded,
     OutsideEnded,
     OutsideStarted,
+    Parked,
     Queued,
     Retrieved,
     ScreenPop,
     TalkEnded,
+    VoicemailStarted,
 )
 from easycall.model import Direction, EndedBy, OfferOutcome, Outcome
 from easycall.stats.recordings import Recording, recordings_of
@@ -65,11 +69,25 @@ class SegmentKind(StrEnum):
     """The customer talked with somebody outside, and no agent had the contact."""
     FAX = "fax"
     """The customer's fax machine sent or received."""
+    CONFERENCE = "conference"
+    """Customer, agent and the one who was consulted talked."""
+    PARKED = "parked"
+    VOICEMAIL = "voicemail"
+    """The customer left a message."""
     CLOSING = "closing"
     """Between the end of a talk and the end of the contact."""
 
 
-WITH_AGENT = frozenset({SegmentKind.TALK, SegmentKind.HOLD, SegmentKind.CONSULT, SegmentKind.LOAN, SegmentKind.FAX})
+WITH_AGENT = frozenset(
+    {
+        SegmentKind.TALK,
+        SegmentKind.HOLD,
+        SegmentKind.CONSULT,
+        SegmentKind.CONFERENCE,
+        SegmentKind.LOAN,
+        SegmentKind.FAX,
+    }
+)
 """Kinds in which an agent has the contact."""
 
 
@@ -156,7 +174,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         queue=line.queue,
         agent=next((part.agent for part in reversed(segments) if part.kind is SegmentKind.TALK), ""),
         waited=_seconds(segments, SegmentKind.WAITING, SegmentKind.OFFER),
-        talked=_seconds(segments, SegmentKind.TALK),
+        talked=_seconds(segments, SegmentKind.TALK, SegmentKind.CONFERENCE),
         answers=line.answers,
         data=line.data,
         segments=segments,
@@ -290,6 +308,24 @@ class _Line:
     def _(self, event: ConsultEnded) -> None:
         if self._open.kind is SegmentKind.CONSULT:
             self._with_agent(event, SegmentKind.HOLD)
+
+    @take.register
+    def _(self, event: ConferenceStarted) -> None:
+        self._with_agent(event, SegmentKind.CONFERENCE)
+
+    @take.register
+    def _(self, event: ConferenceEnded) -> None:
+        self._with_agent(event, SegmentKind.TALK)
+
+    @take.register
+    def _(self, event: Parked) -> None:
+        if self._open.kind is not SegmentKind.PARKED:
+            self._begin(event.at, SegmentKind.PARKED, queue=self.queue)
+
+    @take.register
+    def _(self, event: VoicemailStarted) -> None:
+        if self._open.kind is not SegmentKind.VOICEMAIL:
+            self._begin(event.at, SegmentKind.VOICEMAIL)
 
     @take.register
     def _(self, event: Lent) -> None:

@@ -12,6 +12,7 @@ following      consultation.py       the agent has left; the second one's phone 
 lent           loan.py               the customer walks a flow; the agent hears music
 faxing         faxing.py             the customer's fax machine is at it; the agent hears music
 alone          faxing.py             the same, and the agent has left
+conference     conference.py         customer, agent and second agent in a conference
 =============  ====================  ==================================================================
 
 The second one is another agent, or somebody outside (:mod:`easycall.outbound`).
@@ -19,19 +20,20 @@ The second one is another agent, or somebody outside (:mod:`easycall.outbound`).
 Each stage is a method that waits for news (a verb from the mailbox, a leg that left) and gives the next stage.
 """
 
-from easycall.talk.course import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Wait
-from easycall.talk.ringing import Party, Side, ring
+from easycall.talk.course import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Wait
+from easycall.talk.ringing import Side, ring
 from easycall.talk.talk import Talk
 
 __all__ = [
     "Course",
     "Joined",
     "Outside",
-    "Party",
     "Reach",
     "ReachOutside",
     "RunFlow",
     "Side",
+    "Stay",
+    "TakeMessage",
     "Talk",
     "Wait",
     "ring",

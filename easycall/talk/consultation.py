@@ -11,9 +11,10 @@ from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Stage
 from easycall.outbound.outsider import Outsider
 from easycall.ports import BridgeFailed, HungUp
+from easycall.talk.conference import meet
 from easycall.talk.course import Outside
 from easycall.talk.ringing import Side
-from easycall.verbs import Alternate, Cancel, Complete, Retrieve, Verb
+from easycall.verbs import Alternate, Answer, Cancel, Complete, Merge, NotNow, Retrieve, SendDigits, Verb
 
 if TYPE_CHECKING:
     from easycall.talk.talk import Do, StageOfTalk, Talk
@@ -61,6 +62,7 @@ class Consultation:
                 Cancel: self._call_off,
                 Retrieve: self._call_off,
                 Complete: self._leave_ringing,
+                Answer: self._answer,
             }
             return await talk.answer(news, self.calling, verbs)
         if news == 1:
@@ -95,6 +97,7 @@ class Consultation:
                 Retrieve: self._reconnect,
                 Complete: self._complete,
                 Alternate: self._to_customer,
+                Merge: self._merge,
             }
             return await talk.answer(news, self.consulting, verbs)
         if await talk.conversation.over() is talk.side.leg:
@@ -114,6 +117,8 @@ class Consultation:
                 Retrieve: self._drop,
                 Complete: self._complete,
                 Alternate: self._to_second,
+                Merge: self._merge,
+                SendDigits: self._send_digits,
             }
             return await talk.answer(news, self.alternating, verbs)
         if news == 1:
@@ -128,7 +133,7 @@ class Consultation:
         async with talk.music(self._live.customer):
             news = await self._live.news(start(self._second.answered()))
         if isinstance(news, Letter):
-            return await talk.answer(news, self.following, {})
+            return await talk.answer(news, self.following, {Answer: self._answer})
         outcome = await self._second.answered()
         if outcome is OfferOutcome.ANSWERED:
             return self.hand_over
@@ -178,6 +183,13 @@ class Consultation:
         self.end(OfferOutcome.CANCELLED)
         return await self._talk.retrieve(verb)
 
+    async def _answer(self, verb: Answer) -> StageOfTalk:
+        """The second agent answers on the desktop."""
+        if isinstance(self._second, Outsider):
+            raise NotNow("the telephone rings outside")
+        self._second.answer()
+        return self.following if self._talk.side.over else self.calling
+
     async def _leave_ringing(self, verb: Verb) -> StageOfTalk:
         """While the second phone rings: the first agent leaves it to the customer."""
         self._talk.part(EndedBy.AGENT)
@@ -202,6 +214,15 @@ class Consultation:
         talk.side.assignment.holds()
         self._live.tell(Held, talk.side.agent)
         return self.consulting
+
+    async def _merge(self, verb: Merge) -> StageOfTalk:
+        if isinstance(self._second, Outsider):
+            raise NotNow("somebody outside cannot be brought into a conference")
+        return (await meet(self._talk, self, self._second)).conference
+
+    async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
+        await self._talk.send_digits(verb)
+        return self.alternating
 
     async def _drop(self, verb: Verb) -> StageOfTalk:
         self.end(OfferOutcome.ANSWERED)

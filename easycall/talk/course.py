@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from easycall.outbound.outsider import Outsider
     from easycall.talk.ringing import Side
 
-__all__ = ["Course", "Joined", "Outside", "Reach", "ReachOutside", "RunFlow", "Wait"]
+__all__ = ["Course", "Joined", "Outside", "Reach", "ReachOutside", "RunFlow", "Stay", "TakeMessage", "Wait"]
 
 
 @frozen
@@ -41,6 +41,23 @@ class Reach:
     queue: str
     by: str
     """The agent who sends it; empty: nobody does."""
+    enqueued: float | None = None
+    """Its place in that queue; None: the front."""
+
+
+@frozen
+class Stay:
+    """The contact is parked; in the end it goes back to the agent who parked it, or to the front of the queue."""
+
+    queue: str
+    by: str
+
+
+@frozen
+class TakeMessage:
+    """The contact leaves a message."""
+
+    box: str
 
 
 @frozen
@@ -74,5 +91,5 @@ class Outside:
     """Where the contact goes on if that was lost at once."""
 
 
-Course: TypeAlias = RunFlow | Wait | Reach | Joined | ReachOutside | Outside | None
+Course: TypeAlias = RunFlow | Wait | Reach | Joined | ReachOutside | Outside | Stay | TakeMessage | None
 """None: the contact ends."""

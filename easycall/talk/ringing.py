@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from attrs import field, mutable
 
@@ -10,37 +10,11 @@ from easycall.acd.distributor import Assignment
 from easycall.defer import dropped
 from easycall.events import ScreenPop, ScreenPopRevoked
 from easycall.live import LiveContact
-from easycall.model import OfferOutcome, Queue, Role
+from easycall.model import AutoAnswer, OfferOutcome, Queue, Role
 from easycall.ports import Channel, NotAnswered
+from easycall.verbs import NotNow
 
-__all__ = ["Party", "Side", "ring"]
-
-
-class Party(Protocol):
-    """Somebody on a leg beside the customer: an agent (:class:`Side`), or somebody outside."""
-
-    leg: Channel
-    talks: bool
-    """True once they answered and were joined with somebody."""
-    over: bool
-    """True once they have nothing more to do with the contact."""
-
-    @property
-    def name(self) -> str:
-        """The agent's id, or the number outside."""
-
-    @property
-    def attempt(self) -> int:
-        """The number of the attempt in which they were rung for the contact."""
-
-    async def answered(self) -> OfferOutcome:
-        """Wait for the answer: ANSWERED, or why not."""
-
-    def joined(self) -> None:
-        """They talk now."""
-
-    def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
-        """They have nothing more to do with the contact and are hung up.  A second time does nothing."""
+__all__ = ["Side", "ring"]
 
 
 @mutable(eq=False)
@@ -55,6 +29,9 @@ class Side:
     """True once the agent answered and was joined with somebody."""
     over: bool = field(default=False, init=False)
     """True once the agent has nothing more to do with the contact."""
+    again: Callable[[], Channel] | None = None
+    """Rings the phone once more, so that it answers by itself; None when it cannot, or was."""
+    _asked: bool = field(default=False, init=False)
 
     @property
     def agent(self) -> str:
@@ -73,11 +50,32 @@ class Side:
 
     async def answered(self) -> OfferOutcome:
         """Wait for the answer: ANSWERED, or why not."""
-        try:
-            await self.leg.answered()
-        except NotAnswered as why:
-            return why.outcome
-        return OfferOutcome.ANSWERED
+        while True:
+            leg = self.leg
+            try:
+                await leg.answered()
+            except NotAnswered as why:
+                if self.over or not self._asked:
+                    return why.outcome
+                if leg is self.leg:
+                    self._ring_again()
+                continue
+            return OfferOutcome.ANSWERED
+
+    def answer(self) -> None:
+        """The agent answers on the desktop: the phone is rung once more, to answer by itself.  Raises NotNow."""
+        if self.again is None:
+            raise NotNow(
+                f"the phone of {self.agent} cannot be answered from here: its auto_answer is not {AutoAnswer.ASKED}"
+            )
+        self._asked = True
+        self.leg.hang_up()  # a phone that rings would take the second call for another
+
+    def _ring_again(self) -> None:
+        """The phone has stopped ringing: now it rings and answers by itself."""
+        again, self.again, self._asked = self.again, None, False
+        if again is not None:
+            self.leg = again()
 
     def joined(self) -> None:
         """The agent talks now."""
@@ -114,15 +112,23 @@ def ring(live: LiveContact, assignment: Assignment, queue: Queue, *, since: floa
     Raises ValueError when that phone must not be dialled.
     """
     contact = live.contact
-    leg = live.switch.ring(
-        assignment.phone,
-        leg=f"ec-{contact.id}-{Role.AGENT.value}-{assignment.attempt}",
-        caller=contact.customer,
-        caller_name=contact.caller_name,
-        seconds=queue.ring_seconds,
-        values={"EC_CONTACT": contact.id, "EC_ROLE": Role.AGENT.value, "EC_AG": assignment.agent},
-    )
+
+    def rung(leg: str, auto_answer: bool) -> Channel:
+        return live.switch.ring(
+            assignment.phone,
+            leg=leg,
+            caller=contact.customer,
+            caller_name=contact.caller_name,
+            seconds=queue.ring_seconds,
+            values={"EC_CONTACT": contact.id, "EC_ROLE": Role.AGENT.value, "EC_AG": assignment.agent},
+            auto_answer=auto_answer,
+        )
+
+    name = f"ec-{contact.id}-{Role.AGENT.value}-{assignment.attempt}"
+    leg = rung(name, assignment.auto_answer is AutoAnswer.ALWAYS)
     side = Side(assignment, leg, live)
+    if assignment.auto_answer is AutoAnswer.ASKED:
+        side.again = lambda: rung(f"{name}b", True)
     ringing = leg.when_ringing()
     ringing.addCallback(lambda _: _pop(side, since, by))
     leg.when_gone().addCallback(lambda _: dropped(ringing))

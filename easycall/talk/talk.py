@@ -16,14 +16,15 @@ from twisted.internet.defer import Deferred
 
 from easycall.acd.distributor import Assignment
 from easycall.defer import background, limited, start
-from easycall.events import Answered, DataAttached, Held, PhoneLost, Retrieved, TalkEnded, Transferred
+from easycall.events import Answered, DataAttached, DigitsSent, Held, PhoneLost, Retrieved, TalkEnded, Transferred
 from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, LostAgent, OfferOutcome, Queue, Stage
-from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
+from easycall.ports import ActionFailed, BridgeFailed, Channel, Conversation, HungUp
 from easycall.talk import faxing, second
+from easycall.talk.alone import NOBODY
 from easycall.talk.consultation import Consultation
-from easycall.talk.course import Course, Reach, ReachOutside, RunFlow, Wait
+from easycall.talk.course import Course, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Wait
 from easycall.talk.loan import Loan, lend
 from easycall.talk.ringing import Side
 from easycall.talk.takeover import take_over
@@ -33,15 +34,19 @@ from easycall.verbs import (
     Consult,
     Fax,
     Hold,
+    Leave,
     Lend,
     NotNow,
+    Park,
     Record,
     Retrieve,
+    SendDigits,
     TakeOver,
     ToAgent,
     ToFlow,
     ToNumber,
     ToQueue,
+    ToVoicemail,
     Verb,
 )
 
@@ -57,9 +62,6 @@ the customer."""
 
 CAUSE_SECONDS = 0.5
 """How long the news of why a leg ended may come behind that of its end."""
-
-NOBODY = "the customer talks with nobody"
-"""Why a verb is refused before and after a talk."""
 
 
 class Talk:
@@ -88,7 +90,6 @@ class Talk:
         """From the first word to the parting; what becomes of the contact then."""
         self.side.joined()
         self.live.tell(Answered, self.side.agent, queue=self.queue.id, waited=self.live.now() - self.since)
-        self.live.mailbox.open()
         stage: StageOfTalk | None = self.talking
         try:
             while stage is not None:
@@ -99,7 +100,7 @@ class Talk:
         finally:
             if self._carried_out is not None:  # the verb led out of the talk, by the loss of a leg
                 self._carried_out.refused("one of the legs is gone")
-            self.live.mailbox.close(NOBODY)
+            self.live.mailbox.clear(NOBODY)
             self._free_all()
             if self._loan is not None:
                 await self._loan.close()
@@ -123,7 +124,8 @@ class Talk:
         self.at(Stage.TALKING)
         news = await self.live.news(self.over())
         if isinstance(news, Letter):
-            return await self.answer(news, self.talking, self._giving_away | {Hold: self._hold, Consult: self._consult})
+            verbs = self._giving_away | {Hold: self._hold, Consult: self._consult, SendDigits: self._send_digits}
+            return await self.answer(news, self.talking, verbs)
         if await self.conversation.over() is self.side.leg:
             if self.live.now() < self.handed_over + HAND_OVER_SECONDS:
                 return self.left_alone
@@ -168,7 +170,7 @@ class Talk:
             return self.left_alone if consultation is None or not consultation.talks else consultation.hand_over
         if consultation is not None:
             consultation.end(OfferOutcome.LOST)
-        if self.live.contact.stage is Stage.TALKING:
+        if self.live.contact.stage in (Stage.TALKING, Stage.CONFERENCE):
             self._holds()
         await self.live.switch.fetch(self.live.customer, self.side.leg)
         return self.held
@@ -185,6 +187,10 @@ class Talk:
         try:
             if isinstance(verb, AttachData):
                 return self._attach(letter, verb, stage)
+            if isinstance(verb, Leave) and not self.side.over:
+                self.side.leg.hang_up()
+                letter.done()
+                return stage
             if isinstance(verb, Record):
                 await carry_out(self, verb)
                 self._carried_out = letter
@@ -219,6 +225,8 @@ class Talk:
             ToQueue: self._to_queue,
             ToFlow: self._to_flow,
             ToNumber: self._to_number,
+            ToVoicemail: self._to_voicemail,
+            Park: self._park,
             Lend: self._lend,
             TakeOver: self._take_over,
             Fax: self._fax,
@@ -309,6 +317,53 @@ class Talk:
             raise
         self._course = ReachOutside(route, self.queue.id, self.side.agent)
         return self._parted
+
+    async def _to_voicemail(self, verb: ToVoicemail) -> StageOfTalk:
+        if verb.box not in self.live.script.boxes:
+            raise NotNow(f"there is no voice mail box {verb.box!r}")
+        await self._give_away("voicemail", verb.box)
+        self.live.contact.agent = ""
+        self.live.at(Stage.VOICEMAIL)
+        self._course = TakeMessage(verb.box)
+        return self._parted
+
+    async def _park(self, verb: Park) -> StageOfTalk:
+        await self._give_away("park", "")
+        self.live.contact.agent = ""
+        self.live.at(Stage.PARKED)
+        self._course = Stay(self.queue.id, self.side.agent)
+        return self._parted
+
+    async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
+        await self.send_digits(verb)
+        return self.talking
+
+    async def send_digits(self, verb: SendDigits) -> None:
+        """Send keys to the line of a customer who is joined with the agent: the two are apart meanwhile.
+
+        (Among the sound of two whom Asterisk joins natively, keys of its own get lost.)
+        """
+        live, agent = self.live, self.side
+        await live.switch.fetch(live.customer, agent.leg)
+        agent.assignment.holds()
+        live.at(Stage.HELD)
+        refusal: NotNow | None = None
+        try:
+            await self.play_digits(verb)
+        except NotNow as why:
+            refusal = why
+        self.conversation = await live.switch.bridge(live.customer, agent.leg)
+        agent.assignment.retrieves()
+        if refusal is not None:
+            raise refusal
+
+    async def play_digits(self, verb: SendDigits) -> None:
+        """Send keys to the customer's line as it is.  How many is told, never which."""
+        try:
+            await self.live.switch.send_digits(self.live.customer, verb.digits)
+        except ActionFailed as why:
+            raise NotNow(f"the keys could not be sent: {why}") from None
+        self.live.tell(DigitsSent, self.side.agent, number=len(verb.digits))
 
     async def _give_away(self, target: str, to: str) -> None:
         """The customer leaves the agent, who is free at once."""

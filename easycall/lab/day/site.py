@@ -13,6 +13,7 @@ from easycall.config import (
     PromptSettings,
     RecordingSettings,
     ServiceSettings,
+    VoicemailSettings,
 )
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, Prompt
@@ -62,6 +63,7 @@ def configuration(agents: int) -> Config:
         default_flow="welcome",
         numbers={},
         queues=queues,
+        voicemail=VoicemailSettings(nowhere, str(nowhere)),
         agents={one.id: one for one in (_agent(number) for number in range(agents))},
         services={"payments": ServiceSettings("http://127.0.0.1:9/")},  # the shipped flows name it; nobody is there
     )

@@ -1,0 +1,54 @@
+"""Voice mail over HTTP: which messages there are, and their sound."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+
+from easycall.api.auth import Right, allow, allow_agent
+from easycall.api.conduct import MessageBoxes
+from easycall.api.exchange import answer_json, limit_of, read_query
+from easycall.api.media import Sound
+from easycall.api.problems import Problem
+from easycall.api.site import BoundedRequest
+
+__all__ = ["Voicemails"]
+
+log = Logger()
+
+
+class Voicemails:
+    """What the routes below ``/api/v1/voicemails`` answer; a token that is one agent's own may not."""
+
+    def __init__(self, messages: MessageBoxes | None) -> None:
+        self._messages = messages
+
+    async def page(self, request: BoundedRequest) -> bytes:
+        """A page of messages, of one box or of all."""
+        _allow(request)
+        asked = read_query(request, "box", "limit", "before")
+        size = limit_of(asked)
+        found = await self._messages.page(size, asked.get("before", ""), asked.get("box", "")) if self._messages else []
+        following = found[-1].id if len(found) == size else None
+        return answer_json(request, {"voicemails": msgspec.to_builtins(found), "next": following})
+
+    async def audio(self, request: BoundedRequest, message: str) -> Resource:
+        """The sound of one message."""
+        _allow(request)
+        try:
+            if self._messages is None:
+                raise FileNotFoundError(message)
+            return Sound(await self._messages.open(message), message)
+        except FileNotFoundError:
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is no voice mail {message[:100]!r}") from None
+        except OSError as why:
+            log.error("voice mail {message} cannot be read: {why}", message=message, why=why.strerror)
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the file cannot be read; easycall's log says why") from None
+
+
+def _allow(request: BoundedRequest) -> None:
+    allow(request, Right.RECORDINGS)
+    allow_agent(request, "")

@@ -1,0 +1,54 @@
+"""The customer leaves a message: greeting, beep, recording."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from twisted.logger import Logger
+
+from easycall.defer import background, limited, start
+from easycall.events import VoicemailLeft, VoicemailStarted
+from easycall.live import LiveContact
+from easycall.model import Message, Stage
+from easycall.ports import Messages, Taken
+from easycall.talk.alone import answer_letters
+
+__all__ = ["keep_message", "take_message"]
+
+log = Logger()
+
+KEEP_SECONDS = 10.0
+"""How long keeping a message may take."""
+
+
+async def take_message(live: LiveContact, messages: Messages, box: str) -> None:
+    """Until the customer has said it all.  A customer who hangs up cancels it, which is how most messages end."""
+    contact = live.contact
+    contact.agent = ""
+    live.at(Stage.VOICEMAIL)
+    await live.recorder.stop("voicemail")
+    live.tell(VoicemailStarted, box=box)
+    greeting = live.script.greeting(box, contact.data.get("language", ""))
+    file = messages.file(contact.id)
+
+    async def greet() -> None:
+        await live.customer.music(None)
+        await live.customer.play(greeting)
+
+    async with background(answer_letters(live)):
+        await live.at_home(greet)
+        with suppress(Taken):  # what was said up to then is the message
+            await live.customer.record(file, seconds=messages.seconds, silence=messages.silence)
+
+
+async def keep_message(live: LiveContact, messages: Messages, box: str) -> None:
+    """The call is over: what was recorded is a message, if it is long enough."""
+    contact = live.contact
+    message = Message(contact.id, box, contact.id, contact.caller, contact.caller_name, live.now())
+    try:
+        seconds = await limited(start(messages.keep(message)), KEEP_SECONDS, live.clock)
+    except Exception:
+        log.failure("the message of contact {contact} could not be kept", contact=contact.id)
+        return
+    if seconds > 0:
+        live.tell(VoicemailLeft, box=box, message=message.id, seconds=seconds)
