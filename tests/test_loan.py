@@ -261,3 +261,17 @@ def test_asterisk_refuses_the_pause_and_the_customer_stays(recorded: Recorded, m
     assert recorded.talking(customer, ana)
     assert recorded.kinds("loan") == []
     recorded.close()
+
+
+@pytest.mark.requirement("B5")
+@pytest.mark.parametrize("verb", [LEND, Lend("notice")])
+def test_each_loan_is_heard_by_nobody_and_what_follows_may_be_heard(stage: Stage, verb: Lend) -> None:
+    customer, ana = stage.talk()
+    audience = stage.joined.contacts._visits["c0"].live.audience
+    for _ in range(3):
+        stage.ask(verb)
+        assert audience.deaf
+        stage.ask(Cancel())
+        assert not audience.deaf
+        assert stage.talking(customer, ana)
+    assert audience._secrets == 0

@@ -94,10 +94,7 @@ class Loan:
         """The flow is not walked any further."""
         walking, self._walking = self._walking, None
         if walking is not None:
-            try:
-                await cancelled(walking)
-            finally:
-                self._live.audience.hear()
+            await cancelled(walking)
 
     async def _walk(self) -> None:
         """The customer walks the flow; that it failed is no reason to lose the customer."""

@@ -20,7 +20,8 @@ def states(stage: Stage, device: str) -> list[str]:
 async def listed(stage: Stage) -> dict[str, str]:
     """The states of all devices."""
     _, *items, _ = await stage.daemon.items("DeviceStateList")
-    return {item.get("Device"): item.get("State") for item in items}
+    states = {item.get("Device"): item.get("State") for item in items}
+    return {device: state for device, state in states.items() if device.startswith("PJSIP/")}  # not what Bridge left behind
 
 
 async def idle(stage: Stage, device: str) -> None:

@@ -49,6 +49,8 @@ class Is(StrEnum):
     TALKS = "talks"
     WAITS = "hears music"
     WRAPS_UP = "wraps up"
+    LISTENS = "listens"
+    """As a supervisor, of whom the customer knows nothing."""
 
 
 ON_A_LEG = (Is.TALKS, Is.WAITS)
@@ -106,7 +108,7 @@ def possible(step: Step, failure: Failure) -> bool:
         Failure.ONE: place.one in ON_A_LEG,
         Failure.ONE_DECLINES: place.one is Is.RINGS,
         Failure.ONE_MISSES: place.one is Is.RINGS,
-        Failure.TWO: place.two in ON_A_LEG,
+        Failure.TWO: place.two in (*ON_A_LEG, Is.LISTENS),
         Failure.TWO_DECLINES: place.two is Is.RINGS,
         Failure.TWO_MISSES: place.two is Is.RINGS,
         Failure.TWO_NOT_READY: step.asks_two,
@@ -124,7 +126,7 @@ def expected(place: Place, failure: Failure) -> Place:
         case Failure.ONE:
             return _one_leaves(evolve(place, one=Is.WRAPS_UP))
         case Failure.TWO:
-            return _two_leaves(evolve(place, two=Is.WRAPS_UP))
+            return _two_leaves(evolve(place, two=Is.NOT_READY if place.two is Is.LISTENS else Is.WRAPS_UP))
         case Failure.ONE_DECLINES:
             return evolve(place, one=Is.READY)
         case Failure.ONE_MISSES:
@@ -139,7 +141,7 @@ def expected(place: Place, failure: Failure) -> Place:
 
 def _over(place: Place, by: str) -> Place:
     """The contact has ended: who had talked wraps up, who was only rung is free."""
-    after = {Is.RINGS: Is.READY, Is.TALKS: Is.WRAPS_UP, Is.WAITS: Is.WRAPS_UP}
+    after = {Is.RINGS: Is.READY, Is.TALKS: Is.WRAPS_UP, Is.WAITS: Is.WRAPS_UP, Is.LISTENS: Is.NOT_READY}
     return Place(At.GONE, after.get(place.one, place.one), after.get(place.two, place.two), by)
 
 

@@ -31,6 +31,7 @@ STATES = {
     Is.TALKS: ("talking", "held"),
     Is.WAITS: ("talking", "held"),
     Is.WRAPS_UP: ("wrap_up",),
+    Is.LISTENS: ("supervising",),
 }
 """What an agent does -> the states the API may show."""
 
@@ -44,6 +45,8 @@ class Call:
         self.number = number
         self.line = "sales"
         """The queue whose rules hold, and where the customer waits."""
+        self.supervision = ""
+        """The id of that of agent 2."""
         self.keys = "1"
         """What the customer keys to come to the end of the flow it is in."""
         self.customer = centre.caller(f"customer{number}")
@@ -130,6 +133,8 @@ class Call:
         for agent, does in ((self.one, place.one), (self.two, place.two)):
             if does is Is.WAITS:
                 await hears(agent, "music")
+            elif does is Is.LISTENS:
+                await hears(agent, self.one)
             elif does not in (Is.TALKS, Is.RINGS) and agent.was_rung:
                 await agent.is_released()
             await self._shows(agent, does)
@@ -275,6 +280,17 @@ async def chooses_group(call: Call) -> None:
     await call.customer.waits_in(f"group{call.number}")
 
 
+async def two_listens(call: Call) -> None:
+    whom = {"supervisor": call.two.name, "contact": await call.customer.contact()}
+    call.supervision = (await call.centre.client.post("/api/v1/supervisions", mode="listen", **whom))["id"]
+    await call.two.answers()
+    await call.centre.feed.wait("supervision.moved", SOON, supervision=call.supervision, hears=True)
+
+
+async def two_takes_over(call: Call) -> None:
+    await call.centre.client.post(f"/api/v1/supervisions/{call.supervision}/take-over")
+
+
 TALK = (
     Step("waits", dials, Place(At.MUSIC)),
     Step("agent 1 is rung", one_is_ready, Place(At.MUSIC, Is.RINGS)),
@@ -319,6 +335,11 @@ FLOWS = {
     "F3 lend": (*TALK, LEND, Step("back", chooses, BACK)),
     "F3 lend, taken back": (*TALK, LEND, TAKE_BACK),
     "F3 lend from hold": (*TALK, HOLD, LEND),
+    "P2 supervision": (
+        *TALK,
+        Step("agent 2 listens", two_listens, Place(At.ONE, Is.TALKS, Is.LISTENS), dials_at_once=True),
+        Step("agent 2 takes over", two_takes_over, Place(At.TWO, Is.WRAPS_UP, Is.TALKS)),
+    ),
     "P1 secure capture": (*TALK, CAPTURE, Step("keys the PIN", keys, BACK)),
     "P1 capture, taken back": (*TALK, CAPTURE, TAKE_BACK),
 }
@@ -338,7 +359,7 @@ def agents_of(number: int) -> dict[str, Desk]:
     sales, group = f"sales{number}", f"group{number}"
     served = {"ana": (sales,), "bo": (group,), "chen": (sales, group)}
     return {
-        f"{name}{number}": Desk(str(2000 + 3 * number + index), queues)
+        f"{name}{number}": Desk(str(2000 + 3 * number + index), queues, supervises=(sales,))
         for index, (name, queues) in enumerate(served.items())
     }
 
