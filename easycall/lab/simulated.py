@@ -172,7 +172,7 @@ class SimulatedLab:
             variables={"EASYCALL_AGI": f"agi://127.0.0.1:{ports.agi}/leg", "EASYCALL_PATIENCE": str(patience)},
             music=MUSIC,
             sounds=sound_seconds,
-            tape=lambda file: WavTape(file, self._reactor),
+            tape=lambda file: WavTape(str(self.state.folder / "monitor" / file), self._reactor),  # as astspooldir
             endpoints={"world": "Not in use", **dict.fromkeys(sorted(DESKS), "Not in use"), UNPLUGGED: AWAY},
             fax_seconds=FAX_SECONDS,
             page_seconds=FAX_SECONDS,

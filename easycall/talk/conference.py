@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from easycall.defer import start
+from easycall.defer import first, start
 from easycall.events import ConferenceEnded, ConferenceStarted, PartyMuted
 from easycall.mailbox import Letter
 from easycall.model import OfferOutcome, Party, Stage
@@ -137,5 +137,6 @@ class Meeting:
         return await self._without_second() or self._talk.left_alone
 
     async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
-        await self._talk.play_digits(verb)
+        if await first(start(self._talk.play_digits(verb)), start(self.room.left())) == 1:
+            raise NotNow("one of the conference has left meanwhile; some of the keys were sent")
         return self.conference

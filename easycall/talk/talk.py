@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from twisted.internet.defer import Deferred
 
 from easycall.acd.distributor import Assignment
-from easycall.defer import background, limited, start
+from easycall.defer import background, first, limited, start
 from easycall.events import Answered, DataAttached, DigitsSent, Held, PhoneLost, Retrieved, TalkEnded, Transferred
 from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
@@ -349,7 +349,7 @@ class Talk:
         live.at(Stage.HELD)
         refusal: NotNow | None = None
         try:
-            await self.play_digits(verb)
+            await first(start(self.play_digits(verb)), agent.leg.when_gone())
         except NotNow as why:
             refusal = why
         self.conversation = await live.switch.bridge(live.customer, agent.leg)

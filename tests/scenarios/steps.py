@@ -163,6 +163,7 @@ class Call:
         if place.customer is At.FLOW:
             await self.keys_what_is_asked_for()
             if place.one is Is.WAITS:
+                await self.told("loan.ended")
                 await talking(self.customer, self.one)
                 return
         if place.in_line or place.customer is At.FLOW:
@@ -177,6 +178,7 @@ class Call:
         await self.three.works()
         call = await self.three.answers()
         assert call.caller == self.customer.number, "another one came first"
+        await self.told("talk.started", agent=self.three.name)
         await talking(self.customer, self.three)
 
     # The end
@@ -269,6 +271,16 @@ async def keys(call: Call) -> None:
     await call.keys_what_is_asked_for()
 
 
+async def keys_the_pin(call: Call) -> None:
+    await keys(call)
+    await call.told("loan.ended")
+
+
+async def comes_back(call: Call) -> None:
+    await chooses(call)
+    await call.told("loan.ended")
+
+
 async def chooses(call: Call) -> None:
     await call.customer.reaches("menu")
     await keys(call)
@@ -332,7 +344,7 @@ FLOWS = {
         Step("transfer", verb("transfer", flow="onward{n}"), Place(At.FLOW, Is.WRAPS_UP)),
         Step("chooses a queue", chooses_group, IN_LINE),
     ),
-    "F3 lend": (*TALK, LEND, Step("back", chooses, BACK)),
+    "F3 lend": (*TALK, LEND, Step("back", comes_back, BACK)),
     "F3 lend, taken back": (*TALK, LEND, TAKE_BACK),
     "F3 lend from hold": (*TALK, HOLD, LEND),
     "P2 supervision": (
@@ -340,7 +352,7 @@ FLOWS = {
         Step("agent 2 listens", two_listens, Place(At.ONE, Is.TALKS, Is.LISTENS), dials_at_once=True),
         Step("agent 2 takes over", two_takes_over, Place(At.TWO, Is.WRAPS_UP, Is.TALKS)),
     ),
-    "P1 secure capture": (*TALK, CAPTURE, Step("keys the PIN", keys, BACK)),
+    "P1 secure capture": (*TALK, CAPTURE, Step("keys the PIN", keys_the_pin, BACK)),
     "P1 capture, taken back": (*TALK, CAPTURE, TAKE_BACK),
 }
 """Flow -> its steps."""

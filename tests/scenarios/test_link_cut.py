@@ -184,9 +184,10 @@ async def test_they_hang_up_meanwhile(centre: CallCentre, who: str) -> None:
     wraps_up = await centre.feed.wait("agent.changed", SOON, agent="chen", state="wrap_up")
     assert wraps_up["at"] <= up + AT_ONCE
     assert record["outcome"] == "answered"
-    assert record["end_estimated"]
     if who == "the agent":
-        assert record["ended_by"] == "agent"
+        assert record["ended_by"] == "agent"  # and the customer was hung up at home, where we see it go
+    else:
+        assert record["end_estimated"]
     centre.corrected = True
 
 
