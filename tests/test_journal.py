@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, get_type_hints
 
 import attrs
@@ -14,9 +15,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
+from easycall import model
 from easycall.defer import start
 from easycall.events import KINDS, AgentChanged, ContactArrived, ContactEnded, Event, FlowStep, PbxUp, TalkEnded
-from easycall.model import AgentState, DialOutcome, Direction, EndedBy, OfferOutcome, Outcome
+from easycall.model import AgentState, EndedBy
 from easycall.ports import StoreUnavailable
 from easycall.stats.codec import decode, encode, message
 from easycall.stats.journal import Entry, Journal
@@ -87,7 +89,11 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(0, 2**31),
     float: st.floats(allow_nan=False, allow_infinity=False),
     tuple[str, ...]: st.lists(TEXT).map(tuple),
-    **{kind: st.sampled_from(kind) for kind in (AgentState, DialOutcome, Direction, EndedBy, OfferOutcome, Outcome)},
+    **{
+        kind: st.sampled_from(kind)
+        for kind in vars(model).values()
+        if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum
+    },
 }
 
 

@@ -323,7 +323,7 @@ class Api:
         return answer_json(request, {"numbers": views, "next": page[-1] if len(page) == limit else None})
 
     @app.route("/api/v1/do-not-call/<typed>", methods=["GET"])
-    def listed(self, request: BoundedRequest, typed: str) -> bytes:
+    def listed_number(self, request: BoundedRequest, typed: str) -> bytes:
         """One number of the list."""
         allow(request, Right.READ)
         entry = self._do_not_call.entries.get(self._number(typed))
