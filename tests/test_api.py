@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from easycall.api import site as bounds
+from easycall.api.verbs import WISHES
 from easycall.events import Answered, ContactArrived
 from easycall.model import AgentState, EndedBy, Party, Stage, WorkItem
 from easycall.verbs import (
@@ -660,3 +662,10 @@ async def test_a_verb_that_takes_too_long(site: Running, monkeypatch: pytest.Mon
     site.contacts.add("c1", agent="ana")
     site.contacts.answer = None
     assert "live feed" in check_problem(await site.ask("POST", "/api/v1/contacts/c1/hold"), 504)
+
+
+def test_every_verb_has_its_csta_name_in_the_docs() -> None:
+    docs = (Path(__file__).parent.parent / "docs" / "api.rst").read_text(encoding="utf-8")
+    table = docs.partition("CSTA names\n")[2].partition("The live feed\n")[0]
+    named = set(re.findall(r"^``([a-z]+)``", table, re.MULTILINE))
+    assert named == {*WISHES, "hangup"}
