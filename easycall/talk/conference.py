@@ -10,6 +10,7 @@ from easycall.events import ConferenceEnded, ConferenceStarted, PartyMuted
 from easycall.mailbox import Letter
 from easycall.model import OfferOutcome, Party, Stage
 from easycall.ports import ActionFailed, BridgeFailed, Channel, Conference, HungUp
+from easycall.talk.keys import play_digits
 from easycall.verbs import Cancel, Complete, Drop, Mute, NotNow, SendDigits, Verb
 
 if TYPE_CHECKING:
@@ -137,6 +138,6 @@ class Meeting:
         return await self._without_second() or self._talk.left_alone
 
     async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
-        if await first(start(self._talk.play_digits(verb)), start(self.room.left())) == 1:
+        if await first(start(play_digits(self._talk, verb)), start(self.room.left())) == 1:
             raise NotNow("one of the conference has left meanwhile; some of the keys were sent")
         return self.conference

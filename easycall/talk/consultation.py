@@ -13,6 +13,7 @@ from easycall.outbound.outsider import Outsider
 from easycall.ports import BridgeFailed, HungUp
 from easycall.talk.conference import meet
 from easycall.talk.course import Outside
+from easycall.talk.keys import send_digits
 from easycall.talk.ringing import Side
 from easycall.verbs import Alternate, Answer, Cancel, Complete, Merge, NotNow, Retrieve, SendDigits, Verb
 
@@ -221,7 +222,7 @@ class Consultation:
         return (await meet(self._talk, self, self._second)).conference
 
     async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
-        await self._talk.send_digits(verb)
+        await send_digits(self._talk, verb)
         return self.alternating
 
     async def _drop(self, verb: Verb) -> StageOfTalk:

@@ -10,25 +10,27 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 
-from easycall.acd.distributor import Assignment
-from easycall.defer import background, first, limited, start
-from easycall.events import Answered, DataAttached, DigitsSent, Held, PhoneLost, Retrieved, TalkEnded, Transferred
+from easycall.defer import background, limited, start
+from easycall.events import Answered, DataAttached, Held, PhoneLost, Retrieved, TalkEnded
 from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, LostAgent, OfferOutcome, Queue, Stage
-from easycall.ports import ActionFailed, BridgeFailed, Channel, Conversation, HungUp
+from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
 from easycall.talk import faxing, second
 from easycall.talk.alone import NOBODY
 from easycall.talk.consultation import Consultation
-from easycall.talk.course import Course, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Wait
+from easycall.talk.course import Course, Wait
+from easycall.talk.keys import send_digits
 from easycall.talk.loan import Loan, lend
 from easycall.talk.ringing import Side
 from easycall.talk.takeover import take_over
 from easycall.talk.taping import carry_out
+from easycall.talk.transfer import WAYS
 from easycall.verbs import (
     AttachData,
     Consult,
@@ -37,16 +39,10 @@ from easycall.verbs import (
     Leave,
     Lend,
     NotNow,
-    Park,
     Record,
     Retrieve,
     SendDigits,
     TakeOver,
-    ToAgent,
-    ToFlow,
-    ToNumber,
-    ToQueue,
-    ToVoicemail,
     Verb,
 )
 
@@ -220,17 +216,8 @@ class Talk:
     @property
     def _giving_away(self) -> dict[type[Verb], Do]:
         """What can be done with a customer who talks or is on hold."""
-        return {
-            ToAgent: self._to_agent,
-            ToQueue: self._to_queue,
-            ToFlow: self._to_flow,
-            ToNumber: self._to_number,
-            ToVoicemail: self._to_voicemail,
-            Park: self._park,
-            Lend: self._lend,
-            TakeOver: self._take_over,
-            Fax: self._fax,
-        }
+        ways: dict[type[Verb], Do] = {verb: partial(way, self) for verb, way in WAYS.items()}
+        return ways | {Lend: self._lend, TakeOver: self._take_over, Fax: self._fax}
 
     async def _hold(self, verb: Hold) -> StageOfTalk:
         await self.put_on_hold()
@@ -279,108 +266,14 @@ class Talk:
         self._faxing = await faxing.begin(self, verb)
         return self._faxing.faxing
 
-    async def _to_agent(self, verb: ToAgent) -> StageOfTalk:
-        assignment = self._reserve(verb.agent)
-        first = self.side.agent
-        try:
-            await self._give_away("agent", verb.agent)
-        except BaseException:
-            assignment.ended(OfferOutcome.LOST)
-            raise
-        self._course = Reach(assignment, self.queue.id, first)
-        return self._parted
-
-    async def _to_queue(self, verb: ToQueue) -> StageOfTalk:
-        distributor = self.live.distributor
-        if verb.queue not in distributor.queues:
-            raise NotNow(f"there is no queue {verb.queue!r}")
-        if not verb.wait and not distributor.someone_free(verb.queue):
-            raise NotNow(f"nobody is free in {verb.queue}")
-        await self._give_away("queue", verb.queue)
-        self._course = Wait(verb.queue)
-        return self._parted
-
-    async def _to_flow(self, verb: ToFlow) -> StageOfTalk:
-        self.known_flow(verb.flow)
-        if self.live.script.function(verb.flow) is not None:
-            raise NotNow(f"the flow {verb.flow!r} is a function: lend the customer to it")
-        await self._give_away("flow", verb.flow)
-        self._course = RunFlow(verb.flow)
-        return self._parted
-
-    async def _to_number(self, verb: ToNumber) -> StageOfTalk:
-        route = self.live.dialling.route(verb.number, caller_id=verb.caller_id, queue=self.queue, pbx=self.live.contact.pbx)
-        try:
-            await self._give_away("number", route.number)
-        except BaseException:
-            route.line.release()
-            raise
-        self._course = ReachOutside(route, self.queue.id, self.side.agent)
-        return self._parted
-
-    async def _to_voicemail(self, verb: ToVoicemail) -> StageOfTalk:
-        if verb.box not in self.live.script.boxes:
-            raise NotNow(f"there is no voice mail box {verb.box!r}")
-        await self._give_away("voicemail", verb.box)
-        self.live.contact.agent = ""
-        self.live.at(Stage.VOICEMAIL)
-        self._course = TakeMessage(verb.box)
-        return self._parted
-
-    async def _park(self, verb: Park) -> StageOfTalk:
-        await self._give_away("park", "")
-        self.live.contact.agent = ""
-        self.live.at(Stage.PARKED)
-        self._course = Stay(self.queue.id, self.side.agent)
-        return self._parted
-
     async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
-        await self.send_digits(verb)
+        await send_digits(self, verb)
         return self.talking
-
-    async def send_digits(self, verb: SendDigits) -> None:
-        """Send keys to the line of a customer who is joined with the agent: the two are apart meanwhile.
-
-        (Among the sound of two whom Asterisk joins natively, keys of its own get lost.)
-        """
-        live, agent = self.live, self.side
-        await live.switch.fetch(live.customer, agent.leg)
-        agent.assignment.holds()
-        live.at(Stage.HELD)
-        refusal: NotNow | None = None
-        try:
-            await first(start(self.play_digits(verb)), agent.leg.when_gone())
-        except NotNow as why:
-            refusal = why
-        self.conversation = await live.switch.bridge(live.customer, agent.leg)
-        agent.assignment.retrieves()
-        if refusal is not None:
-            raise refusal
-
-    async def play_digits(self, verb: SendDigits) -> None:
-        """Send keys to the customer's line as it is.  How many is told, never which."""
-        try:
-            await self.live.switch.send_digits(self.live.customer, verb.digits)
-        except ActionFailed as why:
-            raise NotNow(f"the keys could not be sent: {why}") from None
-        self.live.tell(DigitsSent, self.side.agent, number=len(verb.digits))
-
-    async def _give_away(self, target: str, to: str) -> None:
-        """The customer leaves the agent, who is free at once."""
-        await self.live.switch.fetch(self.live.customer)
-        self.live.tell(Transferred, self.side.agent, target=target, to=to)
-        self.part(EndedBy.AGENT)
 
     def known_flow(self, flow: str) -> None:
         """Raises NotNow when there is no flow of that name."""
         if not self.live.script.knows(flow):
             raise NotNow(f"there is no flow {flow!r}")
-
-    def _reserve(self, agent: str) -> Assignment:
-        contact = self.live.contact
-        assignment = self.live.distributor.reserve(agent, contact.id, contact.attempts + 1, contact.pbx)
-        contact.attempts += 1
-        return assignment
 
     # What every stage needs
 
