@@ -34,7 +34,7 @@ from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Account, Manager
 from easycall.asterisk.switch import AsteriskSwitch
 from easycall.config import AsteriskBox, Config, ConfigError, FaxSettings, load
-from easycall.contact import Contacts
+from easycall.contacts import Contacts
 from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.ivr import library
 from easycall.ivr.flow import Flow, FlowError

@@ -14,7 +14,7 @@ from easycall.acd.agent import BUSY, NotNow
 from easycall.acd.distributor import REFUSED_SECONDS, Distributor
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.switch import AsteriskSwitch
-from easycall.contact import GONE_SECONDS, Contacts
+from easycall.contacts import Contacts
 from easycall.defer import start
 from easycall.events import (
     AgentChanged,
@@ -35,6 +35,7 @@ from easycall.ivr.script import Script
 from easycall.model import Agent, AgentState, Contact, EndedBy, OfferOutcome, Outcome, Queue, Stage
 from easycall.ports import Arrival
 from easycall.stats.record import fold
+from easycall.visit import GONE_SECONDS
 
 from .fakes import (
     WAITS,

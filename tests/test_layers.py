@@ -53,10 +53,11 @@ CONDUCT = {
     "acd.distributor",
     "audience",
     "company",
-    "contact",
+    "contacts",
     "fax.callers",
     "fax.desk",
     "ivr.runner",
+    "offering",
     "outbound.call",
     "outbound.dialling",
     "outbound.donotcall",
@@ -66,6 +67,7 @@ CONDUCT = {
     "stats.journal",
     "supervision.supervisions",
     "supervision.watch",
+    "visit",
 }
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
@@ -136,7 +138,7 @@ def test_decisions_are_pure(name: str) -> None:
 def test_edges_know_no_conduct_and_not_each_other(name: str) -> None:
     edge = name.split(".")[0]
     others = [other for other in EDGES if other != edge]
-    assert not {other for other in ours(ALL[name]) if below(other, "acd", "ivr", "api", "contact", *others)}
+    assert not {other for other in ours(ALL[name]) if below(other, "acd", "ivr", "api", "contacts", "visit", *others)}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in ALL if below(name, "simulator")))

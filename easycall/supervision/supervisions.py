@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd.distributor import Distributor
-from easycall.contact import Contacts
+from easycall.contacts import Contacts
 from easycall.events import AgentChanged, Event
 from easycall.live import LiveContact
 from easycall.model import AgentState, SupervisionMode

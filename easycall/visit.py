@@ -1,214 +1,44 @@
 """One contact as one coroutine: from the first moment of a call to its last event, top to bottom.
 
-:meth:`Contacts.arrive` starts the coroutine.  The caller hanging up cancels it wherever it stands; each ``finally`` cleans
-its own place, so there is no state from which a caller cannot leave.
+:meth:`Visit.carry` is all of it; :mod:`easycall.contacts` starts it.  The caller hanging up cancels it wherever it stands;
+each ``finally`` cleans its own place, so there is no state from which a caller cannot leave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from easycall.acd.distributor import Assignment, Distributor, Offer, Place
+from easycall.acd.distributor import Assignment, Offer, Place
 from easycall.company import keep_company
-from easycall.defer import background, cancelled, dropped, limited, start
-from easycall.events import ContactArrived, ContactEnded, Event, Offered, OfferEnded
+from easycall.defer import background, dropped, limited, start
+from easycall.events import ContactArrived, ContactEnded, Offered
 from easycall.fax import callers
-from easycall.fax.desk import FaxDesk
 from easycall.ivr.flow import Finish, ToQueue
 from easycall.ivr.runner import Returned, run
-from easycall.ivr.script import Script
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
-from easycall.model import Contact, Direction, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
-from easycall.outbound.call import CallOut, First, NotReached, OutboundCall, undialled
-from easycall.outbound.dialling import Dialling
+from easycall.model import EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
+from easycall.offering import connect, ring_agent
+from easycall.outbound.call import NotReached, OutboundCall
 from easycall.outbound.transfer import reach_outside, together
-from easycall.ports import Arrival, BridgeFailed, Channel, Conversation, HungUp, Journal, Messages, Switch, Taken
-from easycall.recording import Recordings
-from easycall.talk import (
-    Course,
-    Joined,
-    Outside,
-    Reach,
-    ReachOutside,
-    RunFlow,
-    Side,
-    Stay,
-    TakeMessage,
-    Talk,
-    Wait,
-    ring,
-)
-from easycall.talk.alone import NOBODY, answer_alone, answer_letters, answer_rung, pick, stay
+from easycall.ports import Channel, HungUp, Messages
+from easycall.talk import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Talk, Wait
+from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
 from easycall.talk.message import keep_message, take_message
-from easycall.verbs import NotNow, Pick, Verb
+from easycall.verbs import Pick
 
-__all__ = ["Contacts"]
+__all__ = ["GONE_SECONDS", "Visit"]
 
 log = Logger()
 
-PARK_SECONDS = 90.0
-"""How long a contact is parked when nothing else is set."""
-
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
-
-
-class Contacts:
-    """The live contacts, each carried by its coroutine."""
-
-    def __init__(
-        self,
-        clock: IReactorTime,
-        journal: Journal,
-        distributor: Distributor,
-        script: Script,
-        new_id: Callable[[], str],
-        dialling: Dialling,
-        recordings: Recordings | None = None,
-        fax: FaxDesk | None = None,
-        *,
-        messages: Messages | None = None,
-        park_seconds: float = PARK_SECONDS,
-    ) -> None:
-        """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
-        ``park_seconds``: how long one is parked before the contact goes back."""
-        self._clock = clock
-        self._journal = journal
-        self._distributor = distributor
-        self._script = script
-        self._new_id = new_id
-        self._dialling = dialling
-        self._messages = messages
-        self._park_seconds = park_seconds
-        self._recordings = recordings
-        self._fax = fax
-        self._stopped = False
-        self._visits: dict[str, Visit] = {}
-        self._running: dict[str, Deferred[None]] = {}
-
-    @property
-    def live(self) -> Mapping[str, Contact]:
-        """The contacts of now, by id."""
-        return {visit.contact.id: visit.contact for visit in self._visits.values()}
-
-    def carried(self, contact_id: str) -> LiveContact | None:
-        """A live contact with what it is carried with."""
-        visit = self._visits.get(contact_id)
-        return visit.live if visit is not None else None
-
-    def of_agent(self, agent: str) -> LiveContact | None:
-        """The contact an agent has answered and not left."""
-        return next((visit.live for visit in self._visits.values() if agent in visit.live.audience.legs), None)
-
-    def arrive(self, arrival: Arrival) -> None:
-        """A caller's leg came in: give it its id and start its story."""
-        contact = Contact(
-            id=self._new_id(),
-            pbx=arrival.switch.name,
-            leg=arrival.channel.id,
-            caller=arrival.caller,
-            caller_name=arrival.caller_name,
-            dialled=arrival.dialled,
-            arrived=self._clock.seconds(),
-        )
-        line = self._dialling.lines.occupy(arrival.switch.name, arrival.endpoint)
-        if line is not None:
-            arrival.channel.when_gone().addCallback(lambda _: line.release())
-        self._carry(self._visit(self._live_contact(contact, arrival.switch, arrival.channel)))
-
-    def call(self, asked: CallOut) -> Contact:
-        """Call a customer for an agent: a line and the agent are taken, in one turn, and its story starts.
-
-        Raises NotNow with the reason, NotDialled among them.
-        """
-        queue = self._distributor.queues.get(asked.queue)
-        if queue is None:
-            raise NotNow(f"there is no queue {asked.queue!r}")
-        route = self._dialling.route(asked.number, caller_id=asked.caller_id, queue=queue)
-        try:
-            self._distributor.askable(asked.agent, route.switch.name, own_wish=asked.first is First.AGENT)
-        except NotNow:
-            route.line.release()
-            raise
-        contact_id = self._new_id()
-        contact = Contact(
-            id=contact_id,
-            pbx=route.switch.name,
-            leg=f"ec-{contact_id}-customer-1",
-            caller=route.caller_id,
-            caller_name="",
-            dialled=route.number,
-            arrived=self._clock.seconds(),
-            direction=Direction.OUTBOUND,
-            stage=Stage.DIALLING,
-            queue=queue.id,
-            agent=asked.agent,
-            attempts=1,
-            data=dict(asked.data),
-        )
-        live = self._live_contact(contact, route.switch, undialled(contact.leg))
-        self._carry(self._visit(live, OutboundCall(live, route, queue, asked.first)))
-        return contact
-
-    def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:
-        shared = self._clock, self._record, self._distributor, self._script, self._dialling, self._recordings, self._fax
-        return LiveContact(contact, switch, customer, *shared)
-
-    def _visit(self, live: LiveContact, call: OutboundCall | None = None) -> Visit:
-        return Visit(live, self._messages, self._park_seconds, call)
-
-    def _carry(self, visit: Visit) -> None:
-        contact_id = visit.contact.id
-        self._visits[contact_id] = visit
-        running = self._running[contact_id] = start(visit.carry())
-        running.addBoth(self._over, contact_id)
-
-    def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
-        """End a contact now, whatever it is doing.  Raises KeyError when it is not live."""
-        visit = self._visits[contact_id]
-        visit.end(ended_by)
-
-    def ask(self, contact_id: str, verb: Verb) -> Deferred[Mapping[str, str]]:
-        """Ask a verb of a contact; the Deferred gives what came of it, or fails with NotNow.
-
-        Raises KeyError when the contact is not live.
-        """
-        return self._visits[contact_id].live.mailbox.ask(verb)
-
-    async def stop(self) -> None:
-        """Let go of every contact without ending it: callers keep their calls, Asterisk keeps them company.
-
-        What the coroutines do on their way out is not a fact any more and is not recorded.
-        """
-        self._stopped = True
-        for running in list(self._running.values()):
-            await cancelled(running)
-
-    def _record(self, event: Event) -> None:
-        if not self._stopped:
-            self._journal.record(event)
-
-    def _over(self, result: object, contact_id: str) -> None:
-        self._visits.pop(contact_id, None)
-        self._running.pop(contact_id, None)
-        if isinstance(result, Failure) and not result.check(CancelledError):
-            log.failure("contact {contact} was not carried to its end", result, contact=contact_id)
-
-
-def _ended_by(customer: Channel) -> EndedBy:
-    """Who ended a contact whose story is over, when nobody has said so."""
-    if not customer.gone:
-        return EndedBy.FLOW
-    return EndedBy.SYSTEM if customer.died_of else EndedBy.CALLER
 
 
 class Visit:
@@ -412,50 +242,13 @@ class Visit:
         contact.agent, contact.attempts = offer.agent, offer.attempt
         live.at(Stage.OFFERED)
         live.tell(Offered, offer.agent, queue=queue.id, attempt=offer.attempt)
-        try:
-            side = ring(live, offer, queue, since=place.item.enqueued)
-        except ValueError as error:
-            log.error("agent {agent} cannot be rung: {error}", agent=offer.agent, error=error)
-            self._offer_ended(offer, OfferOutcome.UNREACHABLE)
-            offer.ended(OfferOutcome.UNREACHABLE)
+        side = ring_agent(live, offer, queue, since=place.item.enqueued)
+        if side is None:
             return None
-        conversation = await self._connect(side, queue)
+        conversation = await connect(live, side, queue)
         if conversation is None:
             return None
         return Talk(live, side, conversation, queue, place.item.enqueued)
-
-    async def _connect(self, side: Side, queue: Queue) -> Conversation | None:
-        """Until the agent answers and both are bridged; None when the offer came to nothing."""
-        live, outcome = self.live, OfferOutcome.CALLER_LEFT
-        try:
-            outcome = await self._answered(side)
-            if outcome is not OfferOutcome.ANSWERED:
-                return None
-            outcome = OfferOutcome.CALLER_LEFT
-            try:
-                if not live.switch.up:
-                    with suppress(Taken):
-                        await side.leg.music(queue.music)
-                await live.recorder.prepare(queue)
-                conversation = await live.switch.bridge(live.customer, side.leg)
-            except (BridgeFailed, HungUp):
-                outcome = OfferOutcome.LOST
-                return None
-            outcome = OfferOutcome.ANSWERED
-            return conversation
-        finally:
-            self._offer_ended(side.assignment, outcome)
-            if outcome is not OfferOutcome.ANSWERED:
-                side.leave(outcome, 0)
-
-    async def _answered(self, side: Side) -> OfferOutcome:
-        """Until the phone that rings is answered, or will not be."""
-        while isinstance(news := await self.live.news(start(side.answered())), Letter):
-            answer_rung(self.live, side, news)
-        return await side.answered()
-
-    def _offer_ended(self, offer: Assignment, outcome: OfferOutcome) -> None:
-        self.live.tell(OfferEnded, offer.agent, attempt=offer.attempt, outcome=outcome)
 
     # With an agent
 
@@ -483,15 +276,11 @@ class Visit:
         if not live.switch.up:
             await self._until_up(queue, reach.assignment)
         live.tell(Offered, reach.assignment.agent, queue=queue.id, attempt=reach.assignment.attempt)
-        try:
-            side = ring(live, reach.assignment, queue, since=since, by=reach.by)
-        except ValueError as error:
-            log.error("agent {agent} cannot be rung: {error}", agent=reach.assignment.agent, error=error)
-            self._offer_ended(reach.assignment, OfferOutcome.UNREACHABLE)
-            reach.assignment.ended(OfferOutcome.UNREACHABLE)
+        side = ring_agent(live, reach.assignment, queue, since=since, by=reach.by)
+        if side is None:
             return self._back_to(reach)
         async with background(keep_music(live.customer, queue.music)):
-            conversation = await self._connect(side, queue)
+            conversation = await connect(live, side, queue)
         if conversation is None:
             return self._back_to(reach)
         return await self._talk(Talk(live, side, conversation, queue, since))
@@ -500,3 +289,10 @@ class Visit:
         """Reaching the agent came to nothing."""
         front = self.live.distributor.front(reach.queue)
         return Wait(reach.queue, front if reach.enqueued is None else reach.enqueued)
+
+
+def _ended_by(customer: Channel) -> EndedBy:
+    """Who ended a contact whose story is over, when nobody has said so."""
+    if not customer.gone:
+        return EndedBy.FLOW
+    return EndedBy.SYSTEM if customer.died_of else EndedBy.CALLER

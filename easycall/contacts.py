@@ -1,0 +1,176 @@
+"""The live contacts: how each comes to be, and how it is found, asked and ended.
+
+Each is carried by a coroutine of its own (:mod:`easycall.visit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from easycall.acd.distributor import Distributor
+from easycall.defer import cancelled, start
+from easycall.events import Event
+from easycall.fax.desk import FaxDesk
+from easycall.ivr.script import Script
+from easycall.live import LiveContact
+from easycall.model import Contact, Direction, EndedBy, Stage
+from easycall.outbound.call import CallOut, First, OutboundCall, undialled
+from easycall.outbound.dialling import Dialling
+from easycall.ports import Arrival, Channel, Journal, Messages, Switch
+from easycall.recording import Recordings
+from easycall.verbs import NotNow, Verb
+from easycall.visit import Visit
+
+__all__ = ["Contacts"]
+
+log = Logger()
+
+PARK_SECONDS = 90.0
+"""How long a contact is parked when nothing else is set."""
+
+
+class Contacts:
+    """The live contacts, each carried by its coroutine."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        journal: Journal,
+        distributor: Distributor,
+        script: Script,
+        new_id: Callable[[], str],
+        dialling: Dialling,
+        recordings: Recordings | None = None,
+        fax: FaxDesk | None = None,
+        *,
+        messages: Messages | None = None,
+        park_seconds: float = PARK_SECONDS,
+    ) -> None:
+        """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
+        ``park_seconds``: how long one is parked before the contact goes back."""
+        self._clock = clock
+        self._journal = journal
+        self._distributor = distributor
+        self._script = script
+        self._new_id = new_id
+        self._dialling = dialling
+        self._messages = messages
+        self._park_seconds = park_seconds
+        self._recordings = recordings
+        self._fax = fax
+        self._stopped = False
+        self._visits: dict[str, Visit] = {}
+        self._running: dict[str, Deferred[None]] = {}
+
+    @property
+    def live(self) -> Mapping[str, Contact]:
+        """The contacts of now, by id."""
+        return {visit.contact.id: visit.contact for visit in self._visits.values()}
+
+    def carried(self, contact_id: str) -> LiveContact | None:
+        """A live contact with what it is carried with."""
+        visit = self._visits.get(contact_id)
+        return visit.live if visit is not None else None
+
+    def of_agent(self, agent: str) -> LiveContact | None:
+        """The contact an agent has answered and not left."""
+        return next((visit.live for visit in self._visits.values() if agent in visit.live.audience.legs), None)
+
+    def arrive(self, arrival: Arrival) -> None:
+        """A caller's leg came in: give it its id and start its story."""
+        contact = Contact(
+            id=self._new_id(),
+            pbx=arrival.switch.name,
+            leg=arrival.channel.id,
+            caller=arrival.caller,
+            caller_name=arrival.caller_name,
+            dialled=arrival.dialled,
+            arrived=self._clock.seconds(),
+        )
+        line = self._dialling.lines.occupy(arrival.switch.name, arrival.endpoint)
+        if line is not None:
+            arrival.channel.when_gone().addCallback(lambda _: line.release())
+        self._carry(self._visit(self._live_contact(contact, arrival.switch, arrival.channel)))
+
+    def call(self, asked: CallOut) -> Contact:
+        """Call a customer for an agent: a line and the agent are taken, in one turn, and its story starts.
+
+        Raises NotNow with the reason, NotDialled among them.
+        """
+        queue = self._distributor.queues.get(asked.queue)
+        if queue is None:
+            raise NotNow(f"there is no queue {asked.queue!r}")
+        route = self._dialling.route(asked.number, caller_id=asked.caller_id, queue=queue)
+        try:
+            self._distributor.askable(asked.agent, route.switch.name, own_wish=asked.first is First.AGENT)
+        except NotNow:
+            route.line.release()
+            raise
+        contact_id = self._new_id()
+        contact = Contact(
+            id=contact_id,
+            pbx=route.switch.name,
+            leg=f"ec-{contact_id}-customer-1",
+            caller=route.caller_id,
+            caller_name="",
+            dialled=route.number,
+            arrived=self._clock.seconds(),
+            direction=Direction.OUTBOUND,
+            stage=Stage.DIALLING,
+            queue=queue.id,
+            agent=asked.agent,
+            attempts=1,
+            data=dict(asked.data),
+        )
+        live = self._live_contact(contact, route.switch, undialled(contact.leg))
+        self._carry(self._visit(live, OutboundCall(live, route, queue, asked.first)))
+        return contact
+
+    def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:
+        shared = self._clock, self._record, self._distributor, self._script, self._dialling, self._recordings, self._fax
+        return LiveContact(contact, switch, customer, *shared)
+
+    def _visit(self, live: LiveContact, call: OutboundCall | None = None) -> Visit:
+        return Visit(live, self._messages, self._park_seconds, call)
+
+    def _carry(self, visit: Visit) -> None:
+        contact_id = visit.contact.id
+        self._visits[contact_id] = visit
+        running = self._running[contact_id] = start(visit.carry())
+        running.addBoth(self._over, contact_id)
+
+    def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
+        """End a contact now, whatever it is doing.  Raises KeyError when it is not live."""
+        visit = self._visits[contact_id]
+        visit.end(ended_by)
+
+    def ask(self, contact_id: str, verb: Verb) -> Deferred[Mapping[str, str]]:
+        """Ask a verb of a contact; the Deferred gives what came of it, or fails with NotNow.
+
+        Raises KeyError when the contact is not live.
+        """
+        return self._visits[contact_id].live.mailbox.ask(verb)
+
+    async def stop(self) -> None:
+        """Let go of every contact without ending it: callers keep their calls, Asterisk keeps them company.
+
+        What the coroutines do on their way out is not a fact any more and is not recorded.
+        """
+        self._stopped = True
+        for running in list(self._running.values()):
+            await cancelled(running)
+
+    def _record(self, event: Event) -> None:
+        if not self._stopped:
+            self._journal.record(event)
+
+    def _over(self, result: object, contact_id: str) -> None:
+        self._visits.pop(contact_id, None)
+        self._running.pop(contact_id, None)
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            log.failure("contact {contact} was not carried to its end", result, contact=contact_id)
