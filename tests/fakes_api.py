@@ -242,9 +242,19 @@ class Running:
         self.do_not_call = DoNotCall(Papers(), reactor)
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
-        parts = (self.desk, self.contacts, self.supervisions, self.journal, self.links)
-        outwards = self.dialling, self.do_not_call
-        self.api = Api(*parts, TOKENS, reactor, self.files, *outwards, **more)
+        self.api = Api(
+            distributor=self.desk,
+            contacts=self.contacts,
+            supervisions=self.supervisions,
+            journal=self.journal,
+            links=self.links,
+            tokens=TOKENS,
+            clock=reactor,
+            files=self.files,
+            dialling=self.dialling,
+            do_not_call=self.do_not_call,
+            **more,
+        )
         self.port = 0
 
     def url(self, path: str) -> str:

@@ -658,7 +658,7 @@ async def test_a_verb_that_is_refused(site: Running) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_verb_that_takes_too_long(site: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("easycall.api.app.VERB_SECONDS", 0.05)
+    monkeypatch.setattr("easycall.api.contacts.VERB_SECONDS", 0.05)
     site.contacts.add("c1", agent="ana")
     site.contacts.answer = None
     assert "live feed" in check_problem(await site.ask("POST", "/api/v1/contacts/c1/hold"), 504)

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from easycall.api.problems import Problem
 from easycall.config import Right, Token
+from easycall.model import Contact
+from easycall.stats.record import Record
 
-__all__ = ["Right", "Tokens", "allow", "allow_agent"]
+__all__ = ["Right", "Tokens", "allow", "allow_agent", "concerns", "took_part"]
 
 LONGEST = 512
 """Characters of an Authorization header we look at."""
@@ -52,3 +54,13 @@ def allow_agent(request: Asked, agent: str) -> None:
     """Let the request act for that agent, unless its token is another agent's; raises Problem (403)."""
     if request.token.agent not in ("", agent):
         raise Problem(HTTPStatus.FORBIDDEN, f"the token {request.token.name!r} is of agent {request.token.agent!r} only")
+
+
+def concerns(request: Asked, contact: Contact) -> bool:
+    """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
+    return request.token.agent in ("", contact.agent, contact.consulted)
+
+
+def took_part(request: Asked, record: Record) -> bool:
+    """Whether the asker may see what became of the contact: a token of an agent is confined to where the agent was."""
+    return request.token.agent in ("", *(segment.agent for segment in record.segments))

@@ -1,4 +1,9 @@
-"""Calls out as the API takes them, the numbers that are not called, and the trunks."""
+"""The routes of calls out: how a customer is called for an agent, and the trunks.
+
+A call asked for again with the same Idempotency-Key is not made again.
+"""
+# mypy: allow-untyped-calls
+# (what is inherited from twisted.web has no annotations)
 
 from __future__ import annotations
 
@@ -9,17 +14,22 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
+from twisted.internet.interfaces import IReactorTime
 
+from easycall.api.auth import Right, allow, allow_agent
+from easycall.api.conduct import Contacts, Distributor
+from easycall.api.exchange import answer_json, read_body
 from easycall.api.problems import Problem
-from easycall.api.schemas import Id, Text
+from easycall.api.routes import route
+from easycall.api.schemas import Id
+from easycall.api.site import BoundedRequest
 from easycall.api.verbs import Attached
 from easycall.outbound.call import CallOut, First
 from easycall.outbound.dialling import Dialling
-from easycall.outbound.donotcall import Entry
 from easycall.outbound.rules import NotDialled, Why
 from easycall.verbs import NotNow
 
-__all__ = ["Call", "Listed", "Repeats", "entry_view", "refused", "trunk_views"]
+__all__ = ["CallRoutes", "refused"]
 
 Number = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 """A telephone number as people write it."""
@@ -55,10 +65,49 @@ class Call(msgspec.Struct, forbid_unknown_fields=True):
         return CallOut(self.agent, self.number, self.queue, self.first, self.caller_id, self.data)
 
 
-class Listed(msgspec.Struct, forbid_unknown_fields=True):
-    """Put a number on the do-not-call list."""
+class CallRoutes:
+    """What ``/api/v1/calls`` and ``/api/v1/trunks`` answer."""
 
-    reason: Text = ""
+    def __init__(self, distributor: Distributor, contacts: Contacts, dialling: Dialling, clock: IReactorTime) -> None:
+        self._distributor = distributor
+        self._contacts = contacts
+        self._dialling = dialling
+        self._clock = clock
+        self._repeats = Repeats()
+
+    @route("POST", "/api/v1/calls")
+    def call(self, request: BoundedRequest) -> bytes:
+        """Call a customer for an agent; the contact has its id at once, what becomes of it is told by the live feed."""
+        allow(request, Right.DIAL)
+        body = read_body(request, Call)
+        allow_agent(request, body.agent)
+        key = (request.getHeader("Idempotency-Key") or "")[:200]
+        token, now = request.token.name, self._clock.seconds()
+        contact_id = self._repeats.contact(token, key, body, now) if key else None
+        if contact_id is None:
+            contact_id = self._made(body)
+            if key:
+                self._repeats.made(token, key, body, contact_id, now)
+            request.setResponseCode(HTTPStatus.CREATED)
+        return answer_json(request, {"id": contact_id})
+
+    def _made(self, body: Call) -> str:
+        for what, name, known in (
+            ("agent", body.agent, self._distributor.agents),
+            ("queue", body.queue, self._distributor.queues),
+        ):
+            if name not in known:
+                raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"there is no {what} {name[:100]!r}", field=what)
+        try:
+            return self._contacts.call(body.asked()).id
+        except NotNow as why:
+            raise refused(why) from None
+
+    @route("GET", "/api/v1/trunks")
+    def trunks(self, request: BoundedRequest) -> bytes:
+        """The trunks with their lines."""
+        allow(request, Right.READ)
+        return answer_json(request, {"trunks": _trunk_views(self._dialling)})
 
 
 def refused(why: NotNow) -> Problem:
@@ -69,13 +118,7 @@ def refused(why: NotNow) -> Problem:
     return Problem(HTTPStatus.CONFLICT, str(why))
 
 
-def entry_view(entry: Entry) -> dict[str, Any]:
-    """A number on the do-not-call list."""
-    built: dict[str, Any] = msgspec.to_builtins(entry)
-    return built
-
-
-def trunk_views(dialling: Dialling) -> list[dict[str, Any]]:
+def _trunk_views(dialling: Dialling) -> list[dict[str, Any]]:
     """The trunks with their lines."""
     lines = dialling.lines
     return [

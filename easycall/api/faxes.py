@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 import msgspec
-from klein import Klein
 from twisted.logger import Logger
 
 from easycall.api.auth import Right, allow
 from easycall.api.exchange import answer, answer_json, limit_of, read_body, read_query
 from easycall.api.problems import Problem, unknown
+from easycall.api.routes import route
 from easycall.api.schemas import Nothing
 from easycall.api.site import BoundedRequest
 from easycall.fax import Document, FaxDesk, ReceivedFax, Unreadable
@@ -21,10 +21,7 @@ from easycall.fax.documents import KINDS
 from easycall.ivr.prompts import CommandMissing
 from easycall.verbs import NotNow
 
-if TYPE_CHECKING:
-    from easycall.api.app import Api
-
-__all__ = ["DOCUMENTS", "add_routes"]
+__all__ = ["DOCUMENTS", "FaxRoutes"]
 
 log = Logger()
 
@@ -32,115 +29,107 @@ DOCUMENTS = b"/api/v1/documents"
 """The one address that takes large bodies."""
 
 
-def add_routes(app: Klein) -> None:
-    """Add them to the API."""
-    app.route("/api/v1/documents", methods=["POST"])(add_document)
-    app.route("/api/v1/documents/<name>", methods=["GET"])(document)
-    app.route("/api/v1/documents/<name>", methods=["DELETE"])(remove_document)
-    app.route("/api/v1/faxes", methods=["GET"])(faxes)
-    app.route("/api/v1/faxes/<name>", methods=["GET"])(fax)
-    app.route("/api/v1/faxes/<name>", methods=["DELETE"])(remove_fax)
-    app.route("/api/v1/faxes/<name>/pdf", methods=["GET"])(pdf)
-    app.route("/api/v1/faxes/<name>/tiff", methods=["GET"])(tiff)
+class FaxRoutes:
+    """What the routes below ``/api/v1/documents`` and ``/api/v1/faxes`` answer."""
 
+    def __init__(self, fax: FaxDesk | None) -> None:
+        """``fax``: None when there is none."""
+        self._fax = fax
 
-def _desk(api: Api) -> FaxDesk:
-    if api.fax is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "there is no fax here: fax.lines in easycall.toml is 0")
-    return api.fax
+    def _desk(self) -> FaxDesk:
+        if self._fax is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "there is no fax here: fax.lines in easycall.toml is 0")
+        return self._fax
 
+    @route("POST", "/api/v1/documents")
+    async def add_document(self, request: BoundedRequest) -> bytes:
+        """A PDF or TIFF becomes a document that can be faxed; the answer comes when it has."""
+        allow(request, Right.CONTROL)
+        desk = self._desk()
+        kind = (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
+        if kind not in KINDS:
+            raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send the document as {' or '.join(KINDS)}")
+        try:
+            made = await desk.documents.add(cast(IO[bytes], request.content), kind, request.token.name)
+        except Unreadable as why:
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(why)) from None
+        except NotNow as why:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(why), headers={"Retry-After": "10"}) from None
+        except (CommandMissing, OSError) as why:
+            log.error("a document could not be made: {why}", why=str(why))
+            text = "documents cannot be made now; the log of easycall says why"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text) from None
+        request.setResponseCode(HTTPStatus.CREATED)
+        return answer_json(request, msgspec.to_builtins(made))
 
-async def add_document(api: Api, request: BoundedRequest) -> bytes:
-    """A PDF or TIFF becomes a document that can be faxed; the answer comes when it has."""
-    allow(request, Right.CONTROL)
-    desk = _desk(api)
-    kind = (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
-    if kind not in KINDS:
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send the document as {' or '.join(KINDS)}")
-    try:
-        made = await desk.documents.add(cast(IO[bytes], request.content), kind, request.token.name)
-    except Unreadable as why:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(why)) from None
-    except NotNow as why:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(why), headers={"Retry-After": "10"}) from None
-    except (CommandMissing, OSError) as why:
-        log.error("a document could not be made: {why}", why=str(why))
-        text = "documents cannot be made now; the log of easycall says why"
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text) from None
-    request.setResponseCode(HTTPStatus.CREATED)
-    return answer_json(request, msgspec.to_builtins(made))
+    @route("GET", "/api/v1/documents/<name>")
+    def document(self, request: BoundedRequest, name: str) -> bytes:
+        """One document."""
+        allow(request, Right.CONTROL)
+        return answer_json(request, msgspec.to_builtins(self._document(name)))
 
+    @route("DELETE", "/api/v1/documents/<name>")
+    async def remove_document(self, request: BoundedRequest, name: str) -> bytes:
+        """Remove a document."""
+        allow(request, Right.CONTROL)
+        read_body(request, Nothing)
+        await self._desk().documents.remove(self._document(name).id)
+        return answer_json(request, {"id": name})
 
-def document(api: Api, request: BoundedRequest, name: str) -> bytes:
-    """One document."""
-    allow(request, Right.CONTROL)
-    return answer_json(request, msgspec.to_builtins(_document(api, name)))
+    def _document(self, name: str) -> Document:
+        found = self._desk().documents.get(name)
+        if found is None:
+            raise unknown("document", name)
+        return found
 
+    @route("GET", "/api/v1/faxes")
+    def faxes(self, request: BoundedRequest) -> bytes:
+        """A page of the faxes that came, the latest first; ``?box=`` of one box."""
+        allow(request, Right.RECORDINGS)
+        asked = read_query(request, "limit", "before", "box")
+        limit = limit_of(asked)
+        found = self._desk().inbox.latest(limit, asked.get("before", ""), asked.get("box", ""), request.token.agent)
+        following = found[-1].id if len(found) == limit else None
+        return answer_json(request, {"faxes": msgspec.to_builtins(found), "next": following})
 
-async def remove_document(api: Api, request: BoundedRequest, name: str) -> bytes:
-    """Remove a document."""
-    allow(request, Right.CONTROL)
-    read_body(request, Nothing)
-    await _desk(api).documents.remove(_document(api, name).id)
-    return answer_json(request, {"id": name})
+    @route("GET", "/api/v1/faxes/<name>")
+    def fax(self, request: BoundedRequest, name: str) -> bytes:
+        """One fax that came."""
+        allow(request, Right.RECORDINGS)
+        return answer_json(request, msgspec.to_builtins(self._received(request, name)))
 
+    @route("GET", "/api/v1/faxes/<name>/pdf")
+    async def pdf(self, request: BoundedRequest, name: str) -> bytes:
+        """The pages of a fax that came."""
+        allow(request, Right.RECORDINGS)
+        return await self._pages(request, name, "pdf", "application/pdf")
 
-def _document(api: Api, name: str) -> Document:
-    found = _desk(api).documents.get(name)
-    if found is None:
-        raise unknown("document", name)
-    return found
+    @route("GET", "/api/v1/faxes/<name>/tiff")
+    async def tiff(self, request: BoundedRequest, name: str) -> bytes:
+        """The same, as they came."""
+        allow(request, Right.RECORDINGS)
+        return await self._pages(request, name, "tiff", "image/tiff")
 
+    async def _pages(self, request: BoundedRequest, name: str, kind: str, content_type: str) -> bytes:
+        found = self._received(request, name)
+        try:
+            body = await self._desk().inbox.read(found, kind)
+        except OSError as why:
+            raise Problem(HTTPStatus.NOT_FOUND, f"the {kind} of the fax {name!r} cannot be read: {why.strerror}") from None
+        request.setHeader("Content-Disposition", f'inline; filename="fax-{found.id}.{kind}"')
+        return answer(request, body, content_type)
 
-def faxes(api: Api, request: BoundedRequest) -> bytes:
-    """A page of the faxes that came, the latest first; ``?box=`` of one box."""
-    allow(request, Right.RECORDINGS)
-    asked = read_query(request, "limit", "before", "box")
-    limit = limit_of(asked)
-    found = _desk(api).inbox.latest(limit, asked.get("before", ""), asked.get("box", ""), request.token.agent)
-    following = found[-1].id if len(found) == limit else None
-    return answer_json(request, {"faxes": msgspec.to_builtins(found), "next": following})
+    @route("DELETE", "/api/v1/faxes/<name>")
+    async def remove_fax(self, request: BoundedRequest, name: str) -> bytes:
+        """Throw a fax away."""
+        allow(request, Right.RECORDINGS)
+        read_body(request, Nothing)
+        await self._desk().inbox.remove(self._received(request, name).id)
+        return answer_json(request, {"id": name})
 
-
-def fax(api: Api, request: BoundedRequest, name: str) -> bytes:
-    """One fax that came."""
-    allow(request, Right.RECORDINGS)
-    return answer_json(request, msgspec.to_builtins(_received(api, request, name)))
-
-
-async def pdf(api: Api, request: BoundedRequest, name: str) -> bytes:
-    """The pages of a fax that came."""
-    allow(request, Right.RECORDINGS)
-    return await _pages(api, request, name, "pdf", "application/pdf")
-
-
-async def tiff(api: Api, request: BoundedRequest, name: str) -> bytes:
-    """The same, as they came."""
-    allow(request, Right.RECORDINGS)
-    return await _pages(api, request, name, "tiff", "image/tiff")
-
-
-async def _pages(api: Api, request: BoundedRequest, name: str, kind: str, content_type: str) -> bytes:
-    found = _received(api, request, name)
-    try:
-        body = await _desk(api).inbox.read(found, kind)
-    except OSError as why:
-        raise Problem(HTTPStatus.NOT_FOUND, f"the {kind} of the fax {name!r} cannot be read: {why.strerror}") from None
-    request.setHeader("Content-Disposition", f'inline; filename="fax-{found.id}.{kind}"')
-    return answer(request, body, content_type)
-
-
-async def remove_fax(api: Api, request: BoundedRequest, name: str) -> bytes:
-    """Throw a fax away."""
-    allow(request, Right.RECORDINGS)
-    read_body(request, Nothing)
-    await _desk(api).inbox.remove(_received(api, request, name).id)
-    return answer_json(request, {"id": name})
-
-
-def _received(api: Api, request: BoundedRequest, name: str) -> ReceivedFax:
-    """The fax of that id; a token of an agent is confined to the agent's own."""
-    found = _desk(api).inbox.get(name)
-    if found is None or request.token.agent not in ("", found.agent):
-        raise unknown("fax", name)
-    return found
+    def _received(self, request: BoundedRequest, name: str) -> ReceivedFax:
+        """The fax of that id; a token of an agent is confined to the agent's own."""
+        found = self._desk().inbox.get(name)
+        if found is None or request.token.agent not in ("", found.agent):
+            raise unknown("fax", name)
+        return found

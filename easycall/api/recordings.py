@@ -1,4 +1,4 @@
-"""Recordings over HTTP: which there are, and their sound, streamed with ranges."""
+"""The routes of recordings: which there are, and their sound, streamed with ranges."""
 # mypy: allow-untyped-calls
 # (what is inherited from twisted.web has no annotations)
 
@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from http import HTTPStatus
 
@@ -14,14 +13,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 
+from easycall.api.auth import Right, allow, took_part
 from easycall.api.conduct import Journal, RecordingFiles
-from easycall.api.exchange import answer_json, read_query
+from easycall.api.exchange import answer_json, limit_of, read_query
 from easycall.api.media import Sound
-from easycall.api.problems import Problem
+from easycall.api.problems import Problem, unknown
+from easycall.api.routes import route
 from easycall.api.schemas import recording_view
 from easycall.api.site import BoundedRequest
 from easycall.events import RecordingHeard
-from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
 
 __all__ = ["RecordingRoutes"]
@@ -35,46 +35,44 @@ HEARD = 1_000
 
 
 class RecordingRoutes:
-    """What the routes below ``/api/v1/recordings`` answer.  They ask for the right before."""
+    """What the routes below ``/api/v1/recordings`` answer."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        files: RecordingFiles,
-        clock: IReactorTime,
-        took_part: Callable[[BoundedRequest, Record], bool],
-    ) -> None:
-        """``took_part``: whether the one who asks may see that contact."""
+    def __init__(self, journal: Journal, files: RecordingFiles, clock: IReactorTime) -> None:
         self._journal = journal
         self._files = files
         self._clock = clock
-        self._took_part = took_part
         self._heard: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    async def page(self, request: BoundedRequest, limit: Callable[[str | None], int]) -> bytes:
+    @route("GET", "/api/v1/recordings")
+    async def page(self, request: BoundedRequest) -> bytes:
         """The recordings of one contact, or a page of all, or of one day's, the latest first."""
+        allow(request, Right.RECORDINGS)
         asked = read_query(request, "contact", "day", "limit", "before")
         if "contact" in asked:
             if len(asked) > 1:
                 raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "contact stands alone", field="contact")
             found = await self._journal.record_of(asked["contact"])
-            if found is None or not self._took_part(request, found[0]):
-                raise _unknown("contact", asked["contact"])
+            if found is None or not took_part(request, found[0]):
+                raise unknown("contact", asked["contact"])
             shown = [recording_view(asked["contact"], one) for one in found[0].recordings]
             return answer_json(request, {"recordings": shown, "next": None})
         if request.token.agent:
             raise Problem(HTTPStatus.FORBIDDEN, "a token of an agent asks for the recordings of one contact: ?contact=ID")
-        size, (first, end) = limit(asked.get("limit")), _span(asked.get("day"))
+        size, (first, end) = limit_of(asked if asked.get("limit") else {}), _span(asked.get("day"))
         page = await self._journal.recordings(size, asked.get("before", ""), first, end)
         following = page[-1][1].id if len(page) == size else None
         return answer_json(request, {"recordings": [recording_view(*one) for one in page], "next": following})
 
+    @route("GET", "/api/v1/recordings/<recording_id>")
     async def one(self, request: BoundedRequest, recording_id: str) -> bytes:
         """One recording."""
+        allow(request, Right.RECORDINGS)
         return answer_json(request, recording_view(*await self._find(request, recording_id)))
 
+    @route("GET", "/api/v1/recordings/<recording_id>/audio")
     async def audio(self, request: BoundedRequest, recording_id: str) -> Resource:
-        """Its sound.  That it was fetched is journalled."""
+        """Its sound, with ranges.  That it was fetched is journalled."""
+        allow(request, Right.RECORDINGS)
         contact, recording = await self._find(request, recording_id)
         if recording.ended is None:
             raise Problem(HTTPStatus.CONFLICT, "it is still being recorded")
@@ -99,10 +97,10 @@ class RecordingRoutes:
         found = await self._journal.recording(recording_id)
         if found is not None and request.token.agent:
             record = await self._journal.record_of(found[0])
-            if record is None or not self._took_part(request, record[0]):
+            if record is None or not took_part(request, record[0]):
                 found = None
         if found is None:
-            raise _unknown("recording", recording_id)
+            raise unknown("recording", recording_id)
         return found
 
     def _note(self, by: str, contact: str, recording: str) -> None:
@@ -127,7 +125,3 @@ def _span(day: str | None) -> tuple[float, float]:
         return midnight.timestamp(), (midnight + timedelta(days=1)).timestamp()
     except (ValueError, OverflowError):
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "day is a day as 2026-12-31, in UTC", field="day") from None
-
-
-def _unknown(what: str, name: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, f"there is no {what} {name[:100]!r}")

@@ -1,4 +1,4 @@
-"""Voice mail over HTTP: which messages there are, and their sound."""
+"""The routes of voice mail: which messages there are, and their sound."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from easycall.api.conduct import MessageBoxes
 from easycall.api.exchange import answer_json, limit_of, read_query
 from easycall.api.media import Sound
 from easycall.api.problems import Problem
+from easycall.api.routes import route
 from easycall.api.site import BoundedRequest
 
-__all__ = ["Voicemails"]
+__all__ = ["VoicemailRoutes"]
 
 log = Logger()
 
 
-class Voicemails:
+class VoicemailRoutes:
     """What the routes below ``/api/v1/voicemails`` answer; a token that is one agent's own may not."""
 
     def __init__(self, messages: MessageBoxes | None) -> None:
         self._messages = messages
 
+    @route("GET", "/api/v1/voicemails")
     async def page(self, request: BoundedRequest) -> bytes:
-        """A page of messages, of one box or of all."""
+        """A page of messages, of ``?box=`` or of all boxes, the latest first."""
         _allow(request)
         asked = read_query(request, "box", "limit", "before")
         size = limit_of(asked)
@@ -35,8 +37,9 @@ class Voicemails:
         following = found[-1].id if len(found) == size else None
         return answer_json(request, {"voicemails": msgspec.to_builtins(found), "next": following})
 
+    @route("GET", "/api/v1/voicemails/<message>/audio")
     async def audio(self, request: BoundedRequest, message: str) -> Resource:
-        """The sound of one message."""
+        """The sound of one message, with ranges."""
         _allow(request)
         try:
             if self._messages is None:
