@@ -1,20 +1,28 @@
-"""Ordered start and stop: each part begins when the one before stands, and the last to start is the first to stop."""
+"""Ordered start and stop: each part begins when the one before stands, and the last to start is the first to stop.
+
+And the end of a process that cannot run (:class:`Leaving`).
+"""
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from easycall.defer import cancelled, first, start
 
-__all__ = ["CannotStart", "Daemon", "Part", "nothing"]
+__all__ = ["CannotStart", "Daemon", "Leaving", "Part", "nothing"]
 
 log = Logger()
 
@@ -92,3 +100,27 @@ def _reason(part: Part, error: Exception) -> str:
         return str(error)
     log.failure("{part} did not start", part=part.name)
     return f"{part.name} did not start, see the log: {error!r}"
+
+
+class Leaving:
+    """Ends the process in order, with status 1 and one line that says why."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._said = False
+
+    def __call__(self, why: str) -> None:
+        """Say why, and let the reactor stop the daemon.  Only the first reason counts."""
+        if self._said:
+            return
+        self._said = True
+        log.critical("easycall cannot run: {why}", why=why)
+        # twistd ends with 0 after any orderly stop; systemd and scripts must see that this was none.  The status is set last
+        # of all, when twistd has removed its pid file and closed the log.
+        atexit.register(os._exit, 1)
+        if not self._reactor.running:
+            self._reactor.callWhenRunning(self._reactor.stop)
+        else:
+            with suppress(ReactorNotRunning):  # a signal stops it already
+                self._reactor.stop()
+        print(f"easycall cannot run: {why}", file=sys.__stderr__, flush=True)  # by now sys.stderr leads to the log
