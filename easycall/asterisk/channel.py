@@ -61,12 +61,12 @@ class AsteriskChannel:
     def __init__(
         self,
         leg: str,
-        reach: Callable[[AsteriskChannel], bool],
+        reach: Callable[[str], bool],
         left_home: Callable[[AsteriskChannel], None],
         *,
         dialled: bool,
     ) -> None:
-        """``reach`` sends a hang-up for a leg if Asterisk can be told now; ``left_home`` is told of a leg whose session
+        """``reach`` sends a hang-up for a Uniqueid if Asterisk can be told now; ``left_home`` is told of a leg whose session
         ended without our doing; ``dialled``: a leg that we ring."""
         self._leg = leg
         self._reach = reach
@@ -370,7 +370,7 @@ class AsteriskChannel:
         if self.gone or self.doomed:
             return
         self.doomed = True
-        if not self._reach(self) and self._session is not None:
+        if not self._reach(self._leg) and self._session is not None:
             self._session.close()  # it comes home again, where the dialplan is told to end it
 
     # Inside
