@@ -1,4 +1,4 @@
-"""Supervisors and recordings with what was built apart from them: conference, park, fax, somebody outside; in virtual time."""
+"""Supervisors and recordings with what was built apart from them: conference, park, fax and outside; in virtual time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from easycall.lab.invariants import lasting, violations
 from easycall.model import Party, RecordRule, SupervisionMode
 from easycall.model import Stage as StageOfContact
 from easycall.store.memory import MemoryDatabase
-from easycall.verbs import Alternate, Complete, Consult, Drop, Fax, Hold, Lend, Merge, Park, Pick, Retrieve, ToNumber, Verb
+from easycall.verbs import Alternate, Complete, Consult, Drop, Fax, Hold, Lend, Merge, Park, Pick, ToNumber, Verb
 
 from .test_call_out import CAROL, CAROL_SAYS, OutsideStage
 from .test_faxing import FAX_SECONDS, PROMPT_SECONDS, machine
-from .test_supervision import BARGE, FAULTS, LISTEN, MOMENTS, SUE, WHISPER, Do, Supervised
+from .test_supervision import BARGE, FAULTS, LISTEN, MOMENTS, WHISPER, Do, Supervised
 from .test_talk import CUSTOMER_SAYS, MUSIC, SAYS, Person
 from .virtual import Tape, opened
 
@@ -104,7 +104,11 @@ class TestConference:
         stage.begins(WHISPER, **what)
         stage.says_nothing(customer, ana, bo)
         to_bo = what == {"agent": "bo"}
-        assert (customer.hears, ana.hears, bo.hears) == ("", "" if to_bo else stage.sue.says, stage.sue.says if to_bo else "")
+        assert (customer.hears, ana.hears, bo.hears) == (
+            "",
+            "" if to_bo else stage.sue.says,
+            stage.sue.says if to_bo else "",
+        )
         stage.check()
 
     @pytest.mark.parametrize("what", FOLLOWS)
