@@ -110,6 +110,7 @@ country = "49"
 ring_seconds = {ring_outside:g}
 
 [trunks.world]
+asterisk = "lab"
 dial = "PJSIP/{{number}}@world"
 lines = {lines}
 caller_ids = ["+49305550100"]
