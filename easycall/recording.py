@@ -49,8 +49,6 @@ AUTOMATIC = {
     Stage.FAX: "fax",
     Stage.WAITING: "waiting",
     Stage.OFFERED: "waiting",
-    Stage.WAITING: "waiting",
-    Stage.OFFERED: "waiting",
     Stage.PARKED: "waiting",
     Stage.DIALLING: "waiting",
     Stage.OUTSIDE: "outside",

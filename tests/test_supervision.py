@@ -471,15 +471,21 @@ def test_the_customer_is_never_whispered_to(mode: SupervisionMode, now: StageOfC
     if found is not None and found.leg == "c1":
         assert found.speaks is not Speaks.ONE
         assert found.speaks is Speaks.NOBODY or (mode is BARGE and now is StageOfContact.TALKING and agent)
+    if found is not None and now is StageOfContact.CONFERENCE:
+        assert found == (Ear("a1", Speaks.ONE) if agent and mode is WHISPER else Ear("c1", Speaks.NOBODY))
     if found is not None and mode is LISTEN:
         assert found == Ear("c1", Speaks.NOBODY)
 
 
-@given(st.sampled_from(SupervisionMode), LEGS, st.booleans())
-def test_following_an_agent_only_the_agents_own_leg_is_heard(mode: SupervisionMode, agent: str, deaf: bool) -> None:
-    found = ear_at_agent(mode, agent, deaf)
+@given(st.sampled_from(SupervisionMode), st.sampled_from(StageOfContact), LEGS, st.booleans())
+def test_following_an_agent_only_the_agents_own_leg_is_heard(
+    mode: SupervisionMode, now: StageOfContact, agent: str, deaf: bool
+) -> None:
+    found = ear_at_agent(mode, now, agent, deaf)
     assert (found is None) == (deaf or not agent)
     assert found is None or found.leg == agent
+    if found is not None and now is StageOfContact.CONFERENCE:
+        assert found.speaks is not Speaks.BOTH
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from easycall.asterisk.ami import Message
+from easycall.asterisk.audit import AUDIT_SECONDS
 from easycall.asterisk.channel import AsteriskChannel, Place
+from easycall.asterisk.control import NEWS_SECONDS
+from easycall.asterisk.fetch import ARRIVAL_SECONDS
 from easycall.asterisk.link import ActionRefused, ActionTimeout, AmiError, LinkDown, TooManyActions
-from easycall.asterisk.switch import ARRIVAL_SECONDS, AUDIT_SECONDS, NEWS_SECONDS, UNSHOWN_SECONDS, UNTOLD_SECONDS
+from easycall.asterisk.originate import UNSHOWN_SECONDS
+from easycall.asterisk.reconciliation import UNTOLD_SECONDS
 from easycall.asterisk.wake import LOOK_SECONDS
 from easycall.defer import start
 from easycall.events import Corrected, PbxDown, PbxUp
@@ -500,7 +504,7 @@ class TestBridging:
         other = pbx.caller("17.15")[0]
         pbx.home("17.1", "95588", agi_channel="PJSIP/trunk-00000001")
         pbx.manager.channels["17.15"] = {"Channel": "PJSIP/trunk-0000000f"}
-        Tried(pbx.switch.reconcile())
+        Tried(pbx.switch.reconciliation.reconcile())
         Tried(pbx.switch.bridge(one, other))
         names = {"Channel1": "PJSIP/trunk-00000001", "Channel2": "PJSIP/trunk-0000000f"}
         assert pbx.manager.of("Bridge") == [{**names, "Tone": "no"}]
@@ -539,7 +543,7 @@ class TestBridging:
         assert joined.pending
         at.pbx.ends("a1")
         assert (joined.raised, corrections(at.pbx)) == (BridgeFailed, [])
-        assert not [call for call in at.pbx.clock.getDelayedCalls() if "audit" not in call.func.__qualname__]
+        assert not [call for call in at.pbx.clock.getDelayedCalls() if "Audit" not in call.func.__qualname__]
 
     def test_refused_with_both_there_each_is_where_it_was(self) -> None:
         at = Joining(ActionRefused("Unable to add Channel1"))
@@ -857,7 +861,7 @@ class TestReconciling:
     def test_a_leg_made_after_status_was_asked_is_not_ended(self) -> None:
         pbx = FakePbx()
         pbx.manager.script("Status", WAITS)
-        done = Tried(pbx.switch.reconcile())
+        done = Tried(pbx.switch.reconciliation.reconcile())
         agent, _ = pbx.agent("a1")
         caller, _ = pbx.caller("c1")
         pbx.manager.says()
@@ -871,7 +875,7 @@ class TestReconciling:
         pbx.agent("a1")
         pbx.manager.channels["a1"] = {"Variable": "EC_ROLE=agent"}
         pbx.manager.script("Status", WAITS)
-        done = Tried(pbx.switch.reconcile())
+        done = Tried(pbx.switch.reconciliation.reconcile())
         pbx.ends("a1")
         pbx.manager.says()
         assert done.result == "done"
@@ -902,7 +906,7 @@ class TestReconciling:
         agent, _ = pbx.agent("a1")
         del pbx.manager.channels["c1"]
         pbx.manager.script("Status", WAITS, WAITS)
-        both = [Tried(pbx.switch.reconcile()) for _ in range(2)]
+        both = [Tried(pbx.switch.reconciliation.reconcile()) for _ in range(2)]
         pbx.manager.says()
         pbx.manager.says()
         pbx.clock.advance(1)
@@ -914,7 +918,7 @@ class TestReconciling:
         caller, _ = pbx.caller("c1")
         del pbx.manager.channels["c1"]
         pbx.manager.script("Status", WAITS)
-        done = Tried(pbx.switch.reconcile())
+        done = Tried(pbx.switch.reconciliation.reconcile())
         pbx.breaks()
         assert done.result == "done"
         assert (caller.gone, corrections(pbx)) == (False, [])

@@ -247,7 +247,7 @@ def test_events_told_twice_change_nothing(name: str) -> None:
 def play(name: str, told: list[Message]) -> None:
     """Let the legs of a transcript hear its events."""
     clock, gone = Clock(), list[str]()
-    roster = Roster(clock)
+    roster = Roster("pbx", clock)
     listeners = LegEvents(roster, lambda leg: True).listeners()
     for leg_id in legs_in(name):
         leg = roster.add(AsteriskChannel(leg_id, lambda leg: True, lambda leg: None, dialled=leg_id.startswith("ec-")))

@@ -7,15 +7,14 @@ again.  When nothing tells within a second the switch looks at Asterisk.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum, auto
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
-from easycall.asterisk import fax
+from easycall.asterisk import fax, media
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.defer import Bell, unattended
 from easycall.model import FaxResult, OfferOutcome, Speaks
@@ -23,23 +22,13 @@ from easycall.ports import HungUp, NotAnswered, Taken
 
 __all__ = ["AsteriskChannel", "Place"]
 
-log = Logger()
 T = TypeVar("T")
-
-LISTEN_SECONDS = 4 * 3600.0
-"""After so long the session of a leg that listens is given up; it comes home anew and may listen again."""
-
-SPEAKS: Mapping[Speaks, str] = {Speaks.NOBODY: "", Speaks.ONE: "w", Speaks.BOTH: "B"}
-"""ChanSpy's options for speaking."""
 
 DONE_VARIABLE = "EC_DONE"
 """Tells the dialplan's home loop that the leg shall end (etc/asterisk/extensions.conf)."""
 
-
 FAX_MARK = "fax"
 """The dialplan's third argument for a leg on which a fax machine was heard."""
-CONFERENCE_SECONDS = 86_400.0
-"""How long a leg may be in a conference; then its session is closed, and it goes on there without."""
 
 
 class Place(Enum):
@@ -61,12 +50,12 @@ class AsteriskChannel:
     def __init__(
         self,
         leg: str,
-        reach: Callable[[AsteriskChannel], bool],
+        reach: Callable[[str], bool],
         left_home: Callable[[AsteriskChannel], None],
         *,
         dialled: bool,
     ) -> None:
-        """``reach`` sends a hang-up for a leg if Asterisk can be told now; ``left_home`` is told of a leg whose session
+        """``reach`` sends a hang-up for a Uniqueid if Asterisk can be told now; ``left_home`` is told of a leg whose session
         ended without our doing; ``dialled``: a leg that we ring."""
         self._leg = leg
         self._reach = reach
@@ -249,34 +238,11 @@ class AsteriskChannel:
 
     async def play(self, sounds: Sequence[str], keys: str = "") -> str:
         """Play sounds; a key of ``keys`` stops them and is returned."""
-
-        async def play(session: Session) -> str:
-            for sound in sounds:
-                key = await _stream(session, sound, keys)
-                if key:
-                    return key
-            return ""
-
-        return await self._verb(play)
+        return await self._verb(lambda session: media.play(session, sounds, keys))
 
     async def collect(self, sounds: Sequence[str], digits: int, seconds: float) -> str:
-        """Play, then read keys.  GET DATA takes one file: the earlier ones are played with all keys stopping them."""
-
-        async def collect(session: Session) -> str:
-            typed = ""
-            for sound in sounds[:-1]:
-                typed = await _stream(session, sound, "0123456789*#")
-                if typed:
-                    break
-            if typed == "#" or len(typed) >= digits:
-                return typed.rstrip("#")
-            wanted = round(seconds * 1000), digits - len(typed)
-            if sounds and not typed:
-                with _passed_over(sounds[-1]):
-                    return (await session.get_data(sounds[-1], *wanted))[0]
-            return typed + (await session.get_data("silence/1", *wanted))[0]
-
-        return await self._verb(collect)
+        """Play, then read keys."""
+        return await self._verb(lambda session: media.collect(session, sounds, digits, seconds))
 
     async def wait_key(self, seconds: float) -> str:
         """Wait for one key."""
@@ -284,51 +250,29 @@ class AsteriskChannel:
 
     async def music(self, name: str | None) -> None:
         """Start music of a class under the leg, or stop it."""
-
-        async def music(session: Session) -> None:
-            with _passed_over(f"music {name}"):
-                await session.set_music(name is not None, name or "")
-
-        await self._verb(music)
+        await self._verb(lambda session: media.music(session, name))
 
     async def listen(self, leg: str, speaks: Speaks) -> None:
-        """Hear another leg by ChanSpy: ``u``, exactly that one; ``q``, without a beep; ``E``, until it ends."""
+        """Hear another leg."""
 
         async def listen(session: Session) -> None:
             self.listens_to = leg
-            with suppress(CommandFailed):  # there is no such leg any more
-                await session.exec("ChanSpy", leg, "uqE" + SPEAKS[speaks], seconds=LISTEN_SECONDS)
+            await media.listen(session, leg, speaks)
             self.listens_to = ""
 
         await self._verb(listen)
 
     async def record(self, file: str, *, seconds: float, silence: float) -> None:
         """Record the far end into a file, after a beep."""
-
-        async def record(session: Session) -> None:
-            await session.record_file(file, "wav", "#", round(seconds * 1000), beep=True, silence=round(silence))
-
-        await self._verb(record)
+        await self._verb(lambda session: media.record(session, file, seconds, silence))
 
     async def attend(self, room: str, settings: Mapping[str, str]) -> None:
         """Be in a conference, as this kind of user, until it leaves that alive.  Raises Taken, HungUp, CommandFailed."""
-
-        async def attend(session: Session) -> None:
-            await session.set_music(False)  # it would go on in there
-            for name, value in settings.items():
-                await session.set_variable(f"CONFBRIDGE(user,{name})", value)
-            await session.exec("ConfBridge", room, seconds=CONFERENCE_SECONDS)
-
-        await self._verb(attend)
+        await self._verb(lambda session: media.attend(session, room, settings))
 
     async def remember(self, values: Mapping[str, str]) -> None:
         """Set channel variables: they outlive our process."""
-
-        async def remember(session: Session) -> None:
-            for key, value in values.items():
-                await session.set_variable(key, value)
-
-        await self._verb(remember)
+        await self._verb(lambda session: media.remember(session, values))
 
     async def send_fax(self, file: str, station: str, header: str, at_page: Callable[[int], None]) -> FaxResult:
         """Send a TIFF file to the machine at the far end."""
@@ -370,7 +314,7 @@ class AsteriskChannel:
         if self.gone or self.doomed:
             return
         self.doomed = True
-        if not self._reach(self) and self._session is not None:
+        if not self._reach(self._leg) and self._session is not None:
             self._session.close()  # it comes home again, where the dialplan is told to end it
 
     # Inside
@@ -416,19 +360,3 @@ class AsteriskChannel:
         with suppress(SessionOver, CommandFailed):  # it is gone already, or comes home again and is told again
             await session.set_variable(DONE_VARIABLE, "end")
         session.close()
-
-
-async def _stream(session: Session, sound: str, keys: str) -> str:
-    """Play one sound; the key that stopped it, or ``""``."""
-    with _passed_over(sound):
-        return await session.stream_file(sound, keys)
-    return ""
-
-
-@contextmanager
-def _passed_over(sound: str) -> Iterator[None]:
-    """What Asterisk cannot play is said in the log and passed over, and the call goes on."""
-    try:
-        yield
-    except CommandFailed as failure:
-        log.error("{sound} cannot be played: {failure}", sound=sound, failure=failure)

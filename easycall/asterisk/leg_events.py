@@ -29,10 +29,10 @@ ALERTED = frozenset({"RINGING", "PROGRESS", "UP"})
 class LegEvents:
     """Hands each event to its leg."""
 
-    def __init__(self, roster: Roster, reach: Callable[[AsteriskChannel], bool]) -> None:
-        """``reach`` sends a hang-up."""
+    def __init__(self, roster: Roster, hang_up: Callable[[str], bool]) -> None:
+        """``hang_up`` sends a hang-up for a Uniqueid."""
         self._roster = roster
-        self._reach = reach
+        self._hang_up = hang_up
 
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The events wanted, by name."""
@@ -68,7 +68,7 @@ class LegEvents:
         if state.upper() in ALERTED:
             leg.rings()
         if leg.doomed:
-            self._reach(leg)
+            self._hang_up(leg.id)
 
     def _on_dial_end(self, event: Message) -> None:
         leg = self._dialled(event)
@@ -85,7 +85,7 @@ class LegEvents:
             # events at all, but the answer may overtake the first of one that has.
             self._roster.later(leg, OVERTAKEN_SECONDS, self._never_was, leg)
         elif leg.doomed:
-            self._reach(leg)
+            self._hang_up(leg.id)
 
     def _never_was(self, leg: AsteriskChannel) -> None:
         if not leg.seen:

@@ -16,9 +16,9 @@ from twisted.logger import Logger
 from easycall.asterisk.agi import UnsafeValue
 from easycall.asterisk.ami import Action
 from easycall.asterisk.channel import AsteriskChannel
+from easycall.asterisk.control import NEWS_SECONDS, Control
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.asterisk.link import ActionTimeout, AmiError, LinkDown, LinkLost
-from easycall.asterisk.manager import Manager
 from easycall.defer import start, unattended
 from easycall.ports import BridgeFailed, CannotRecord, HungUp
 
@@ -83,24 +83,17 @@ def stop(leg: AsteriskChannel) -> Action:
     return Action.of("StopMixMonitor", Channel=leg.id)
 
 
-async def told(
-    leg: AsteriskChannel,
-    action: Action,
-    link: Manager,
-    reachable: Callable[[], Awaitable[None]],
-    clock: IReactorTime,
-    pause: float,
-) -> None:
-    """Send what may be sent twice until Asterisk answers; ``reachable`` waits for the link.  Raises CannotRecord, HungUp."""
+async def told(leg: AsteriskChannel, action: Action, control: Control, clock: IReactorTime) -> None:
+    """Send what may be sent twice until Asterisk answers.  Raises CannotRecord, HungUp."""
     while True:
         try:
-            await reachable()
-            await link.send(action)
+            await control.reachable(leg)
+            await control.link.send(action)
             return
         except BridgeFailed:
             raise HungUp from None
         except LinkDown:
-            await deferLater(clock, pause)
+            await deferLater(clock, NEWS_SECONDS)
         except (LinkLost, ActionTimeout):
             continue
         except AmiError as refusal:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.asterisk.channel import AsteriskChannel
+from easycall.ports import BridgeFailed, Channel
 
 __all__ = ["Roster"]
 
@@ -14,7 +15,9 @@ __all__ = ["Roster"]
 class Roster:
     """Legs by Uniqueid.  A leg that has ended is not on it, and nothing more is done for it."""
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, name: str, clock: IReactorTime) -> None:
+        """``name``: of the Asterisk in the configuration."""
+        self._name = name
         self._clock = clock
         self._legs: dict[str, AsteriskChannel] = {}
         self._timers: dict[str, list[IDelayedCall]] = {}
@@ -29,6 +32,13 @@ class Roster:
     def get(self, leg: str) -> AsteriskChannel | None:
         """The leg of that Uniqueid, if it is ours."""
         return self._legs.get(leg)
+
+    def own(self, channel: Channel) -> AsteriskChannel:
+        """The leg behind a channel.  Raises BridgeFailed when it has ended."""
+        leg = self.get(channel.id)
+        if leg is None:
+            raise BridgeFailed(f"{channel.id} is no leg of {self._name} any more")
+        return leg
 
     def add(self, leg: AsteriskChannel) -> AsteriskChannel:
         """A new leg."""

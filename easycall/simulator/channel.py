@@ -430,9 +430,12 @@ class Channel:
             self.bridge.sounds_changed()
 
     def _whisperers(self) -> Iterator[Channel]:
-        """Who listens to it and speaks to it, and who listens to another in its bridge and speaks to both."""
+        """Who listens to it and speaks to it, and who listens to the other one in its bridge of two and speaks to both.
+
+        In a conference there is no other one, and only who is listened to hears such a listener.
+        """
         yield from (spy for spy, how in self.spies if "w" in how or "B" in how)
-        others = self.bridge.channels if self.bridge is not None else []
+        others = self.bridge.channels if self.bridge is not None and not self.bridge.conference else []
         yield from (spy for other in others if other is not self for spy, how in other.spies if "B" in how)
 
     def _sound(self) -> str:

@@ -183,7 +183,8 @@ class Session(Protocol):
             self._answer_dead(self._lines.popleft())
 
     def _answer_dead(self, line: str) -> None:
-        Deferred.fromCoroutine(self._execute(line)).addCallback(self._say)
+        # An application, which Asterisk begins even now, ends at once.
+        Deferred.fromCoroutine(self._execute(line)).addErrback(_broken_off).addCallback(self._say)
 
     def abandon(self) -> None:
         """Nobody needs this connection any more."""
@@ -222,6 +223,11 @@ class Session(Protocol):
         self._tell_changed()
         if not self.gone.called:
             self.gone.callback(None)
+
+
+def _broken_off(failure: Failure) -> str:
+    failure.trap(Interrupted)
+    return "200 result=-1"
 
 
 class _Connecting(ClientFactory):

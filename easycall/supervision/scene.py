@@ -46,18 +46,26 @@ def ear_at_contact(mode: SupervisionMode, stage: Stage, customer: str, agent: st
     """Following a contact: what its customer hears; None: nothing.
 
     ``customer`` and ``agent`` are legs, ``agent`` is empty when none has the contact.  Only while the two talk the
-    supervisor speaks, and never whispers to the customer.
+    supervisor speaks, in a conference to the agent alone, and never whispers to the customer.
     """
     if deaf:
         return None
-    if stage is not Stage.TALKING or not agent or mode is SupervisionMode.LISTEN:
-        return Ear(customer, Speaks.NOBODY)
-    return Ear(agent, Speaks.ONE) if mode is SupervisionMode.WHISPER else Ear(customer, Speaks.BOTH)
+    if agent and mode is SupervisionMode.WHISPER and stage in (Stage.TALKING, Stage.CONFERENCE):
+        return Ear(agent, Speaks.ONE)
+    if agent and mode is SupervisionMode.BARGE and stage is Stage.TALKING:
+        return Ear(customer, Speaks.BOTH)
+    return Ear(customer, Speaks.NOBODY)
 
 
-def ear_at_agent(mode: SupervisionMode, agent: str, deaf: bool) -> Ear | None:
-    """Following an agent, whose leg is ``agent``, empty when there is none: what the agent hears."""
-    return Ear(agent, _AT_AGENT[mode]) if agent and not deaf else None
+def ear_at_agent(mode: SupervisionMode, stage: Stage, agent: str, deaf: bool) -> Ear | None:
+    """Following an agent, whose leg is ``agent``, empty when there is none: what the agent hears.
+
+    Nobody barges into a conference: Asterisk would let the agent alone hear it (docs/asterisk.rst).
+    """
+    if not agent or deaf:
+        return None
+    barred = stage is Stage.CONFERENCE and mode is SupervisionMode.BARGE
+    return Ear(agent, Speaks.NOBODY if barred else _AT_AGENT[mode])
 
 
 def may_supervise(supervises: Collection[str], queues: Collection[str]) -> bool:

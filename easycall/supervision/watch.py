@@ -256,7 +256,7 @@ class Watch:
         agent = live.audience.legs.get(self.order.agent or live.contact.agent)
         leg = agent.id if agent is not None and not agent.gone else ""
         if self.order.agent:
-            return ear_at_agent(self.mode, leg, live.audience.deaf)
+            return ear_at_agent(self.mode, live.contact.stage, leg, live.audience.deaf)
         return ear_at_contact(self.mode, live.contact.stage, live.customer.id, leg, live.audience.deaf)
 
     def _scene(self) -> Scene | None:
