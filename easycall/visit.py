@@ -279,11 +279,12 @@ class Visit:
         side = ring_agent(live, reach.assignment, queue, since=since, by=reach.by)
         if side is None:
             return self._back_to(reach)
-        async with background(keep_music(live.customer, queue.music)):
+        async with background(keep_music(live.customer, queue.music)) as music:
             conversation = await connect(live, side, queue)
-        if conversation is None:
-            return self._back_to(reach)
-        return await self._talk(Talk(live, side, conversation, queue, since))
+            if conversation is not None:
+                music.cancel()  # not waited for: between here and the talk nobody would free the agent
+                return await self._talk(Talk(live, side, conversation, queue, since))
+        return self._back_to(reach)
 
     def _back_to(self, reach: Reach) -> Course:
         """Reaching the agent came to nothing."""
