@@ -69,7 +69,14 @@ class CallCentre:
     # The daemon
 
     async def open(self, **site: Any) -> None:
-        """Start the world and the daemon."""
+        """Start the world and the daemon; what fails leaves nothing behind for the scenarios that follow."""
+        try:
+            await self._open(**site)
+        except BaseException:
+            await self.abandon()
+            raise
+
+    async def _open(self, **site: Any) -> None:
         await self.world.start()
         await self._pbx.start()
         await limited(self._looking.wait(), SOON, self.reactor)
@@ -211,9 +218,12 @@ class CallCentre:
 
     async def abandon(self) -> None:
         """Leave without looking."""
-        await self.stop_daemon()
-        await self.agi.stop()
-        await self.ami.stop()
+        if hasattr(self, "feed"):
+            await self.stop_daemon()
+        elif hasattr(self, "running"):
+            await self.running.daemon.stopService()
+        for proxy in [getattr(self, name) for name in ("agi", "ami") if hasattr(self, name)]:
+            await proxy.stop()
         await self.world.stop()
         await self._pbx.stop()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import DeferredList
 
+from easycall.asterisk.manager import LAST_RETRY_SECONDS
 from easycall.defer import start
 
 from ..proxy import Way
@@ -58,6 +59,10 @@ async def each(calls: Sequence[Call], do: Callable[[Call], Awaitable[None]]) -> 
     await DeferredList([start(noting(call)) for call in calls if not call.wrong])
 
 
+BACK = 1.2 * LAST_RETRY_SECONDS + SOON
+"""Seconds within which the link is back: who loses it again and again waits longer from try to try."""
+
+
 async def happens_to_all(centre: CallCentre, calls: Sequence[Call]) -> None:
     """The failures of some calls: of each its own, or the link's."""
     match calls[0].cell.failure:
@@ -78,7 +83,7 @@ async def the_link_is_away(centre: CallCentre, calls: Sequence[Call]) -> None:
     await centre.feed.wait("pbx.down", SOON, since=since)
     await each(calls, lambda call: call.prove(call.place))
     await centre.ami.start()
-    await centre.feed.wait("pbx.up", SOON, since=since)
+    await centre.feed.wait("pbx.up", BACK, since=since)
 
 
 async def taken_while_it_is_cut(centre: CallCentre, calls: Sequence[Call], way: Way) -> None:
@@ -90,7 +95,7 @@ async def taken_while_it_is_cut(centre: CallCentre, calls: Sequence[Call], way: 
     centre.ami.reset()
     centre.ami.mend()
     lost = await centre.feed.wait("pbx.down", SOON, since=since)
-    await centre.feed.wait("pbx.up", SOON, since=lost["seq"])
+    await centre.feed.wait("pbx.up", BACK, since=lost["seq"])
     await taken
 
 
