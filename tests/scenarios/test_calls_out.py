@@ -82,6 +82,37 @@ async def test_the_agent_is_rung_first(centre: CallCentre) -> None:
 
 
 @pytest.mark.requirement("F7")
+@pytest.mark.fault("F10")
+@pytest.mark.site(ring_seconds=10)
+@pytest.mark.parametrize("answered", [False, True], ids=["while it rings", "when it was answered"])
+async def test_the_link_is_cut_while_a_customer_is_called(centre: CallCentre, answered: bool) -> None:
+    """The customer is dialled once, hears music all the same, and has the agent when the link is back."""
+    ana = await centre.agent("ana").works()
+    dora = centre.outsider("dora")
+    contact = await calls(centre, dora.number)
+    await dora.rings()
+    await centre.feed.wait("call.ringing", SOON, contact=contact)
+    if answered:
+        await dora.leg.answer(dora.voice)
+        await hears(dora, "music", SILENCE_SECONDS)
+    await centre.ami.stop()
+    await centre.feed.wait("pbx.down", SOON)
+    if not answered:
+        await dora.leg.answer(dora.voice)
+    await hears(dora, "music", SILENCE_SECONDS)
+    await centre.ami.start()
+    await ana.answers()
+    await centre.feed.wait("talk.started", SOON, contact=contact)
+    await talking(dora, ana)
+    dora.hangs_up()
+    record = await ended(centre, contact)
+    assert (record["outcome"], record["ended_by"], record["agent"]) == ("answered", "caller", "ana")
+    dialled = [one for one in centre.feed.heard if one["kind"] == "call.dialled" and one["contact"] == contact]
+    assert len(dialled) == 1
+    assert await used(centre) == 0
+
+
+@pytest.mark.requirement("F7")
 @pytest.mark.site(ring_outside=5)
 async def test_why_a_customer_is_not_reached(centre: CallCentre) -> None:
     ana = await centre.agent("ana").works()
