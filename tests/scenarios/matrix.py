@@ -35,6 +35,7 @@ class At(StrEnum):
 
     ONE = "agent 1"
     TWO = "agent 2"
+    BOTH = "both agents"
     MUSIC = "music"
     FLOW = "a flow"
     GONE = "nobody: gone"
@@ -158,6 +159,8 @@ def _two_leaves(place: Place) -> Place:
     """Who has the customer hangs up on the customer; who was only asked leaves the customer where it was."""
     if place.customer is At.TWO:
         return _over(place, "agent")
+    if place.customer is At.BOTH:
+        return evolve(place, customer=At.ONE)
     return place if place.customer is At.ONE else evolve(place, one=Is.WAITS)
 
 

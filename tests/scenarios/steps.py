@@ -22,6 +22,8 @@ from .people import SOON, Agent, Caller, hears, talking
 MISSES = (Failure.ONE_MISSES, Failure.TWO_MISSES)
 MISSED_SECONDS = 2.0
 """How long a phone rings that is not answered."""
+KEY_SECONDS = 0.3
+"""How long a key is on its way through a conference: of another one that meets it there, one may be lost."""
 HAND_OVER_SECONDS = 2.2
 """An agent who is lost sooner after a customer was handed over did not hang up on the customer."""
 STATES = {
@@ -148,6 +150,10 @@ class Call:
             case At.ONE:
                 await talking(self.customer, self.one)
             case At.TWO:
+                await talking(self.customer, self.two)
+            case At.BOTH:
+                await talking(self.customer, self.one)
+                await after(self.centre.reactor, KEY_SECONDS)
                 await talking(self.customer, self.two)
 
     async def _shows(self, agent: Agent, does: Is) -> None:
@@ -314,6 +320,9 @@ CONSULT = Step("agent 2 answers", two_answers_one, Place(At.MUSIC, Is.TALKS, Is.
 TO_CUSTOMER = Step("alternate", verb("alternate"), Place(At.ONE, Is.TALKS, Is.WAITS))
 TO_TWO = Step("alternate back", verb("alternate"), Place(At.MUSIC, Is.TALKS, Is.TALKS))
 COMPLETE = Step("complete", verb("complete"), Place(At.TWO, Is.WRAPS_UP, Is.TALKS))
+MERGE = Step("merge", verb("merge"), Place(At.BOTH, Is.TALKS, Is.TALKS))
+DROP_TWO = Step("drop agent 2", verb("drop", party="consulted"), Place(At.ONE, Is.TALKS, Is.WRAPS_UP))
+DROP_ONE = Step("drop agent 1", verb("drop", party="agent"), Place(At.TWO, Is.WRAPS_UP, Is.TALKS))
 CANCEL = Step("cancel", verb("cancel"), Place(At.ONE, Is.TALKS, Is.WRAPS_UP))
 RUNG_FOR = Place(At.MUSIC, Is.WRAPS_UP, Is.RINGS)
 IN_LINE = Place(At.MUSIC, Is.WRAPS_UP)
@@ -328,6 +337,8 @@ FLOWS = {
     "F1 queue": TALK,
     "P2 hold": (*TALK, HOLD, RETRIEVE),
     "F4 consult, complete": (*TALK, ASK, CONSULT, COMPLETE),
+    "conference, back to agent 1": (*TALK, ASK, CONSULT, MERGE, DROP_TWO),
+    "conference, on to agent 2": (*TALK, ASK, CONSULT, TO_CUSTOMER, MERGE, DROP_ONE),
     "F4 consult, cancel": (*TALK, ASK, CONSULT, CANCEL),
     "F4 consult, cancel early": (*TALK, ASK, Step("cancel", verb("cancel"), Place(At.ONE, Is.TALKS, Is.READY))),
     "F4 consult, complete early": (*TALK, ASK, Step("complete", verb("complete"), RUNG_FOR), HAS_IT),
