@@ -152,9 +152,9 @@ class Call:
             case At.TWO:
                 await talking(self.customer, self.two)
             case At.BOTH:
-                await talking(self.customer, self.one)
-                await after(self.centre.reactor, KEY_SECONDS)
-                await talking(self.customer, self.two)
+                for agent in (self.one, self.two):
+                    await talking(self.customer, agent)
+                    await after(self.centre.reactor, KEY_SECONDS)
 
     async def _shows(self, agent: Agent, does: Is) -> None:
         async def shown() -> bool:
