@@ -75,7 +75,7 @@ async def test_a_leg_sent_home_from_home_comes_when_its_old_session_is_closed(st
         await stage.expect(leg, "NOOP", "200 result=0")
     else:
         leg.send(b"WAIT FOR DIGIT 20000\n")
-        await stage.world.pause(0.3)  # nothing tells that it waits, and a Redirect that comes before finds nothing to break off
+        await stage.world.pause(0.3)  # until it does; a Redirect before that breaks nothing off
     stage.notes.answer("Redirect", await stage.daemon.ask("Redirect", Channel=leg.id, **HOME))
     said = [await leg.line() for _ in range(1 if doing == "nothing" else 2)]
     stage.notes.add("said", *said)
