@@ -107,7 +107,7 @@ class Contacts:
             raise NotNow(f"there is no queue {asked.queue!r}")
         route = self._dialling.route(asked.number, caller_id=asked.caller_id, queue=queue)
         try:
-            self._distributor.askable(asked.agent, route.switch.name, own_wish=asked.first is First.AGENT)
+            self._distributor.staff.askable(asked.agent, route.switch.name, own_wish=asked.first is First.AGENT)
         except NotNow:
             route.line.release()
             raise

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd.distributor import Distributor
+from easycall.acd.staff import Staff
 from easycall.audience import Audience
 from easycall.defer import dropped, first
 from easycall.events import Event
@@ -52,6 +53,11 @@ class LiveContact:
     audience: Audience = field(factory=Audience)
     """Who listens beside those who talk."""
     recorder: Recorder = field(default=Factory(lambda self: Recorder(self, self.recordings), takes_self=True), init=False)
+
+    @property
+    def staff(self) -> Staff:
+        """The agents."""
+        return self.distributor.staff
 
     def now(self) -> float:
         """Now."""

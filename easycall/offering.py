@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from twisted.logger import Logger
 
-from easycall.acd.distributor import Assignment
+from easycall.acd.staff import Assignment
 from easycall.defer import start
 from easycall.events import OfferEnded
 from easycall.live import LiveContact

@@ -23,6 +23,7 @@ from ulid import ULID
 
 from easycall import parts
 from easycall.acd.distributor import Distributor
+from easycall.acd.staff import Staff
 from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Account, Manager
 from easycall.asterisk.switch import AsteriskSwitch
@@ -164,7 +165,7 @@ def make_conduct(
         Agent(one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer, supervises=one.supervises)
         for one in config.agents.values()
     ]
-    distributor = Distributor(config.queues, agents, clock, journal)
+    distributor = Distributor(config.queues, Staff(agents, config.queues, clock, journal), clock, journal)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
     do_not_call = DoNotCall(DoNotCallShelf(database), clock)
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
@@ -173,7 +174,7 @@ def make_conduct(
     contacts = Contacts(*shared, messages=messages, park_seconds=config.park_seconds)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
-    supervisions = Supervisions(clock, journal, distributor, contacts, [pbx.switch for pbx in pbxs], new_id)
+    supervisions = Supervisions(clock, journal, distributor.staff, contacts, [pbx.switch for pbx in pbxs], new_id)
     return Conduct(clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, fax)
 
 
@@ -240,7 +241,7 @@ def _pbx(
         arrived=contacts.arrive,
         went_up=distributor.thaw,
         went_down=distributor.freeze,
-        phone_is=distributor.phone_is,
+        phone_is=distributor.staff.phone_is,
     )
     manager = Manager(
         box.name,
@@ -260,6 +261,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
     from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
     return Api(
+        staff=conduct.distributor.staff,
         distributor=conduct.distributor,
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,

@@ -14,7 +14,8 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from easycall.acd.distributor import Assignment, Offer, Place
+from easycall.acd.distributor import Offer, Place
+from easycall.acd.staff import Assignment
 from easycall.company import keep_company
 from easycall.defer import background, dropped, limited, start
 from easycall.events import ContactArrived, ContactEnded, Offered

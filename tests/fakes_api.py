@@ -71,7 +71,7 @@ class Papers:
 
 
 class Desk:
-    """A distributor that only notes what is asked."""
+    """Staff and distributor that only note what is asked."""
 
     def __init__(self) -> None:
         self.agents = {
@@ -243,6 +243,7 @@ class Running:
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
         self.api = Api(
+            staff=self.desk,
             distributor=self.desk,
             contacts=self.contacts,
             supervisions=self.supervisions,

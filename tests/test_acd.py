@@ -9,36 +9,13 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from twisted.internet.task import Clock
 
 from easycall.acd import routing
-from easycall.acd.agent import BUSY, NotNow, Step, after
-from easycall.acd.distributor import Distributor, Offer, Place
-from easycall.events import AgentChanged, Event, Queued
-from easycall.model import Agent, AgentState, OfferOutcome, PhoneState, Queue, WorkItem
-
-QUEUES = {"sales": Queue("sales", "Sales"), "support": Queue("support", "Support")}
-
-
-class Notes:
-    """A journal that only keeps."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def record(self, event: Event) -> None:
-        self.events.append(event)
-
-    def subscribe(self, listener: Any) -> Any:
-        raise NotImplementedError
-
-
-def item(contact: str, enqueued: float = 0.0, queue: str = "sales", **more: Any) -> WorkItem:
-    return WorkItem(contact, queue, enqueued, "main", **more)
-
-
-def ready(name: str, idle_since: float = 0.0, *queues: str) -> Agent:
-    return Agent(name, name, queues or ("sales",), state=AgentState.READY, phone="2001", idle_since=idle_since)
+from easycall.acd.agent import BUSY, NotNow
+from easycall.acd.distributor import Offer, Place
+from easycall.events import AgentChanged, Queued
+from easycall.model import Agent, AgentState, OfferOutcome, PhoneState
+from tests.acd import QUEUES, item, ready, room
 
 
 class TestRouting:
@@ -113,111 +90,13 @@ class TestHindrance:
         assert routing.hindrance(agent) == expected
 
 
-def desk() -> tuple[Distributor, Notes]:
-    notes = Notes()
-    agents = [Agent("ana", "Ana", ("sales",), ("sales",), "2001"), Agent("bo", "Bo", ("sales",), ("sales",), "2002")]
-    distributor = Distributor(QUEUES, agents, Clock(), notes)
-    distributor.log_in("ana")
-    distributor.set_state("ana", AgentState.READY)
-    return distributor, notes
-
-
-class TestPhones:
-    def test_what_keeps_contacts_away_is_told_once_and_only_of_its_owner(self) -> None:
-        distributor, notes = desk()
-        told = len(notes.events)
-        for state in (PhoneState.IDLE, PhoneState.RINGING, PhoneState.IN_USE, PhoneState.IDLE):
-            distributor.phone_is("main", "2001", state)
-            distributor.phone_is("main", "2009", state)
-        changes = [event for event in notes.events[told:] if isinstance(event, AgentChanged)]
-        assert [(one.agent, one.state, one.hindrance) for one in changes] == [
-            ("ana", AgentState.READY, "on a private call"),
-            ("ana", AgentState.READY, ""),
-        ]
-
-    def test_what_is_known_of_a_phone_holds_for_who_logs_in_with_it(self) -> None:
-        distributor, _ = desk()
-        distributor.phone_is("main", "2002", PhoneState.UNREACHABLE)
-        distributor.log_in("bo")
-        assert routing.hindrance(distributor.agents["bo"]) == "phone unreachable"
-        distributor.log_out("bo")
-        assert routing.hindrance(distributor.agents["bo"]) == ""
-
-    def test_nobody_is_asked_for_who_is_on_a_private_call(self) -> None:
-        distributor, _ = desk()
-        distributor.phone_is("main", "2001", PhoneState.IN_USE)
-        with pytest.raises(NotNow, match="ana: on a private call"):
-            distributor.reserve("ana", "c1", 1, "main")
-        assert not distributor.someone_free("sales")
-
-    def fails(self, distributor: Distributor) -> None:
-        distributor.reserve("ana", "c1", 1).ended(OfferOutcome.UNREACHABLE)
-        ana = distributor.agents["ana"]
-        assert (ana.state, ana.reason) == (AgentState.NOT_READY, "unreachable")
-
-    @pytest.mark.fault("F51")
-    def test_an_agent_made_not_ready_by_a_failed_ring_is_ready_again_with_the_phone(self) -> None:
-        distributor, _ = desk()
-        self.fails(distributor)
-        for state in (PhoneState.UNREACHABLE, PhoneState.IN_USE):
-            distributor.phone_is("main", "2001", state)
-            assert distributor.agents["ana"].state is AgentState.NOT_READY
-        distributor.phone_is("main", "2001", PhoneState.IDLE)
-        assert distributor.agents["ana"].state is AgentState.READY
-
-    @pytest.mark.fault("F51")
-    @pytest.mark.parametrize("chosen", ["pause", "unreachable"])
-    def test_unless_the_agent_chose_otherwise(self, chosen: str) -> None:
-        distributor, _ = desk()
-        self.fails(distributor)
-        distributor.set_state("ana", AgentState.NOT_READY, chosen)
-        distributor.phone_is("main", "2001", PhoneState.IDLE)
-        assert distributor.agents["ana"].state is AgentState.NOT_READY
-
-    def test_what_the_agent_asked_for_while_it_was_rung_is_kept(self) -> None:
-        distributor, _ = desk()
-        assignment = distributor.reserve("ana", "c1", 1)
-        distributor.set_state("ana", AgentState.NOT_READY, "pause")
-        assignment.ended(OfferOutcome.UNREACHABLE)
-        distributor.phone_is("main", "2001", PhoneState.IDLE)
-        ana = distributor.agents["ana"]
-        assert (ana.state, ana.reason) == (AgentState.NOT_READY, "pause")
-
-
-class TestAgentTable:
-    @pytest.mark.parametrize("step", [Step.READY, Step.NOT_READY, Step.LOG_OUT, Step.RESERVED, Step.TALKS, Step.PARTED])
-    def test_an_agent_who_is_offline_can_only_log_in(self, step: Step) -> None:
-        with pytest.raises(NotNow, match="offline cannot"):
-            after(AgentState.OFFLINE, step)
-        assert after(AgentState.OFFLINE, Step.LOG_IN) is AgentState.NOT_READY
-
-    @given(st.lists(st.sampled_from(Step), max_size=30))
-    def test_only_a_reserved_agent_rings_and_only_an_idle_one_is_reserved(self, steps: list[Step]) -> None:
-        state = AgentState.OFFLINE
-        for step in steps:
-            try:
-                new = after(state, step)
-            except NotNow:
-                continue
-            if new is AgentState.RESERVED:
-                assert state in (AgentState.READY, AgentState.NOT_READY, AgentState.SUPERVISING)
-            if new is AgentState.TALKING:
-                assert state in (AgentState.RESERVED, AgentState.RINGING, AgentState.HELD)
-            state = new
-
-
-def room(*agents: Agent) -> tuple[Distributor, Clock, Notes]:
-    clock, notes = Clock(), Notes()
-    return Distributor(QUEUES, agents, clock, notes), clock, notes
-
-
 class TestDistributor:
     def test_a_free_agent_is_reserved_in_the_same_turn(self) -> None:
         distributor, _, notes = room(ready("ana"))
         offers: list[Offer] = []
         distributor.enter(item("c1")).offer().addCallback(offers.append)
         assert [offer.agent for offer in offers] == ["ana"]
-        assert distributor.agents["ana"].state is AgentState.RESERVED
+        assert distributor.staff.agents["ana"].state is AgentState.RESERVED
         assert [type(event) for event in notes.events] == [Queued, AgentChanged]
 
     def test_an_agent_who_does_not_answer_is_not_ready_and_the_place_is_kept(self) -> None:
@@ -228,7 +107,7 @@ class TestDistributor:
         first.offer().addCallback(offers.append)
         offers[0].rings()
         offers[0].ended(OfferOutcome.NO_ANSWER)
-        ana = distributor.agents["ana"]
+        ana = distributor.staff.agents["ana"]
         assert (ana.state, ana.reason) == (AgentState.NOT_READY, "missed")
         assert [one.contact for one in distributor.waiting("sales")] == ["c1", "c2"]
         assert distributor.position("c1") == 1
@@ -239,7 +118,7 @@ class TestDistributor:
         offers: list[Offer] = []
         place.offer().addCallback(offers.append)
         offers[0].ended(OfferOutcome.DECLINED)
-        assert distributor.agents["ana"].state is AgentState.READY
+        assert distributor.staff.agents["ana"].state is AgentState.READY
         place.offer().addCallback(offers.append)
         clock.advance(29.9)
         assert len(offers) == 1
@@ -250,15 +129,15 @@ class TestDistributor:
         distributor, _, _ = room(ready("ana"))
         place = distributor.enter(item("c1"))
         place.leave()
-        assert distributor.agents["ana"].state is AgentState.READY
+        assert distributor.staff.agents["ana"].state is AgentState.READY
         assert distributor.waiting("sales") == []
 
     def test_wrap_up_ends_by_its_time_and_by_the_agent(self) -> None:
         distributor, clock, _ = room(ready("ana"))
-        ana = distributor.agents["ana"]
+        ana = distributor.staff.agents["ana"]
         for contact, end in (
             ("c1", lambda: clock.advance(10)),
-            ("c2", lambda: distributor.set_state("ana", AgentState.READY)),
+            ("c2", lambda: distributor.staff.set_state("ana", AgentState.READY)),
         ):
             place = distributor.enter(item(contact))
             offers: list[Offer] = []
@@ -272,10 +151,10 @@ class TestDistributor:
 
     def test_what_is_asked_for_while_busy_is_taken_up_afterwards(self) -> None:
         distributor, _, _ = room(ready("ana"))
-        ana = distributor.agents["ana"]
+        ana = distributor.staff.agents["ana"]
         offers: list[Offer] = []
         distributor.enter(item("c1")).offer().addCallback(offers.append)
-        distributor.set_state("ana", AgentState.NOT_READY, "lunch")
+        distributor.staff.set_state("ana", AgentState.NOT_READY, "lunch")
         offers[0].talks()
         offers[0].parted(0.0)
         assert (ana.state, ana.reason, ana.wants) == (AgentState.NOT_READY, "lunch", None)
@@ -283,17 +162,17 @@ class TestDistributor:
     def test_bad_asks_are_refused(self) -> None:
         distributor, _, _ = room(Agent("ana", "Ana", ("sales",), ("sales",)))
         with pytest.raises(KeyError):
-            distributor.log_in("nobody", "2001")
+            distributor.staff.log_in("nobody", "2001")
         with pytest.raises(ValueError, match="unknown queue: moon"):
-            distributor.log_in("ana", "2001", ["moon"])
+            distributor.staff.log_in("ana", "2001", ["moon"])
         with pytest.raises(ValueError, match="no phone of its own"):
-            distributor.log_in("ana")
+            distributor.staff.log_in("ana")
         with pytest.raises(ValueError, match="Local/9@x"):
-            distributor.log_in("ana", "2001&Local/9@x")
+            distributor.staff.log_in("ana", "2001&Local/9@x")
         with pytest.raises(NotNow, match="offline cannot become ready"):
-            distributor.set_state("ana", AgentState.READY)
+            distributor.staff.set_state("ana", AgentState.READY)
         with pytest.raises(ValueError, match="ready or not_ready"):
-            distributor.set_state("ana", AgentState.TALKING)
+            distributor.staff.set_state("ana", AgentState.TALKING)
         with pytest.raises(KeyError):
             distributor.enter(item("c1", queue="moon"))
 
@@ -368,11 +247,11 @@ class WaitingRoom(RuleBasedStateMachine):
     def agent_asks(self, agent: str, ask: str) -> None:
         try:
             if ask == "log_in":
-                self.distributor.log_in(agent, "2001")
+                self.distributor.staff.log_in(agent, "2001")
             elif ask == "log_out":
-                self.distributor.log_out(agent)
+                self.distributor.staff.log_out(agent)
             else:
-                self.distributor.set_state(agent, AgentState(ask))
+                self.distributor.staff.set_state(agent, AgentState(ask))
         except NotNow:
             pass
 
@@ -387,7 +266,7 @@ class WaitingRoom(RuleBasedStateMachine):
     @invariant()
     def busy_agents_are_held_by_exactly_one_contact(self) -> None:
         held = {offer.agent for offer in [*self.offers.values(), *self.talks.values()]}
-        assert held == {agent.id for agent in self.distributor.agents.values() if agent.state in BUSY}
+        assert held == {agent.id for agent in self.distributor.staff.agents.values() if agent.state in BUSY}
 
     @invariant()
     def every_waiting_contact_has_its_place_in_order(self) -> None:
@@ -405,7 +284,7 @@ class WaitingRoom(RuleBasedStateMachine):
             for one in self.distributor.waiting(queue):
                 if one.contact in self.offers:
                     continue
-                for agent in self.distributor.agents.values():
+                for agent in self.distributor.staff.agents.values():
                     if agent.state is AgentState.READY and queue in agent.queues:
                         assert one.refused.get(agent.id, now) > now
 
@@ -417,26 +296,13 @@ class WaitingRoom(RuleBasedStateMachine):
 TestWaitingRoom = WaitingRoom.TestCase
 
 
-class TestOwnWish:
-    """A call out that an agent wishes for, also on a break."""
-
-    def test_an_agent_on_a_break_is_reserved_and_is_on_it_again(self) -> None:
-        desk, _, _ = room(Agent("ana", "Ana", ("sales",), ("sales",), "2001"))
-        desk.log_in("ana")
-        desk.set_state("ana", AgentState.NOT_READY, "lunch")
-        with pytest.raises(NotNow, match=r"ana is not ready \(lunch\)"):
-            desk.reserve("ana", "c1", 1)
-        assignment = desk.reserve("ana", "c1", 1, own_wish=True)
-        assert desk.agents["ana"].state is AgentState.RESERVED
-        assignment.ended(OfferOutcome.CANCELLED)
-        assert (desk.agents["ana"].state, desk.agents["ana"].reason) == (AgentState.NOT_READY, "lunch")
-
+class TestAnybodyOfAQueue:
     def test_whoever_of_a_queue_is_free_longest(self) -> None:
-        desk, clock, _ = room(*(Agent(name, name, ("sales",), ("sales",), name) for name in ("ana", "bo")))
+        distributor, clock, _ = room(*(Agent(name, name, ("sales",), ("sales",), name) for name in ("ana", "bo")))
         for name in ("bo", "ana"):
-            desk.log_in(name)
-            desk.set_state(name, AgentState.READY)
+            distributor.staff.log_in(name)
+            distributor.staff.set_state(name, AgentState.READY)
             clock.advance(1)
-        assert [desk.reserve_one_of("sales", "c1", 1).agent for _ in range(2)] == ["bo", "ana"]
+        assert [distributor.reserve_one_of("sales", "c1", 1).agent for _ in range(2)] == ["bo", "ana"]
         with pytest.raises(NotNow, match="nobody is free in sales"):
-            desk.reserve_one_of("sales", "c1", 1)
+            distributor.reserve_one_of("sales", "c1", 1)

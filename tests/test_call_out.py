@@ -162,7 +162,7 @@ class TestCustomerFirst:
     def test_an_agent_who_does_not_take_it_costs_the_customer_nothing(self, stage: OutsideStage, refusal: str) -> None:
         stage.ready("ana", "bo")
         stage.people["ana"].when_rung = refusal
-        stage.joined.distributor.set_state("bo", AgentState.NOT_READY)
+        stage.joined.distributor.staff.set_state("bo", AgentState.NOT_READY)
         stage.call()
         stage.pass_(13)
         assert stage.carol.hears == MUSIC
@@ -204,7 +204,7 @@ class TestCustomerFirst:
     def test_the_agent_must_be_ready(self, stage: OutsideStage) -> None:
         with pytest.raises(NotNow, match="ana is offline"):
             stage.call()
-        stage.joined.distributor.log_in("ana")
+        stage.joined.distributor.staff.log_in("ana")
         with pytest.raises(NotNow, match="ana is not ready"):
             stage.call()
         assert (stage.lines, dict(stage.joined.contacts.live)) == (0, {})
@@ -232,12 +232,12 @@ class TestAgentFirst:
         assert [part.kind for part in stage.record().segments] == ["offer", "dial", "talk"]
 
     def test_an_agent_on_a_break_may_call_and_is_on_it_again(self, stage: OutsideStage) -> None:
-        stage.joined.distributor.log_in("ana")
-        stage.joined.distributor.set_state("ana", AgentState.NOT_READY, "paper work")
+        stage.joined.distributor.staff.log_in("ana")
+        stage.joined.distributor.staff.set_state("ana", AgentState.NOT_READY, "paper work")
         stage.carol.when_rung = "decline"
         stage.call(First.AGENT)
         stage.pass_(3)
-        ana = stage.joined.distributor.agents["ana"]
+        ana = stage.joined.distributor.staff.agents["ana"]
         assert (stage.ended()[0], ana.state, ana.reason) == ("busy", "not_ready", "paper work")
 
     @pytest.mark.parametrize("refusal", ["decline", ""])

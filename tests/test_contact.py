@@ -12,6 +12,7 @@ import pytest
 
 from easycall.acd.agent import BUSY, NotNow
 from easycall.acd.distributor import REFUSED_SECONDS, Distributor
+from easycall.acd.staff import Staff
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.switch import AsteriskSwitch
 from easycall.contacts import Contacts
@@ -102,13 +103,13 @@ class World:
         self.usual: Phone = answers()
         queues = {name: Queue(name, name.title(), **{"wrap_up_seconds": 5.0, **queue}) for name in ("sales", "support")}
         staff = [Agent(name, name.title(), served, served, name) for name, served in (agents or {}).items()]
-        self.distributor = Distributor(queues, staff, self.clock, self.notes)
+        self.distributor = Distributor(queues, Staff(staff, queues, self.clock, self.notes), self.clock, self.notes)
         ids = iter(f"k{number:03}" for number in range(1000))
         script = Script(FLOWS, str, lambda prompt, language: [prompt.sound])
         self.contacts = Contacts(self.clock, self.notes, self.distributor, script, lambda: next(ids), no_dialling())
         for agent in staff:
-            self.distributor.log_in(agent.id)
-            self.distributor.set_state(agent.id, AgentState.READY)
+            self.distributor.staff.log_in(agent.id)
+            self.distributor.staff.set_state(agent.id, AgentState.READY)
         self.begun = len(self.notes.events)
 
     def _rung(self, leg: FakeChannel) -> None:
@@ -170,7 +171,7 @@ def check(world: World) -> None:
     assert [leg for leg in world.switch.legs if not leg.gone] == []
     for queue in world.distributor.queues:
         assert world.distributor.waiting(queue) == []
-    for agent in world.distributor.agents.values():
+    for agent in world.distributor.staff.agents.values():
         assert agent.state not in (*BUSY, AgentState.WRAP_UP), agent
         assert agent.contact == "", agent
     per_contact: dict[str, list[Event]] = {}
@@ -179,7 +180,7 @@ def check(world: World) -> None:
             per_contact.setdefault(one.contact, []).append(one)
     for contact, events in per_contact.items():
         check_contact(contact, events)
-    for agent in world.distributor.agents:
+    for agent in world.distributor.staff.agents:
         check_agent([one for one in world.notes.events if one.agent == agent])
 
 
@@ -322,7 +323,7 @@ class TestAgentsWhoDoNotAnswer:
         world.phones["ana"] = refuses(outcome, 1.0)
         caller = world.caller()
         world.until(world.has(Answered))
-        ana = world.distributor.agents["ana"]
+        ana = world.distributor.staff.agents["ana"]
         assert (ana.state, ana.reason) == (state, reason)
         assert [(one.agent, one.attempt, one.outcome) for one in world.notes.of(OfferEnded)] == [
             ("ana", 1, outcome),
@@ -380,7 +381,7 @@ class TestAgentsWhoDoNotAnswer:
         caller = world.caller()
         with Logged() as failures:
             world.until(world.has(Answered))
-        ana = world.distributor.agents["ana"]
+        ana = world.distributor.staff.agents["ana"]
         assert (ana.state, ana.reason, failures) == (AgentState.NOT_READY, "unreachable", [])
         caller.dies()
         world.run()
@@ -518,7 +519,7 @@ class TestFailures:
         with Logged() as failures:
             world.caller()
             world.run()
-        assert world.distributor.agents["ana"].state is AgentState.READY
+        assert world.distributor.staff.agents["ana"].state is AgentState.READY
         assert [one.outcome for one in world.notes.of(ContactEnded)] == [Outcome.FAILED]
         assert any("a bug" in one for one in failures)
         check(world)
@@ -667,7 +668,7 @@ def link_down_and_caller_leaves(world: World, caller: FakeChannel) -> None:
 
 def agent_logs_out(world: World, caller: FakeChannel) -> None:
     with contextlib.suppress(NotNow):
-        world.distributor.log_out("ana")
+        world.distributor.staff.log_out("ana")
 
 
 Fault = Callable[[World, FakeChannel], None]
@@ -689,7 +690,7 @@ def story() -> tuple[World, FakeChannel]:
     """A call with everything in it: a menu, an agent who declines, one who answers, a talk."""
     world = World({"ana": ("sales",), "bo": ("sales",)}, busy_prompt="sound:busy")
     world.phones["bo"] = refuses(OfferOutcome.DECLINED, 1.5)
-    world.distributor.agents["bo"].idle_since -= 10
+    world.distributor.staff.agents["bo"].idle_since -= 10
     world.phones["ana"] = talks_for(8.0)
     caller = world.caller("95588", keys=["1"])
     return world, caller
@@ -844,15 +845,15 @@ class Day:
 
     def _state(self) -> None:
         """reliability F61, F64: an agent changes state in the moment of being chosen."""
-        agent = self.random.choice(list(self.world.distributor.agents))
-        desk = self.world.distributor
+        agent = self.random.choice(list(self.world.distributor.staff.agents))
+        staff = self.world.distributor.staff
         do: Any = self.random.choice(
             [
-                lambda: desk.set_state(agent, AgentState.READY),
-                lambda: desk.set_state(agent, AgentState.READY),
-                lambda: desk.set_state(agent, AgentState.NOT_READY, "break"),
-                lambda: desk.log_out(agent),
-                lambda: desk.log_in(agent),
+                lambda: staff.set_state(agent, AgentState.READY),
+                lambda: staff.set_state(agent, AgentState.READY),
+                lambda: staff.set_state(agent, AgentState.NOT_READY, "break"),
+                lambda: staff.log_out(agent),
+                lambda: staff.log_in(agent),
             ]
         )
         with contextlib.suppress(NotNow):
@@ -882,9 +883,9 @@ class Day:
         if not isinstance(one, Offered):
             return
         desk = self.world.distributor
-        reserved = {agent.contact for agent in desk.agents.values()}
+        reserved = {agent.contact for agent in desk.staff.agents.values()}
         chosen = next(item for item in desk.waiting(one.queue) if item.contact == one.contact)
-        for queue in desk.agents[one.agent].queues:
+        for queue in desk.staff.agents[one.agent].queues:
             for item in desk.waiting(queue):
                 if item.contact not in reserved and self.refused.get((item.contact, one.agent), 0.0) <= one.at:
                     assert (chosen.enqueued, chosen.contact) < (item.enqueued, item.contact), "somebody waited longer"
@@ -917,7 +918,7 @@ class DayOnAsterisk(Day):
             arrived=world.contacts.arrive,
             went_up=world.distributor.thaw,
             went_down=world.distributor.freeze,
-            phone_is=world.distributor.phone_is,
+            phone_is=world.distributor.staff.phone_is,
         )
         self.switch.use(self.toy)  # type: ignore[arg-type]
         self.toy.back()

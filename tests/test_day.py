@@ -210,7 +210,7 @@ def test_in_an_ordinary_day_everything_holds(seed: int) -> None:
     assert 0 < result.average_wait < result.longest_wait
     assert 0.5 < result.service_level <= 1
     assert 1 < result.peak_live < 100
-    assert all(agent.state is AgentState.OFFLINE for agent in centre.joined.distributor.agents.values())
+    assert all(agent.state is AgentState.OFFLINE for agent in centre.joined.distributor.staff.agents.values())
     assert min(states[AgentState.NOT_READY, reason] for reason in ("break", "lunch")) > 0
     assert centre.reactor.getDelayedCalls() == []
     assert [one.calls for one in told] == sorted(one.calls for one in told)

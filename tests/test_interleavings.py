@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import pytest
 from twisted.python.failure import Failure
 
-from easycall.acd.distributor import REFUSED_SECONDS, Distributor
+from easycall.acd.distributor import REFUSED_SECONDS
+from easycall.acd.staff import Staff
 from easycall.events import AgentChanged, Event, OfferEnded
 from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held
@@ -146,18 +147,18 @@ class Race:
 
     def someone_changes(self) -> None:
         """An agent pauses, comes back, or leaves."""
-        desk: Distributor = self.joined.distributor
+        staff: Staff = self.joined.distributor.staff
         agent = self.random.choice(AGENTS)
         try:
             match self.random.random():
                 case chance if chance < 0.1:
-                    desk.log_out(agent)
+                    staff.log_out(agent)
                 case chance if chance < 0.45:
-                    desk.set_state(agent, AgentState.NOT_READY, "pause")
+                    staff.set_state(agent, AgentState.NOT_READY, "pause")
                 case _:
-                    if desk.agents[agent].state is AgentState.OFFLINE:
-                        desk.log_in(agent)
-                    desk.set_state(agent, AgentState.READY)
+                    if staff.agents[agent].state is AgentState.OFFLINE:
+                        staff.log_in(agent)
+                    staff.set_state(agent, AgentState.READY)
         except NotNow:
             return
 
@@ -193,8 +194,8 @@ class Race:
     def live(self) -> list[str]:
         """The whole race; everything that does not hold."""
         for agent in AGENTS:
-            self.joined.distributor.log_in(agent)
-            self.joined.distributor.set_state(agent, AgentState.READY)
+            self.joined.distributor.staff.log_in(agent)
+            self.joined.distributor.staff.set_state(agent, AgentState.READY)
         for _ in range(self.random.randint(1, 4)):
             self.soon(self.someone_calls, 1.0)
         for _ in range(self.random.randint(0, 4)):
@@ -248,7 +249,7 @@ class LongTalks(Race):
             self.soon(self.someone_asks, 0.4)
 
     def verb(self, contact: str, agent: str) -> Verb:
-        staff = self.joined.distributor.agents
+        staff = self.joined.distributor.staff.agents
         agent = self.random.choice([name for name in AGENTS if staff[name].state is AgentState.READY] or AGENTS)
         fitting: Mapping[Stage, tuple[Verb, ...]] = {
             Stage.TALKING: (Consult(agent), Consult(agent), Merge(), Park(), SendDigits("1")),

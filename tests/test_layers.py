@@ -51,6 +51,7 @@ DECISIONS = {
 EDGES = ("asterisk", "store", "simulator")
 CONDUCT = {
     "acd.distributor",
+    "acd.staff",
     "audience",
     "company",
     "contacts",

@@ -186,7 +186,7 @@ def test_the_agents_phone_dies(stage: Stage, step: str) -> None:
     ana.line.hang_up()
     stage.pass_(0.2)
     assert stage.state("ana") == "wrap_up"
-    stage.joined.distributor.set_state("ana", AgentState.NOT_READY)
+    stage.joined.distributor.staff.set_state("ana", AgentState.NOT_READY)
     answers: list[str] = []
     stage.joined.contacts.ask("c0", Hold()).addErrback(lambda failure: answers.append(str(failure.value)))
     stage.pass_(0.1)

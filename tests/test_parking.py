@@ -67,8 +67,8 @@ def asked(stage: Stage, contact: str, verb: Verb) -> list[Any]:
 
 def ready_elsewhere(stage: Stage, agent: str) -> None:
     """Ready, and given none of the callers in this line."""
-    stage.joined.distributor.log_in(agent, queues=["support"])
-    stage.joined.distributor.set_state(agent, AgentState.READY)
+    stage.joined.distributor.staff.log_in(agent, queues=["support"])
+    stage.joined.distributor.staff.set_state(agent, AgentState.READY)
 
 
 class TestPark:
@@ -94,7 +94,7 @@ class TestPark:
     def test_who_cannot_pick_is_told_why(self, stage: Stage) -> None:
         parked(stage, "bo")
         assert stage.ask(Pick("nobody")) == "there is no agent 'nobody'"
-        stage.joined.distributor.set_state("bo", AgentState.NOT_READY, "lunch")
+        stage.joined.distributor.staff.set_state("bo", AgentState.NOT_READY, "lunch")
         assert stage.ask(Pick("bo")) == "bo is not ready (lunch)"
         assert stage.ask(Hold()) == "the customer talks with nobody"
         assert stage.ask(AttachData({"order": "1"})) == {}
@@ -118,7 +118,7 @@ class TestPark:
 
     def test_nobody_picks_it_and_nobody_is_there(self, stage: Stage) -> None:
         customer, _ = parked(stage)
-        stage.joined.distributor.set_state("ana", AgentState.NOT_READY)
+        stage.joined.distributor.staff.set_state("ana", AgentState.NOT_READY)
         stage.pass_(92)
         assert waiting(stage) == ["c0"]
         assert customer.hears == MUSIC
@@ -226,7 +226,7 @@ class TestAnswer:
     def rung(self, stage: Stage, how: AutoAnswer) -> Person:
         ana = stage.people["ana"]
         ana.when_rung = ""
-        stage.joined.distributor.agents["ana"].auto_answer = how
+        stage.joined.distributor.staff.agents["ana"].auto_answer = how
         stage.ready("ana")
         stage.calls()
         stage.pass_(0.5)
@@ -280,7 +280,7 @@ class TestAnswer:
     def test_who_is_consulted_answers_on_the_desktop(self, stage: Stage) -> None:
         bo = stage.people["bo"]
         bo.when_rung = ""
-        stage.joined.distributor.agents["bo"].auto_answer = AutoAnswer.ASKED
+        stage.joined.distributor.staff.agents["bo"].auto_answer = AutoAnswer.ASKED
         customer, ana = stage.talk("bo")
         stage.ask(Consult("bo"))
         assert stage.ask(Answer()) == {}

@@ -94,7 +94,7 @@ def test_in_every_step_somebody_gets_the_customer(stage: Stage, verb: Any) -> No
 @pytest.mark.fault("F51")
 def test_an_agent_whose_phone_is_away_is_offered_nothing_until_it_is_back(stage: Stage) -> None:
     distributor, devices = stage.joined.distributor, stage.asterisk.core.devices
-    ana = distributor.agents["ana"]
+    ana = distributor.staff.agents["ana"]
     stage.ready("ana")
     devices.set_reachable("2001", False)
     stage.pass_(0.1)

@@ -508,7 +508,7 @@ def test_whatever_is_asked_sound_is_recorded_exactly_when_there_is_no_reason_aga
                 stage.ask(random.choice(STEPS), random.uniform(0.0, 3.0))
         stage.pass_(random.choice([0.1, 3.0]))
         for agent in ("ana", "bo"):
-            stage.joined.distributor.set_state(agent, AgentState.READY)
+            stage.joined.distributor.staff.set_state(agent, AgentState.READY)
         stage.pass_(0.1)
         sounding = [tape for tape in stage.daemon.tapes.values() if tape.now]
         wanted = stage.recorder.on and not stage.recorder.reasons

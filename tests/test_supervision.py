@@ -39,8 +39,8 @@ class Supervised(Stage):
 
     def __init__(self, database: MemoryDatabase) -> None:
         super().__init__(database)
-        self.joined.distributor.agents[SUE].supervises = ("*",)
-        self.joined.distributor.agents["bo"].supervises = ("sales",)
+        self.joined.distributor.staff.agents[SUE].supervises = ("*",)
+        self.joined.distributor.staff.agents["bo"].supervises = ("sales",)
         self.sue = self.people[SUE]
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class Supervised(Stage):
     def begins(self, mode: SupervisionMode = LISTEN, seconds: float = 1.5, who: str = SUE, **what: str) -> Watch:
         """A supervisor logs in and begins; the phone is answered after a second."""
         if self.state(who) == "offline":
-            self.joined.distributor.log_in(who)
+            self.joined.distributor.staff.log_in(who)
         what = what or {"contact": "c0"}
         watch = self.joined.supervisions.begin(who, mode, by="wall", **what)
         self.pass_(seconds)
@@ -204,7 +204,7 @@ class TestFollowing:
         customer.line.hang_up()
         stage.pass_()
         assert (stage.sue.hears, watch.contact, watch.state) == (MUSIC, "", "waiting")
-        stage.joined.distributor.set_state("bo", AgentState.NOT_READY)
+        stage.joined.distributor.staff.set_state("bo", AgentState.NOT_READY)
         stage.pass_(6)
         second = stage.calls()
         stage.pass_(2)
@@ -212,7 +212,7 @@ class TestFollowing:
         assert stage.sue.hears == second.says
         stage.check()
         assert stage.moves() == [("c0", "ana", True), ("c0", "ana", False), ("c2", "ana", True)]
-        stage.joined.distributor.log_out("ana")
+        stage.joined.distributor.staff.log_out("ana")
         second.line.hang_up()
         stage.pass_(6)
         assert (stage.how(), stage.sue.line.over) == ("agent", True)
@@ -408,7 +408,7 @@ class TestEnds:
     def test_what_a_supervisor_asked_for_meanwhile(self, stage: Supervised) -> None:
         stage.talk()
         watch = stage.begins()
-        stage.joined.distributor.set_state(SUE, AgentState.READY)
+        stage.joined.distributor.staff.set_state(SUE, AgentState.READY)
         assert stage.state(SUE) == "supervising"
         stage.joined.supervisions.end(watch.id)
         stage.pass_()
@@ -434,13 +434,13 @@ class TestWhoMay:
         begin = stage.joined.supervisions.begin
         with pytest.raises(NotNow, match="an agent who is offline cannot supervise"):
             begin(SUE, LISTEN, contact="c0")
-        stage.joined.distributor.log_in(SUE)
+        stage.joined.distributor.staff.log_in(SUE)
         with pytest.raises(NotNow, match="nobody supervises their own calls"):
             begin(SUE, LISTEN, agent=SUE)
-        stage.joined.distributor.agents["ana"].supervises = ("*",)
+        stage.joined.distributor.staff.agents["ana"].supervises = ("*",)
         with pytest.raises(NotNow, match="an agent who is talking cannot supervise"):
             begin("ana", LISTEN, contact="c0")
-        sue = stage.joined.distributor.agents[SUE]
+        sue = stage.joined.distributor.staff.agents[SUE]
         sue.queues = sue.own_queues = ("support",)
         with pytest.raises(NotAllowed, match=r"bo may not supervise agent chen: see agents\.bo\.supervises"):
             begin("bo", LISTEN, agent=SUE)
@@ -452,7 +452,7 @@ class TestWhoMay:
         assert stage.state("bo") == "ready"
 
     def test_an_agent_who_is_offline(self, stage: Supervised) -> None:
-        stage.joined.distributor.log_in(SUE)
+        stage.joined.distributor.staff.log_in(SUE)
         with pytest.raises(NotNow, match="ana is offline"):
             stage.joined.supervisions.begin(SUE, LISTEN, agent="ana")
         assert stage.state(SUE) == "not_ready"

@@ -120,8 +120,8 @@ class Stage:
 
     def ready(self, *agents: str) -> None:
         for agent in agents:
-            self.joined.distributor.log_in(agent)
-            self.joined.distributor.set_state(agent, AgentState.READY)
+            self.joined.distributor.staff.log_in(agent)
+            self.joined.distributor.staff.set_state(agent, AgentState.READY)
 
     def calls(self, box: str = "") -> Person:
         customer = Person(self, CUSTOMER_SAYS)
@@ -158,7 +158,7 @@ class Stage:
         return answers[0]
 
     def state(self, agent: str) -> str:
-        return self.joined.distributor.agents[agent].state.value
+        return self.joined.distributor.staff.agents[agent].state.value
 
     def talking(self, one: Person, other: Person) -> bool:
         """Two hear each other and nobody else."""
@@ -329,7 +329,7 @@ class TestConsult:
         if state != "offline":
             stage.ready("bo")
         if state == "break":
-            stage.joined.distributor.set_state("bo", AgentState.NOT_READY, "lunch")
+            stage.joined.distributor.staff.set_state("bo", AgentState.NOT_READY, "lunch")
         elif state == "busy":
             stage.calls()
             stage.pass_(2)

@@ -262,7 +262,7 @@ class VirtualDaemon:
             "sessions": sum(len(pbx.fastagi.sessions) for pbx in pbxs) + sum(len(one.sessions) for one in asterisks),
             "contacts": len(self.joined.contacts.live),
             "contacts without an end": len({event.contact for event in self.of("contact.arrived")} - ended),
-            "busy agents": sum(bool(agent.contact) for agent in self.joined.distributor.agents.values()),
+            "busy agents": sum(bool(agent.contact) for agent in self.joined.distributor.staff.agents.values()),
         }
 
     def stop(self) -> dict[str, int]:

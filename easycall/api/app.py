@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from easycall.api.agents import AgentRoutes
 from easycall.api.auth import Tokens
 from easycall.api.calls import CallRoutes
-from easycall.api.conduct import Contacts, Distributor, Journal, Link, MessageBoxes, RecordingFiles, Supervisions
+from easycall.api.conduct import Contacts, Distributor, Journal, Link, MessageBoxes, RecordingFiles, Staff, Supervisions
 from easycall.api.contacts import ContactRoutes
 from easycall.api.donotcall import DoNotCallRoutes
 from easycall.api.exchange import answer, answer_json, refuse
@@ -48,6 +48,7 @@ class Api:
     def __init__(
         self,
         *,
+        staff: Staff,
         distributor: Distributor,
         contacts: Contacts,
         supervisions: Supervisions,
@@ -66,7 +67,7 @@ class Api:
         there are any; ``tell_agents``: agents learn that they are supervised."""
 
         def see(agent: str) -> Mapping[str, Any]:
-            return board(distributor, contacts.live, agent, clock.seconds())
+            return board(staff, distributor, contacts.live, agent, clock.seconds())
 
         self._clock = clock
         self._takes_fax = fax is not None
@@ -76,16 +77,16 @@ class Api:
         add_routes(
             self.app,
             HealthRoutes(links),
-            AgentRoutes(distributor),
-            QueueRoutes(distributor, clock),
+            AgentRoutes(staff),
+            QueueRoutes(staff, distributor, clock),
             ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
-            SupervisionRoutes(supervisions, distributor, contacts, clock),
+            SupervisionRoutes(supervisions, staff, contacts, clock),
             VoicemailRoutes(messages),
-            CallRoutes(distributor, contacts, dialling, clock),
+            CallRoutes(staff, distributor, contacts, dialling, clock),
             DoNotCallRoutes(do_not_call, dialling.rules),
             RecordingRoutes(journal, files, clock),
             FaxRoutes(fax),
-            LiveRoutes(distributor, self._feed),
+            LiveRoutes(staff, self._feed),
         )
         self.app.handle_errors(Problem)(_problem)
         self.app.handle_errors(HTTPException)(_not_routed)

@@ -17,7 +17,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.api.auth import Right, allow, allow_agent
-from easycall.api.conduct import Contacts, Distributor
+from easycall.api.conduct import Contacts, Distributor, Staff
 from easycall.api.exchange import answer_json, read_body
 from easycall.api.problems import Problem
 from easycall.api.routes import route
@@ -68,7 +68,10 @@ class Call(msgspec.Struct, forbid_unknown_fields=True):
 class CallRoutes:
     """What ``/api/v1/calls`` and ``/api/v1/trunks`` answer."""
 
-    def __init__(self, distributor: Distributor, contacts: Contacts, dialling: Dialling, clock: IReactorTime) -> None:
+    def __init__(
+        self, staff: Staff, distributor: Distributor, contacts: Contacts, dialling: Dialling, clock: IReactorTime
+    ) -> None:
+        self._staff = staff
         self._distributor = distributor
         self._contacts = contacts
         self._dialling = dialling
@@ -93,7 +96,7 @@ class CallRoutes:
 
     def _made(self, body: Call) -> str:
         for what, name, known in (
-            ("agent", body.agent, self._distributor.agents),
+            ("agent", body.agent, self._staff.agents),
             ("queue", body.queue, self._distributor.queues),
         ):
             if name not in known:

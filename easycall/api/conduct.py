@@ -1,4 +1,4 @@
-"""What the API asks of the conduct, as protocols.  The real ones are the distributor, the contacts and the journal."""
+"""What the API asks of the conduct, as protocols: the staff, the distributor, the contacts, the journal and others."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
 from easycall.verbs import Verb
 
-__all__ = ["Contacts", "Distributor", "Journal", "Link", "MessageBoxes", "RecordingFiles", "Supervision", "Supervisions"]
+__all__ = [
+    "Contacts",
+    "Distributor",
+    "Journal",
+    "Link",
+    "MessageBoxes",
+    "RecordingFiles",
+    "Staff",
+    "Supervision",
+    "Supervisions",
+]
 
 
-class Distributor(Protocol):
-    """The waiting room: agents, queues and who waits."""
+class Staff(Protocol):
+    """The agents."""
 
     @property
     def agents(self) -> Mapping[str, Agent]:
         """Every agent, by id."""
-
-    @property
-    def queues(self) -> Mapping[str, Queue]:
-        """Every queue, by id."""
-
-    def waiting(self, queue: str) -> list[WorkItem]:
-        """Who waits in a queue, first in line first."""
 
     def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None) -> None:
         """Log in with a phone.  Raises KeyError (agent), ValueError (phone or queue), NotNow."""
@@ -40,6 +43,17 @@ class Distributor(Protocol):
 
     def set_state(self, agent_id: str, state: AgentState, reason: str = "") -> None:
         """Become ready or not ready.  Raises KeyError, ValueError, NotNow."""
+
+
+class Distributor(Protocol):
+    """The waiting room: queues and who waits."""
+
+    @property
+    def queues(self) -> Mapping[str, Queue]:
+        """Every queue, by id."""
+
+    def waiting(self, queue: str) -> list[WorkItem]:
+        """Who waits in a queue, first in line first."""
 
 
 class Contacts(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.web.websocket import WebSocketResource
 
 from easycall.api.auth import Right, allow, allow_agent
-from easycall.api.conduct import Distributor
+from easycall.api.conduct import Staff
 from easycall.api.exchange import read_query
 from easycall.api.feed import Feed
 from easycall.api.problems import unknown
@@ -18,8 +18,8 @@ __all__ = ["LiveRoutes"]
 class LiveRoutes:
     """What ``/api/v1/live`` answers."""
 
-    def __init__(self, distributor: Distributor, feed: Feed) -> None:
-        self._distributor = distributor
+    def __init__(self, staff: Staff, feed: Feed) -> None:
+        self._staff = staff
         self._feed = feed
 
     @route("GET", "/api/v1/live")
@@ -27,7 +27,7 @@ class LiveRoutes:
         """The events of the journal as they happen; ``?agent=ID``: one agent's."""
         allow(request, Right.READ)
         agent_id = read_query(request, "agent").get("agent", request.token.agent)
-        agent = self._distributor.agents.get(agent_id)
+        agent = self._staff.agents.get(agent_id)
         if agent_id and agent is None:
             raise unknown("agent", agent_id)
         allow_agent(request, agent_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.api.auth import Right, allow
-from easycall.api.conduct import Distributor
+from easycall.api.conduct import Distributor, Staff
 from easycall.api.exchange import answer_json
 from easycall.api.routes import route
 from easycall.api.schemas import queue_view
@@ -17,7 +17,8 @@ __all__ = ["QueueRoutes"]
 class QueueRoutes:
     """What ``/api/v1/queues`` answers."""
 
-    def __init__(self, distributor: Distributor, clock: IReactorTime) -> None:
+    def __init__(self, staff: Staff, distributor: Distributor, clock: IReactorTime) -> None:
+        self._staff = staff
         self._distributor = distributor
         self._clock = clock
 
@@ -25,6 +26,7 @@ class QueueRoutes:
     def queues(self, request: BoundedRequest) -> bytes:
         """Every queue with its line and its agents."""
         allow(request, Right.READ)
-        desk, now = self._distributor, self._clock.seconds()
-        views = [queue_view(queue, desk.waiting(queue.id), desk.agents, now) for queue in desk.queues.values()]
+        agents, now = self._staff.agents, self._clock.seconds()
+        room = self._distributor
+        views = [queue_view(queue, room.waiting(queue.id), agents, now) for queue in room.queues.values()]
         return answer_json(request, {"queues": views})

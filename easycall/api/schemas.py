@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 
 from easycall.acd.routing import hindrance
-from easycall.api.conduct import Distributor
+from easycall.api.conduct import Distributor, Staff
 from easycall.api.problems import Problem
 from easycall.model import Agent, AgentState, Contact, Queue, WorkItem
 from easycall.stats.journey import Step
@@ -185,9 +185,9 @@ def record_with_journey(record: Record, steps: Sequence[Step]) -> dict[str, Any]
     return view
 
 
-def board(distributor: Distributor, live: Mapping[str, Contact], agent: str, now: float) -> dict[str, Any]:
+def board(staff: Staff, distributor: Distributor, live: Mapping[str, Contact], agent: str, now: float) -> dict[str, Any]:
     """Everything a live board starts from; with ``agent``, only that agent and the contact it has."""
-    agents = distributor.agents
+    agents = staff.agents
     lines = {queue.id: distributor.waiting(queue.id) for queue in distributor.queues.values()}
     return {
         "at": now,

@@ -10,7 +10,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.api.auth import Right, allow, allow_agent
-from easycall.api.conduct import Contacts, Distributor, Supervision, Supervisions
+from easycall.api.conduct import Contacts, Staff, Supervision, Supervisions
 from easycall.api.exchange import answer_json, read_body
 from easycall.api.problems import Problem, unknown
 from easycall.api.routes import route
@@ -47,11 +47,9 @@ class Change(msgspec.Struct, forbid_unknown_fields=True):
 class SupervisionRoutes:
     """What the routes below ``/api/v1/supervisions`` answer."""
 
-    def __init__(
-        self, supervisions: Supervisions, distributor: Distributor, contacts: Contacts, clock: IReactorTime
-    ) -> None:
+    def __init__(self, supervisions: Supervisions, staff: Staff, contacts: Contacts, clock: IReactorTime) -> None:
         self._supervisions = supervisions
-        self._distributor = distributor
+        self._staff = staff
         self._contacts = contacts
         self._clock = clock
 
@@ -70,7 +68,7 @@ class SupervisionRoutes:
         if bool(wish.contact) == bool(wish.agent):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name one of contact and agent", field="contact")
         for agent in filter(None, (wish.supervisor, wish.agent)):
-            if agent not in self._distributor.agents:
+            if agent not in self._staff.agents:
                 raise unknown("agent", agent)
         allow_agent(request, wish.supervisor)
         if wish.contact and wish.contact not in self._contacts.live:

@@ -144,7 +144,7 @@ def held(joined: Joined) -> Held:
             for pbx in joined.pbxs
             for leg in pbx.switch.legs
         ),
-        agents=tuple(HeldAgent(one.id, one.state, one.contact) for one in distributor.agents.values()),
+        agents=tuple(HeldAgent(one.id, one.state, one.contact) for one in distributor.staff.agents.values()),
         waiting={
             queue: tuple((item.enqueued, item.contact) for item in distributor.waiting(queue))
             for queue in distributor.queues

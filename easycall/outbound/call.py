@@ -18,7 +18,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from easycall.acd.distributor import Assignment
+from easycall.acd.staff import Assignment
 from easycall.defer import Bell, background, first, start
 from easycall.events import Offered, OfferEnded
 from easycall.live import LiveContact, keep_music
@@ -116,7 +116,7 @@ class OutboundCall:
         contact, own_wish = self._live.contact, self._whose is First.AGENT
         try:
             wanted = contact.agent, contact.id, contact.attempts, contact.pbx
-            agent = self._live.distributor.reserve(*wanted, own_wish=own_wish)
+            agent = self._live.staff.reserve(*wanted, own_wish=own_wish)
             return await (self._agent_first(agent) if own_wish else self._customer_first(agent))
         except NotNow:  # reserved by somebody else who heard of this call
             raise NotReached(Outcome.NO_AGENT, EndedBy.SYSTEM) from None

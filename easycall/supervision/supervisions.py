@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from easycall.acd.distributor import Distributor
+from easycall.acd.staff import Staff
 from easycall.contacts import Contacts
 from easycall.events import AgentChanged, Event
 from easycall.live import LiveContact
@@ -27,14 +27,14 @@ class Supervisions:
         self,
         clock: IReactorTime,
         journal: Journal,
-        distributor: Distributor,
+        staff: Staff,
         contacts: Contacts,
         switches: Sequence[Switch],
         new_id: Callable[[], str],
     ) -> None:
         self._clock = clock
         self._journal = journal
-        self._distributor = distributor
+        self._staff = staff
         self._contacts = contacts
         self._switches = switches
         self._new_id = new_id
@@ -54,16 +54,16 @@ class Supervisions:
         """
         self._check(supervisor, contact, agent)
         order = Order(self._new_id(), supervisor, contact, agent, by)
-        phone = self._distributor.supervise(supervisor)
+        phone = self._staff.supervise(supervisor)
         watch = Watch(order, mode, phone, self._clock, self._record, lambda: self._found(order), self._switches)
         self._watches[order.id] = watch
         watch.begin().addCallback(lambda _: self._over(watch))
         return watch
 
     def _check(self, supervisor: str, contact: str, agent: str) -> None:
-        person = self._distributor.agents[supervisor]
+        person = self._staff.agents[supervisor]
         if agent:
-            whom = self._distributor.agents[agent]
+            whom = self._staff.agents[agent]
             queues, what = {*whom.queues, *whom.own_queues}, f"agent {agent}"
             if supervisor == agent:
                 raise NotNow("nobody supervises their own calls")
@@ -120,4 +120,4 @@ class Supervisions:
     def _over(self, watch: Watch) -> None:
         del self._watches[watch.id]
         if not watch.surrendered:
-            self._distributor.supervised(watch.order.supervisor)
+            self._staff.supervised(watch.order.supervisor)

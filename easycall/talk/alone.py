@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from twisted.internet.task import deferLater
 
-from easycall.acd.distributor import Assignment
+from easycall.acd.staff import Assignment
 from easycall.defer import background
 from easycall.events import DataAttached, Parked, ParkEnded, Picked
 from easycall.live import LiveContact, attach, keep_music
@@ -56,13 +56,13 @@ def pick(live: LiveContact, letter: Letter, verb: Pick) -> Assignment | None:
     """Hold the agent who picks the contact; None when that is refused, and it was said why."""
     contact = live.contact
     try:
-        live.distributor.askable(verb.agent)
+        live.staff.askable(verb.agent)
     except NotNow as why:
         letter.refused(str(why))
         return None
     live.tell(Picked, verb.agent)
     contact.attempts += 1
-    assignment = live.distributor.reserve(verb.agent, contact.id, contact.attempts)
+    assignment = live.staff.reserve(verb.agent, contact.id, contact.attempts)
     contact.agent = verb.agent
     live.at(Stage.OFFERED)
     letter.done()
@@ -88,7 +88,7 @@ def _back(live: LiveContact, parked: Stay, queue: Queue) -> Course:
     """Nobody picked it: to the agent who parked it, if that one is ready, else to the front of the queue."""
     contact = live.contact
     try:
-        assignment = live.distributor.reserve(parked.by, contact.id, contact.attempts + 1)
+        assignment = live.staff.reserve(parked.by, contact.id, contact.attempts + 1)
     except NotNow:
         live.tell(ParkEnded)
         return Wait(queue.id, live.distributor.front(queue.id))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
-from easycall.acd.distributor import Assignment
+from easycall.acd.staff import Assignment
 from easycall.ports import Conversation
 
 if TYPE_CHECKING:

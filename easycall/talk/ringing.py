@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import field, mutable
 
-from easycall.acd.distributor import Assignment
+from easycall.acd.staff import Assignment
 from easycall.defer import dropped
 from easycall.events import ScreenPop, ScreenPopRevoked
 from easycall.live import LiveContact

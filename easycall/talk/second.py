@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from easycall.acd.distributor import Assignment
+from easycall.acd.staff import Assignment
 from easycall.model import OfferOutcome
 from easycall.outbound.dialling import Route
 from easycall.outbound.outsider import Outsider, call_outside
@@ -19,15 +19,15 @@ __all__ = ["call", "give_back", "reserve"]
 
 def reserve(talk: Talk, verb: Consult) -> Assignment | Route:
     """Hold the agent, or a line to the number.  Raises NotNow."""
-    contact, distributor = talk.live.contact, talk.live.distributor
+    contact, live = talk.live.contact, talk.live
     attempt = contact.attempts + 1
     asked: Assignment | Route
     if verb.number:
-        asked = talk.live.dialling.route(verb.number, caller_id=verb.caller_id, queue=talk.queue, pbx=contact.pbx)
+        asked = live.dialling.route(verb.number, caller_id=verb.caller_id, queue=talk.queue, pbx=contact.pbx)
     elif verb.queue:
-        asked = distributor.reserve_one_of(verb.queue, contact.id, attempt, contact.pbx)
+        asked = live.distributor.reserve_one_of(verb.queue, contact.id, attempt, contact.pbx)
     else:
-        asked = distributor.reserve(verb.agent, contact.id, attempt, contact.pbx)
+        asked = live.staff.reserve(verb.agent, contact.id, attempt, contact.pbx)
     contact.attempts = attempt
     return asked
 

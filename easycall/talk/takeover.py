@@ -23,7 +23,7 @@ async def take_over(talk: Talk, verb: TakeOver) -> StageOfTalk:
     listener = live.audience.listener(verb.supervision)
     agent, leg = listener.surrender()
     live.contact.attempts += 1
-    assignment = live.distributor.takes_over(agent, live.contact.id, live.contact.attempts)
+    assignment = live.staff.takes_over(agent, live.contact.id, live.contact.attempts)
     second = Side(assignment, leg, live)
     try:
         conversation = await _join(talk, second)

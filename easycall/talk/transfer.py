@@ -22,7 +22,7 @@ __all__ = ["WAYS"]
 
 async def _to_agent(talk: Talk, verb: ToAgent) -> StageOfTalk:
     contact = talk.live.contact
-    assignment = talk.live.distributor.reserve(verb.agent, contact.id, contact.attempts + 1, contact.pbx)
+    assignment = talk.live.staff.reserve(verb.agent, contact.id, contact.attempts + 1, contact.pbx)
     contact.attempts += 1
     try:
         return await _give_away(talk, "agent", verb.agent, Reach(assignment, talk.queue.id, talk.side.agent))

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from easycall.defer import start
 from easycall.lab.day import callers
 from easycall.lab.day.arrivals import arrivals
-from easycall.lab.day.clerks import Clerk, Staff
+from easycall.lab.day.clerks import Clerk, Clerks
 from easycall.lab.day.plan import DAY_SECONDS, Plan, shift_of
 from easycall.lab.day.result import Progress, Result
 from easycall.lab.day.site import AMI_PORT, NUMBER, SECRET, Spoken, configuration, flows
@@ -74,8 +74,8 @@ class VirtualCentre:
         conduct = make_conduct(config, flows(config), reactor, reactor, database, spoken.sounds, ids, dice)
         return join_conduct(conduct, reactor, fatal, [Part("store", database.open, database.close)])
 
-    def _hire(self) -> Staff:
-        random, desk = self._dice("staff"), self.joined.distributor
+    def _hire(self) -> Clerks:
+        random, staff = self._dice("staff"), self.joined.distributor.staff
         clerks = {
             agent.id: Clerk(
                 agent.id,
@@ -84,13 +84,13 @@ class VirtualCentre:
                 self.plan.habits,
                 random,
                 self.reactor,
-                desk,
+                staff,
             )
-            for number, agent in enumerate(desk.agents.values())
+            for number, agent in enumerate(staff.agents.values())
         }
-        staff = Staff(clerks, self.reactor, random)
-        self.joined.journal.subscribe(staff.hear)
-        return staff
+        people = Clerks(clerks, self.reactor, random)
+        self.joined.journal.subscribe(people.hear)
+        return people
 
     def _plug_in(self, spoken: Spoken, faults: Faults | None) -> SimulatedAsterisk:
         settings = Settings(

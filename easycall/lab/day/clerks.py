@@ -9,14 +9,14 @@ from random import Random
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.acd.agent import NotNow
-from easycall.acd.distributor import Distributor
+from easycall.acd.staff import Staff
 from easycall.events import AgentChanged, Event
 from easycall.lab.day.callers import AGENT_VOICE, WAITS_VOICE
 from easycall.lab.day.plan import DAY_SECONDS, Habits, Shift
 from easycall.model import AgentState
 from easycall.simulator.line import FarEnd, Unreachable
 
-__all__ = ["Clerk", "Staff"]
+__all__ = ["Clerk", "Clerks"]
 
 HOUR = 3600.0
 NETWORK_SECONDS = (0.02, 0.3)
@@ -35,7 +35,7 @@ class Clerk:
     """One agent: what the person does at the desktop."""
 
     def __init__(
-        self, agent: str, phone: str, shift: Shift, habits: Habits, random: Random, clock: IReactorTime, desk: Distributor
+        self, agent: str, phone: str, shift: Shift, habits: Habits, random: Random, clock: IReactorTime, staff: Staff
     ) -> None:
         self.agent = agent
         self.phone = phone
@@ -44,7 +44,7 @@ class Clerk:
         self.random = random
         self.clock = clock
         self._shift = shift
-        self._desk = desk
+        self._staff = staff
         self._works = False
         self._pauses = ""
         self._timer: IDelayedCall | None = None
@@ -82,7 +82,7 @@ class Clerk:
 
     def _come(self) -> None:
         try:
-            self._desk.log_in(self.agent, self.phone)
+            self._staff.log_in(self.agent, self.phone)
         except NotNow:  # the last talk of the shift before goes on
             self._plan(AGAIN_SECONDS, self._come)
             return
@@ -93,13 +93,13 @@ class Clerk:
         if self._works:
             self._works = False
             self._stop()
-            self._desk.log_out(self.agent)
+            self._staff.log_out(self.agent)
 
     def _pause(self, reason: str) -> None:
         if self._works:
             self._pauses = reason
             self._stop()
-            self._desk.set_state(self.agent, AgentState.NOT_READY, reason)
+            self._staff.set_state(self.agent, AgentState.NOT_READY, reason)
 
     def _resume(self) -> None:
         self._pauses = ""
@@ -108,7 +108,7 @@ class Clerk:
     def _ready(self) -> None:
         if self._works and not self._pauses:
             with suppress(NotNow):
-                self._desk.set_state(self.agent, AgentState.READY)
+                self._staff.set_state(self.agent, AgentState.READY)
 
     def sees(self, change: AgentChanged) -> None:
         """The desktop shows a new state of ours."""
@@ -167,7 +167,7 @@ class DeskPhone(FarEnd):
         self._timers.append(self._clerk.clock.callLater(seconds, do))
 
 
-class Staff:
+class Clerks:
     """All agents: their phones, and the desktops that show them their states."""
 
     def __init__(self, clerks: Mapping[str, Clerk], clock: IReactorTime, random: Random) -> None:

@@ -24,7 +24,7 @@ from easycall.defer import Bell, background, limited
 from easycall.ivr import library
 from easycall.lab.day.arrivals import arrivals
 from easycall.lab.day.callers import Caller, draw
-from easycall.lab.day.clerks import Clerk, Staff
+from easycall.lab.day.clerks import Clerk, Clerks
 from easycall.lab.day.plan import Habits, Shift
 from easycall.lab.demo.board import Board, View
 from easycall.lab.demo.screen import line, picture
@@ -116,14 +116,14 @@ class _Busy:
         self._staff = self._hire()
         self._board: Board
 
-    def _hire(self) -> Staff:
+    def _hire(self) -> Clerks:
         random = Random(f"staff {self._show.seed}")  # noqa: S311
-        desk = self._joined.distributor
+        staff = self._joined.distributor.staff
         clerks = {
-            agent.id: Clerk(agent.id, agent.own_phone, ALL_DAY, HABITS, random, self._reactor, desk)
-            for agent in desk.agents.values()
+            agent.id: Clerk(agent.id, agent.own_phone, ALL_DAY, HABITS, random, self._reactor, staff)
+            for agent in staff.agents.values()
         }
-        return Staff(clerks, self._reactor, random)
+        return Clerks(clerks, self._reactor, random)
 
     def _end(self, why: str = "") -> None:
         """Let it be over; ``why`` is empty when that was wanted.  Only the first reason counts."""
@@ -217,7 +217,7 @@ class _Busy:
     def _view(self) -> View:
         desk = self._joined.distributor
         lines = {queue: desk.waiting(queue.id) for queue in desk.queues.values()}
-        return self._board.view(self._reactor.seconds(), lines, desk.agents.values())
+        return self._board.view(self._reactor.seconds(), lines, desk.staff.agents.values())
 
     def _print(self, *lines: str) -> None:
         for one in lines:

@@ -1,0 +1,271 @@
+"""The agents: what each is doing, the phone of each, and who holds whom.
+
+Every change of an agent's state goes through :meth:`Staff.step`, which is where the journal is told.  Which contact an agent
+gets is decided by the :class:`~easycall.acd.distributor.Distributor`, who is told when somebody may have become free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from easycall.acd import routing
+from easycall.acd.agent import BUSY, NotNow, Step, after
+from easycall.events import AgentChanged
+from easycall.model import PHONE, Agent, AgentState, OfferOutcome, PhoneState
+from easycall.ports import Journal
+
+__all__ = ["Assignment", "Staff"]
+
+NOT_READY_AFTER: Mapping[OfferOutcome, str] = {
+    OfferOutcome.NO_ANSWER: "missed",
+    OfferOutcome.UNREACHABLE: "unreachable",
+}
+"""Offers that come to nothing this way make the agent not ready, with this reason: the phone is not attended."""
+
+
+class Assignment:
+    """One agent held by one contact: reserved, rung, talking, until ended or parted."""
+
+    def __init__(self, staff: Staff, agent: Agent, attempt: int) -> None:
+        self._staff = staff
+        self.agent = agent.id
+        self.phone = agent.phone
+        self.auto_answer = agent.auto_answer
+        self.attempt = attempt
+        """1 for the first agent rung for the contact, and so on."""
+
+    def rings(self) -> None:
+        """The agent's phone rings."""
+        self._staff.step(self.agent, Step.RINGS)
+
+    def ended(self, outcome: OfferOutcome) -> None:
+        """It came to nothing: the agent is released."""
+        self._staff.release(self.agent, outcome)
+
+    def talks(self) -> None:
+        """The agent talks."""
+        self._staff.step(self.agent, Step.TALKS)
+
+    def holds(self) -> None:
+        """The agent put the customer on hold."""
+        self._staff.step(self.agent, Step.HOLDS)
+
+    def retrieves(self) -> None:
+        """The agent has the customer back."""
+        self._staff.step(self.agent, Step.RETRIEVES)
+
+    def parted(self, wrap_up_seconds: float) -> None:
+        """They parted: the agent wraps up."""
+        self._staff.wrap_up(self.agent, wrap_up_seconds)
+
+
+class Staff:
+    """All agents of this daemon."""
+
+    def __init__(self, agents: Iterable[Agent], queues: Collection[str], clock: IReactorTime, journal: Journal) -> None:
+        """``queues``: the ids of all there are."""
+        self.agents: dict[str, Agent] = {agent.id: agent for agent in agents}
+        self._queues = queues
+        self._clock = clock
+        self._journal = journal
+        self._phones: dict[str, dict[str, PhoneState]] = {}
+        self._wrap_ups: dict[str, IDelayedCall] = {}
+        self._freed: Callable[[], None] = lambda: None
+        self._stopped = False
+
+    def when_freed(self, freed: Callable[[], None]) -> None:
+        """Call this whenever an agent may have become free."""
+        self._freed = freed
+
+    # Held by a contact, or by a supervision
+
+    def reserve(self, agent_id: str, contact: str, attempt: int, pbx: str = "", *, own_wish: bool = False) -> Assignment:
+        """Hold an agent for a contact that asks for this one: a consultation, a transfer, a call out.
+
+        ``pbx``: where the agent will be rung; ``own_wish``: the agent may be not ready, and is so again afterwards.  Raises
+        NotNow, in words for the one who asks, when there is no such agent, or the agent is not ready or not to be reached.
+        """
+        agent = self.askable(agent_id, pbx, own_wish=own_wish)
+        if agent.state is AgentState.NOT_READY:
+            agent.wants = (AgentState.NOT_READY, agent.reason)
+        self.step(agent_id, Step.RESERVED, contact=contact)
+        return Assignment(self, agent, attempt)
+
+    def askable(self, agent_id: str, pbx: str = "", *, own_wish: bool = False) -> Agent:
+        """The agent, if :meth:`reserve` would hold this one now.  Raises NotNow as it does."""
+        agent = self.agents.get(agent_id)
+        if agent is None:
+            raise NotNow(f"there is no agent {agent_id!r}")
+        if agent.state is not AgentState.READY and not (own_wish and agent.state is AgentState.NOT_READY):
+            why = f" ({agent.reason})" if agent.reason else ""
+            raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}{why}")
+        if hindrance := routing.hindrance(agent, pbx):
+            raise NotNow(f"{agent_id}: {hindrance}")
+        return agent
+
+    def release(self, agent_id: str, outcome: OfferOutcome) -> None:
+        """An agent who was reserved or rung is free again."""
+        reason = NOT_READY_AFTER.get(outcome, "")
+        if reason:
+            agent = self.agents[agent_id]
+            agent.phone_lost = agent.wants is None and outcome is OfferOutcome.UNREACHABLE
+            agent.wants = agent.wants or (AgentState.NOT_READY, reason)
+        self.step(agent_id, Step.RELEASED)
+        self._freed()
+
+    def supervise(self, agent_id: str) -> str:
+        """Hold an agent who supervises, so that no call is offered; the phone to ring.  Raises NotNow.
+
+        :meth:`supervised` lets the agent go, to the state the agent had or has asked for meanwhile.
+        """
+        agent = self.agents[agent_id]
+        was, why = agent.state, agent.reason
+        self.step(agent_id, Step.SUPERVISES)
+        agent.wants = None if was is AgentState.READY else (was, why)
+        return agent.phone
+
+    def supervised(self, agent_id: str) -> None:
+        """The agent does not supervise any more."""
+        self.step(agent_id, Step.RELEASED)
+        self._freed()
+
+    def takes_over(self, agent_id: str, contact: str, attempt: int) -> Assignment:
+        """Hold an agent who supervises for the contact itself.  Raises NotNow when the agent does not supervise."""
+        self.step(agent_id, Step.RESERVED, contact=contact)
+        return Assignment(self, self.agents[agent_id], attempt)
+
+    # What agents ask for
+
+    def log_in(self, agent_id: str, phone: str = "", queues: Sequence[str] | None = None) -> None:
+        """Log an agent in with a phone; again with another phone: the newest wins.
+
+        Without a phone or queues, the agent's own are taken.  Raises KeyError for an unknown agent, ValueError for a bad
+        phone or an unknown queue, NotNow while a contact holds the agent.
+        """
+        agent = self.agents[agent_id]
+        after(agent.state, Step.LOG_IN)
+        phone = phone or agent.own_phone
+        if not PHONE.fullmatch(phone):
+            raise ValueError(
+                f"phone {phone!r}: 1 to 40 letters, digits and _ . + -, the first a letter or digit"
+                if phone
+                else f"agent {agent_id} has no phone of its own: name one"
+            )
+        unknown = sorted(set(queues or ()) - set(self._queues))
+        if unknown:
+            raise ValueError(f"unknown queue: {', '.join(unknown)}")
+        agent.phone = phone
+        agent.phones = self._phones.setdefault(phone, {})
+        agent.phone_lost = False
+        agent.queues = agent.own_queues if queues is None else tuple(queues)
+        self.step(agent_id, Step.LOG_IN)
+
+    def log_out(self, agent_id: str) -> None:
+        """Log an agent out, when the present contact is done.  Raises KeyError, NotNow."""
+        agent = self.agents[agent_id]
+        agent.phone_lost = False
+        if agent.state in BUSY:
+            agent.wants = (AgentState.OFFLINE, "")
+            self._tell(agent)
+        else:
+            self.step(agent_id, Step.LOG_OUT)
+
+    def set_state(self, agent_id: str, state: AgentState, reason: str = "") -> None:
+        """Make an agent ready or not ready, at once or when the present contact is done.
+
+        Raises KeyError for an unknown agent, ValueError for another state, NotNow for an agent who is logged out.
+        """
+        agent = self.agents[agent_id]
+        if state not in (AgentState.READY, AgentState.NOT_READY):
+            raise ValueError(f"an agent can be set ready or not_ready, not {state}")
+        agent.phone_lost = False
+        if agent.state in BUSY:
+            agent.wants = (state, reason)
+            self._tell(agent)
+            return
+        self.step(agent_id, Step.READY if state is AgentState.READY else Step.NOT_READY, reason)
+        self._freed()
+
+    def wrap_up(self, agent_id: str, seconds: float) -> None:
+        """The agent's contact is over: wrap-up runs, then the agent is ready, or what was asked for meanwhile."""
+        agent = self.agents[agent_id]
+        contact = agent.contact
+        self.step(agent_id, Step.PARTED, until=self._clock.seconds() + seconds, contact=contact)
+        if seconds > 0 and not self._stopped:
+            self._wrap_ups[agent_id] = self._clock.callLater(seconds, self._wrapped_up, agent_id)
+        else:
+            self._wrapped_up(agent_id)
+
+    def _wrapped_up(self, agent_id: str) -> None:
+        self._wrap_ups.pop(agent_id, None)
+        self.step(agent_id, Step.WRAPPED_UP)
+        self._freed()
+
+    def step(self, agent_id: str, step: Step, reason: str = "", *, until: float = 0.0, contact: str | None = None) -> None:
+        """Take an agent one step through the state table and tell the journal.  Raises NotNow."""
+        agent = self.agents[agent_id]
+        was = agent.state
+        state = after(was, step)
+        if state is AgentState.READY and agent.wants is not None:
+            state, reason = agent.wants
+        now = self._clock.seconds()
+        timer = self._wrap_ups.pop(agent_id, None)
+        if timer is not None:
+            timer.cancel()
+        if state not in BUSY and state is not AgentState.WRAP_UP:
+            agent.wants = None
+            agent.contact = ""
+        if contact is not None:
+            agent.contact = contact
+        if state is AgentState.READY and was not in (AgentState.READY, *BUSY):
+            agent.idle_since = now
+        if state is AgentState.OFFLINE:
+            agent.phone, agent.phones = "", {}
+        if state is not was:
+            agent.since = now
+        agent.state, agent.reason, agent.until = state, reason, until
+        self._tell(agent)
+
+    # Phones
+
+    def phone_is(self, pbx: str, phone: str, state: PhoneState) -> None:
+        """What a phone does at an Asterisk besides our own calls."""
+        states = self._phones.setdefault(phone, {})
+        owners = [agent for agent in self.agents.values() if agent.phone == phone]
+        before = [routing.hindrance(agent) for agent in owners]
+        states[pbx] = state
+        for agent, hindrance in zip(owners, before, strict=True):
+            if agent.phone_lost and state is PhoneState.IDLE:
+                agent.phone_lost = False
+                if agent.state is AgentState.NOT_READY:
+                    self.step(agent.id, Step.READY)
+                    continue
+            if routing.hindrance(agent) != hindrance:
+                self._tell(agent)
+        self._freed()
+
+    def stop(self) -> None:
+        """Tell nothing more and drop the timers; agents stay as they are."""
+        self._stopped = True
+        for timer in self._wrap_ups.values():
+            timer.cancel()
+        self._wrap_ups.clear()
+
+    def _tell(self, agent: Agent) -> None:
+        if self._stopped:
+            return
+        self._journal.record(
+            AgentChanged(
+                at=self._clock.seconds(),
+                agent=agent.id,
+                contact=agent.contact,
+                state=agent.state,
+                reason=agent.reason,
+                phone=agent.phone,
+                queues=agent.queues,
+                until=agent.until,
+                hindrance=routing.hindrance(agent),
+            )
+        )
