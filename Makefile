@@ -1,5 +1,5 @@
 # make demo   a whole contact centre on this machine: a real Asterisk, a caller, an agent (ONCE=1: end after the story)
-# make test   every test, on real Asterisks (ARGS="tests/test_flow.py -x": some of them)
+# make test   every test, on real Asterisks, three processes side by side (ARGS="tests/test_flow.py -x": some of them, in one)
 # make fuzz   look for input that breaks AMI's and AGI's codecs, a minute each (SECONDS=600: longer)
 # make bench  how fast AMI and FastAGI are, beside other libraries (ARGS="--json": one JSON object)
 # make lint   style and types
@@ -15,7 +15,12 @@ demo: setup
 	@$(BIN)/easycall demo $(if $(ONCE),--once)
 
 test: setup
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -m alone
+endif
 
 fuzz: setup
 	$(BIN)/python -m pip install -q atheris==3.0.0

@@ -11,6 +11,7 @@ import gc
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from .scenarios.matrix import Results
+
+MATRIX = pytest.StashKey[Results]()
 SECONDS = 30.0
 """How long an asynchronous test may take; ``@pytest.mark.seconds(n)`` gives one more."""
 
@@ -35,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "site(**options): how this scenario's daemon is configured, see easycall.lab.site")
     config.addinivalue_line("markers", "only(pbx, why): this scenario runs on that only, for this reason")
     config.addinivalue_line("markers", "fault(*rows): the rows of the table of faults and attacks this test proves")
+    config.addinivalue_line("markers", "alone: this test measures the machine: nothing else may run beside it")
     config.addinivalue_line("markers", "logs_failures: this test provokes failures that are to be logged")
 
 
@@ -96,3 +101,35 @@ async def nothing_left_behind(request: pytest.FixtureRequest) -> AsyncIterator[N
     if not request.node.get_closest_marker("logs_failures"):
         assert not failures, "logged during the test:\n" + "\n".join(failures)
     assert not timers() - before, "timers left by the test"
+
+
+# The matrix of scenarios/test_matrix.py, of which each process that runs tests fills a part
+
+
+@pytest.fixture(scope="session")
+def matrix(pytestconfig: pytest.Config) -> Results:
+    """Its results, told in the end."""
+    return pytestconfig.stash.setdefault(MATRIX, Results())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of pytest-xdist hands over what it found."""
+    if hasattr(session.config, "workeroutput") and MATRIX in session.config.stash:
+        session.config.workeroutput["matrix"] = session.config.stash[MATRIX].rows()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take it."""
+    found = getattr(node, "workeroutput", {}).get("matrix", [])
+    node.config.stash.setdefault(MATRIX, Results()).join(found)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """How the matrix went; the table itself goes where ``--matrix`` says."""
+    results = config.stash.get(MATRIX, Results())
+    if not results:
+        return
+    terminalreporter.write_line(results.summary())
+    if file := config.getoption("--matrix"):
+        Path(file).write_text("\n".join(results.lines()) + "\n", encoding="utf-8")

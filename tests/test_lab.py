@@ -92,6 +92,24 @@ def state() -> Iterator[State]:
     assert not wanted.folder.exists()
 
 
+# Ports
+
+
+def test_programs_that_look_at_the_same_moment_find_ports_of_their_own() -> None:
+    look = "from easycall.lab.layout import free_block; print(free_block(), flush=True); input()"
+    with contextlib.ExitStack() as stack:
+        looking = [
+            stack.enter_context(
+                subprocess.Popen([sys.executable, "-c", look], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(10)
+        ]
+        found = [process.stdout.readline() for process in looking if process.stdout]
+        for process in looking:
+            process.communicate("\n")
+    assert len(set(found)) == 10
+
+
 # Coming up and going down
 
 

@@ -7,8 +7,11 @@ import os
 import random
 import re
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO
 
 import msgspec
@@ -21,6 +24,8 @@ BLOCK = 1000
 """Ports a lab takes, from its base on."""
 FIRST_FREE = 11000
 """From where on blocks are looked for that nobody named."""
+CLAIM_SECONDS = 60.0
+"""How long a block that was found free is left to who found it; its ports are taken by then."""
 NAME = re.compile(r"(?!root)[a-z0-9][a-z0-9-]{0,31}")
 
 
@@ -182,14 +187,26 @@ class State:
 
 def lock(folder: Path) -> IO[str] | None:
     """Take the lab's lock, which its keeper holds for life; None when it is held: the lab is up."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = (folder / "lock").open("w")
+    file = _lock_file(folder)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         return None
     return file
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Nobody else does this with that folder meanwhile."""
+    with _lock_file(folder) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _lock_file(folder: Path) -> IO[str]:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return (folder / "lock").open("w")
 
 
 def taken(ports: Ports) -> str | None:
@@ -213,15 +230,38 @@ def taken(ports: Ports) -> str | None:
 def free_block() -> int:
     """The base of a block that is free now, for labs whose ports nobody has to know.
 
-    Any of them: of two labs that look at the same moment, both would take the first.
+    It is left to this process for CLAIM_SECONDS: of two that look at the same moment, both would find the same one free.
     """
     bases = list(range(FIRST_FREE, 32768 - BLOCK, BLOCK))  # beyond are the ports of outgoing connections
-    for base in random.sample(bases, len(bases)):
+    # The one this process had before comes first: a process that makes one lab after another leaves others theirs.
+    for base in sorted(random.sample(bases, len(bases)), key=lambda base: _claimed_by(base) != os.getpid()):
         ports = Ports(base)
         others = (ports.agi, ports.world_agi, ports.api)  # of the programs around the lab, which come later
-        if taken(ports) is None and all(_free(port, socket.SOCK_STREAM) for port in others):
+        if taken(ports) is None and all(_free(port, socket.SOCK_STREAM) for port in others) and _claim(base):
             return base
     raise LabError(f"no free block of {BLOCK} ports between {FIRST_FREE} and 32768")
+
+
+def _claims() -> Path:
+    return Path(gettempdir()) / f"easycall-ports-{os.getuid()}"
+
+
+def _claimed_by(base: int) -> int:
+    """The process that took a block not long ago; 0: none."""
+    try:
+        claim = _claims() / str(base)
+        return int(claim.read_text()) if time.time() - claim.stat().st_mtime < CLAIM_SECONDS else 0
+    except FileNotFoundError:
+        return 0
+
+
+def _claim(base: int) -> bool:
+    """Take a block; False when another process just did."""
+    with _locked(_claims()):
+        if _claimed_by(base) not in (0, os.getpid()):
+            return False
+        (_claims() / str(base)).write_text(str(os.getpid()))
+    return True
 
 
 def _free(port: int, kind: socket.SocketKind) -> bool:

@@ -22,6 +22,7 @@ def processor_seconds(process: int) -> float:
     return (int(used[11]) + int(used[12])) / 100
 
 
+@pytest.mark.alone
 @pytest.mark.only("asterisk", "a double does not spin")
 @pytest.mark.fact("M6")
 async def test_half_a_command_costs_a_core(stage: Stage) -> None:

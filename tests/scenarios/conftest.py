@@ -17,9 +17,7 @@ from easycall.lab.layout import Order, State, free_block
 
 from .callcentre import CallCentre, open_files
 from .ground import PATIENCE, up
-from .matrix import Results
 
-RESULTS = pytest.StashKey[Results]()
 LABS = Path(__file__).parent.parent.parent / "var" / "lab"
 
 
@@ -85,19 +83,3 @@ async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Pa
         await stage.close()
     gc.collect()
     assert not open_files() - files, "left open"
-
-
-@pytest.fixture(scope="session")
-def matrix(pytestconfig: pytest.Config) -> Results:
-    """The results of test_matrix.py, told in the end."""
-    return pytestconfig.stash.setdefault(RESULTS, Results())
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """How the matrix went; the table itself goes where ``--matrix`` says."""
-    results = config.stash.get(RESULTS, Results())
-    if not results:
-        return
-    terminalreporter.write_line(results.summary())
-    if file := config.getoption("--matrix"):
-        Path(file).write_text("\n".join(results.lines()) + "\n", encoding="utf-8")

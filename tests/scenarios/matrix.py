@@ -230,6 +230,15 @@ class Results:
         self._rows.setdefault(key, {})[pbx] = result
         return _line((*key, result, pbx))
 
+    def rows(self) -> list[tuple[tuple[str, str, str, str], dict[str, str]]]:
+        """All of them, as plain data."""
+        return list(self._rows.items())
+
+    def join(self, rows: Iterable[tuple[tuple[str, str, str, str], dict[str, str]]]) -> None:
+        """Add what another process found."""
+        for key, found in rows:
+            self._rows.setdefault(key, {}).update(found)
+
     def lines(self) -> Iterable[str]:
         """The table."""
         yield _line(("flow", "step", "what happens", "expected", "simulator", "asterisk"))
