@@ -233,35 +233,29 @@ def free_block() -> int:
     It is left to this process for CLAIM_SECONDS: of two that look at the same moment, both would find the same one free.
     """
     bases = list(range(FIRST_FREE, 32768 - BLOCK, BLOCK))  # beyond are the ports of outgoing connections
-    # The one this process had before comes first: a process that makes one lab after another leaves others theirs.
-    for base in sorted(random.sample(bases, len(bases)), key=lambda base: _claimed_by(base) != os.getpid()):
-        ports = Ports(base)
-        others = (ports.agi, ports.world_agi, ports.api)  # of the programs around the lab, which come later
-        if taken(ports) is None and all(_free(port, socket.SOCK_STREAM) for port in others) and _claim(base):
-            return base
+    claims = Path(gettempdir()) / f"easycall-ports-{os.getuid()}"
+    with _locked(claims):
+        # The one this process had before comes first: a process that makes one lab after another leaves others theirs.
+        owners = {base: _owner(claims / str(base)) for base in random.sample(bases, len(bases))}
+        for base in sorted(owners, key=lambda base: owners[base] != os.getpid()):
+            if owners[base] in (0, os.getpid()) and _all_free(Ports(base)):
+                (claims / str(base)).write_text(str(os.getpid()))
+                return base
     raise LabError(f"no free block of {BLOCK} ports between {FIRST_FREE} and 32768")
 
 
-def _claims() -> Path:
-    return Path(gettempdir()) / f"easycall-ports-{os.getuid()}"
-
-
-def _claimed_by(base: int) -> int:
-    """The process that took a block not long ago; 0: none."""
-    try:
-        claim = _claims() / str(base)
-        return int(claim.read_text()) if time.time() - claim.stat().st_mtime < CLAIM_SECONDS else 0
-    except FileNotFoundError:
+def _owner(claim: Path) -> int:
+    """The process that found a block free not long ago, and still runs; 0: none."""
+    if not claim.exists() or time.time() - claim.stat().st_mtime > CLAIM_SECONDS:
         return 0
+    process = int(claim.read_text())
+    return process if Path(f"/proc/{process}").exists() else 0
 
 
-def _claim(base: int) -> bool:
-    """Take a block; False when another process just did."""
-    with _locked(_claims()):
-        if _claimed_by(base) not in (0, os.getpid()):
-            return False
-        (_claims() / str(base)).write_text(str(os.getpid()))
-    return True
+def _all_free(ports: Ports) -> bool:
+    """Of the lab and of the programs around it, which come later."""
+    others = (ports.agi, ports.world_agi, ports.api)
+    return taken(ports) is None and all(_free(port, socket.SOCK_STREAM) for port in others)
 
 
 def _free(port: int, kind: socket.SocketKind) -> bool:
