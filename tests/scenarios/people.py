@@ -21,7 +21,7 @@ from easycall.lab import legs
 if TYPE_CHECKING:
     from .callcentre import CallCentre
 
-SOON = 5.0
+SOON = 10.0
 """Seconds within which anything must happen that nothing delays."""
 
 TONES = {"music": 440}
