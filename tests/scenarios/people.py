@@ -26,7 +26,7 @@ SOON = 10.0
 
 TONES = {"music": 440}
 """What is known on the line by a pure tone, in Hz."""
-LONGER = {"music": 10.0}
+LONGER = {"music": 15.0}
 """What may take longer than SOON to be heard: before the music there is the busy prompt."""
 
 
