@@ -14,10 +14,10 @@ import pytest
 
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import lasting, violations
-from easycall.model import EndedBy
+from easycall.model import EndedBy, Party, Stage
 from easycall.outbound.call import First
 from easycall.store.memory import MemoryDatabase
-from easycall.verbs import Complete, Consult, NotNow, ToNumber, Verb
+from easycall.verbs import Alternate, Complete, Consult, Drop, Merge, NotNow, ToNumber, Verb
 
 from .test_call_out import DORA, OutsideStage
 from .test_talk import Person
@@ -85,6 +85,10 @@ FLOWS: dict[str, Fault] = {
     "consult outside, complete": begins_with(Consult(number=DORA), Complete()),
     "consult outside, left to the customer while it rings": begins_with(Consult(number=DORA), Complete(), pause=0.4),
     "transfer outside": begins_with(ToNumber(DORA)),
+    "consult outside, conference": begins_with(Consult(number=DORA), Merge()),
+    "alternate outside, conference": begins_with(Consult(number=DORA), Alternate(), Merge(), pause=1.1),
+    "conference outside, drop": begins_with(Consult(number=DORA), Merge(), Drop(Party.CONSULTED), pause=1.1),
+    "conference outside, leave": begins_with(Consult(number=DORA), Merge(), Complete(), pause=1.1),
 }
 
 
@@ -120,7 +124,8 @@ def cell(database: MemoryDatabase, flow: Fault, fault: Fault, moment: float) -> 
         rung |= {"dora": stage.dora} if hasattr(stage.dora, "line") else {}
         partner = next((name for name, one in rung.items() if stage.talking(customer, one)), "")
         became = f"talks with {partner}" if partner else f"{stage.contact.stage}, hears {customer.hears}"
-        assert partner or customer.hears == "440", became
+        of_two = "speech" if stage.contact.stage is Stage.CONFERENCE else "440"
+        assert partner or customer.hears == of_two, became
     assert all(one.rings <= 1 for one in (stage.carol, stage.dora) if isinstance(one, Person))
     stage.close()
     stage.daemon.now(database.clear())
@@ -137,6 +142,6 @@ def test_whatever_happens_when(name: str, database: MemoryDatabase) -> None:
             raise AssertionError(f"{name}, {who}, after {moment} s: {failure}") from failure
         print(f"{name:53} {who:17} {moment:6.3f} {became}")  # noqa: T201
         if who == "nothing":
-            assert became.startswith("talks with"), (name, moment, became)
+            assert became.startswith(("talks with", "conference")), (name, moment, became)
         if who == "link cut" and "customer" not in name and "agent" not in name:
-            assert became.startswith("talks with"), (name, moment, became)
+            assert became.startswith(("talks with", "conference")), (name, moment, became)

@@ -163,6 +163,38 @@ class TestConference:
         assert stage.sue.hears in (customer.says, ana.says)
 
 
+@pytest.mark.requirement("F4")
+class TestConferenceOutside:
+    @pytest.mark.parametrize("mode", SupervisionMode)
+    @pytest.mark.parametrize("what", FOLLOWS)
+    def test_into_it_and_back(self, stage: Place, what: dict[str, str], mode: SupervisionMode) -> None:
+        customer, ana = stage.talk()
+        watch = stage.begins(mode, **what)
+        stage.says_nothing(stage.sue)
+        stage.ask(Consult(number=CAROL), 2)
+        assert stage.ask(Merge()) == {}
+        assert stage.sue.hears == "speech"
+        stage.sue.line.say("700")
+        stage.says_nothing(customer, ana, stage.carol)
+        heard = "700" if mode is WHISPER else ""
+        assert (customer.hears, ana.hears, stage.carol.hears) == ("", heard, "")
+        stage.check()
+        assert stage.ask(Drop(Party.CONSULTED)) == {}
+        heard = {LISTEN: ("", ""), WHISPER: ("", "700"), BARGE: ("700", "700")}[mode]
+        assert (customer.hears, ana.hears, watch.agent) == (*heard, "ana")
+
+    @pytest.mark.parametrize("what", FOLLOWS)
+    def test_the_agent_leaves_it(self, stage: Place, what: dict[str, str]) -> None:
+        customer, _ = stage.talk()
+        watch = stage.begins(BARGE, **what)
+        stage.ask(Consult(number=CAROL), 2)
+        stage.ask(Merge())
+        assert stage.ask(Complete()) == {}
+        assert stage.talking(customer, stage.carol)
+        assert (stage.sue.hears, watch.state) == ((CAROL_SAYS, "hearing") if "contact" in what else (MUSIC, "waiting"))
+        stage.check()
+
+
 @pytest.mark.requirement("P2")
 class TestElsewhere:
     def test_parked_and_picked(self, stage: Place) -> None:
@@ -268,6 +300,17 @@ def test_the_second_agent_has_the_recorded_customer_after_a_conference(stage: Pl
     assert set(stage.tape.now) == {CUSTOMER_SAYS, SAYS["bo"]}
 
 
+def test_one_outside_is_recorded_while_an_agent_is_with_the_customer(stage: Place) -> None:
+    customer, _ = stage.talk()
+    stage.ask(Consult(number=CAROL), 2)
+    stage.ask(Merge())
+    assert set(stage.tape.now) == {CUSTOMER_SAYS, "speech"}
+    stage.ask(Complete())
+    assert stage.talking(customer, stage.carol)
+    assert stage.tape.now == ()
+    assert stage.whys() == ["+hold", "-hold", "+outside"]
+
+
 def test_parked_silence_is_recorded(stage: Place) -> None:
     stage.talk("bo")
     stage.ask(Park())
@@ -339,6 +382,8 @@ STEPS: dict[str, Do] = {
     "park": asks(Park()),
     "pick": asks(Park(), Pick("bo")),
     "fax": asks(Fax("d1")),
+    "merge outside": asks(Consult(number=CAROL), Merge()),
+    "leave the one outside": asks(Consult(number=CAROL), Merge(), Complete()),
     "outside": asks(ToNumber(CAROL)),
     "asked outside": asks(Consult(number=CAROL), Complete()),
 }

@@ -842,6 +842,9 @@ class TestReconciling:
         [
             ({"Variable": "EC_ROLE=agent"}, "stray agent leg"),
             ({"Variable": "EC_ROLE=agent", "BridgeID": "b1"}, ""),
+            ({"Variable": "EC_ROLE=agent", "BridgeID": "b1", "Application": "ConfBridge"}, "stray agent leg"),
+            ({"Variable": "EC_ROLE=outside", "BridgeID": "b1", "Application": "ConfBridge"}, "stray outside leg"),
+            ({"Variable": "EC_ROLE=outside", "BridgeID": "b1", "Application": "AppDial"}, ""),
             ({"Variable": "EC_ROLE=supervisor"}, "stray supervisor leg"),
             ({"Variable": "EC_ROLE=caller"}, ""),
             ({"Variable": "EC_ROLE=agentx"}, ""),

@@ -69,10 +69,10 @@ class Reconciliation:
             known = self._legs.get(uniqueid)
             if known is not None:
                 self._compare(known, status)
-            elif uniqueid not in ours and (stray := _stray(status)):
+            elif uniqueid not in ours and (stray := _stray(status, there.values())):
                 self._correct(uniqueid, stray)
                 self._control.hang_up(uniqueid)
-            elif uniqueid not in ours and _is_left_alone(status, there.values()):
+            elif uniqueid not in ours and _role(status) is Role.CALLER and _is_left_alone(status, there.values()):
                 self._correct(uniqueid, "caller left alone in a conference")
                 unattended(self._send_home(uniqueid))
 
@@ -124,18 +124,23 @@ class Reconciliation:
         self._journal.record(Corrected(at=self._clock.seconds(), pbx=self._control.name, leg=leg, what=what))
 
 
-def _stray(status: Message) -> str:
+def _stray(status: Message, all_of_them: Iterable[Message]) -> str:
     """What is to be hung up though we do not know it: the leg of an agent or of somebody outside that talks with nobody, a
     supervisor's that listens for nobody."""
-    for role in (Role.AGENT, Role.OUTSIDE, Role.SUPERVISOR):
-        if f"EC_ROLE={role.value}" in status.all("Variable") and not status.get("BridgeID"):
-            return f"stray {role.value} leg"
-    return ""
+    role = _role(status)
+    if role not in (Role.AGENT, Role.OUTSIDE, Role.SUPERVISOR):
+        return ""
+    return f"stray {role.value} leg" if not status.get("BridgeID") or _is_left_alone(status, all_of_them) else ""
+
+
+def _role(status: Message) -> Role | None:
+    """The role we gave the channel; None: none."""
+    return next((role for role in Role if f"EC_ROLE={role.value}" in status.all("Variable")), None)
 
 
 def _is_left_alone(status: Message, all_of_them: Iterable[Message]) -> bool:
-    """A caller in a conference, which outlived the daemon that made it, and nobody else is in there."""
-    if f"EC_ROLE={Role.CALLER.value}" not in status.all("Variable") or status.get("Application") != "ConfBridge":
+    """One in a conference, which outlived the daemon that made it, and nobody else is in there."""
+    if status.get("Application") != "ConfBridge":
         return False
     bridge = status.get("BridgeID")
     return bool(bridge) and sum(one.get("BridgeID") == bridge for one in all_of_them) == 1

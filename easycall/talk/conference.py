@@ -1,4 +1,4 @@
-"""Customer, agent and the one who was consulted in one conference, until one of the three leaves it."""
+"""Customer, agent and the one who was consulted, of ours or outside, in one conference, until one of the three leaves it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from easycall.talk.keys import play_digits
 from easycall.verbs import Cancel, Complete, Drop, Mute, NotNow, SendDigits, Verb
 
 if TYPE_CHECKING:
+    from easycall.outbound.outsider import Outsider
     from easycall.talk.consultation import Consultation
     from easycall.talk.ringing import Side
     from easycall.talk.talk import StageOfTalk, Talk
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Meeting", "meet"]
 
 
-async def meet(talk: Talk, consultation: Consultation, second: Side) -> Meeting:
+async def meet(talk: Talk, consultation: Consultation, second: Side | Outsider) -> Meeting:
     """Put the three together.
 
     Raises NotNow when that fails though all are there, with those who talked before together again; HungUp and BridgeFailed
@@ -41,7 +42,7 @@ async def meet(talk: Talk, consultation: Consultation, second: Side) -> Meeting:
         raise NotNow(f"the conference could not be made: {why}") from None
     if live.contact.stage is Stage.CONSULTING:
         talk.side.assignment.retrieves()
-    live.tell(ConferenceStarted, talk.side.agent, to=second.agent)
+    live.tell(ConferenceStarted, talk.side.agent, to=second.name)
     return meeting
 
 
@@ -50,7 +51,7 @@ class Meeting:
 
     room: Conference
 
-    def __init__(self, talk: Talk, consultation: Consultation, second: Side) -> None:
+    def __init__(self, talk: Talk, consultation: Consultation, second: Side | Outsider) -> None:
         self._talk = talk
         self._live = talk.live
         self._consultation = consultation
@@ -102,7 +103,7 @@ class Meeting:
         return self._talk.talking
 
     async def _without_first(self) -> StageOfTalk | None:
-        """Customer and second agent go on."""
+        """Customer and second one go on: another agent has the contact then, or nobody of ours."""
         await self._pair(self._second.leg)
         self._live.tell(ConferenceEnded, self._talk.side.agent, left=Party.AGENT)
         return self._consultation.hand_over

@@ -217,8 +217,6 @@ class Consultation:
         return self.consulting
 
     async def _merge(self, verb: Merge) -> StageOfTalk:
-        if isinstance(self._second, Outsider):
-            raise NotNow("somebody outside cannot be brought into a conference")
         return (await meet(self._talk, self, self._second)).conference
 
     async def _send_digits(self, verb: SendDigits) -> StageOfTalk:

@@ -12,8 +12,9 @@ import pytest
 from easycall.client import Refused
 
 from .callcentre import CallCentre
-from .people import SOON, Agent, Caller, hears, segments, talking
-from .test_call_control import asks
+from .people import SOON, Agent, Caller, Person, hears, segments, talking
+from .test_call_control import asks, connected
+from .test_calls_out import used
 
 
 def loudness(sound: bytes, tone: int) -> float:
@@ -41,6 +42,15 @@ async def three(centre: CallCentre) -> tuple[Caller, Agent, Agent]:
     return carl, ana, bo
 
 
+async def all_hear(*people: Person) -> None:
+    """Prove that each hears each: a key that one presses arrives at all the others."""
+    for who in people:
+        await who.leg.press("5")
+        for other in people:
+            if other is not who:
+                await other.leg.hears_key("5", SOON)
+
+
 @pytest.mark.requirement("F4")
 @pytest.mark.requirement("P2")
 async def test_a_conference_of_three_and_back_to_two(centre: CallCentre) -> None:
@@ -48,10 +58,7 @@ async def test_a_conference_of_three_and_back_to_two(centre: CallCentre) -> None
     await hears(carl, "speech")  # two voices at once
     await hears(ana, bo)
     await hears(bo, ana)
-    for who in (carl, ana, bo):
-        await who.leg.press("5")
-        for other in {carl, ana, bo} - {who}:
-            await other.leg.hears_key("5", SOON)
+    await all_hear(carl, ana, bo)
     await asks(carl, "mute", party="consulted")
     await hears(carl, ana)
     await hears(ana, "silence")
@@ -80,6 +87,58 @@ async def test_who_asked_leaves_the_conference_and_the_customer_has_the_other(ce
     carl.hangs_up()
     record = await carl.record()
     assert (record["agent"], record["ended_by"]) == ("bo", "caller")
+
+
+@pytest.mark.requirement("F4")
+@pytest.mark.requirement("P2")
+@pytest.mark.parametrize("alternating", [False, True], ids=["", "alternating"])
+async def test_a_conference_with_somebody_outside_and_back(centre: CallCentre, alternating: bool) -> None:
+    carl, ana = await connected(centre)
+    dora = centre.outsider("dora")
+    await asks(carl, "consult", number=dora.number)
+    await dora.answers()
+    await talking(ana, dora)
+    if alternating:
+        await asks(carl, "alternate")
+        await hears(dora, "music")
+    merged = await asks(carl, "merge")
+    assert (merged["stage"], merged["consulted"]) == ("conference", dora.number)
+    await all_hear(carl, ana, dora)
+    await asks(carl, "mute", party="consulted")
+    await hears(ana, "silence")
+    await asks(carl, "unmute", party="consulted")
+    await hears(ana, dora)
+    assert (await asks(carl, "drop", party="consulted"))["stage"] == "talking"
+    await dora.is_released()
+    await talking(carl, ana)
+    assert await used(centre) == 1  # the customer's
+    carl.hangs_up()
+    assert segments(await carl.record())[-3:] == ["conference", "talk", "closing"]
+
+
+@pytest.mark.requirement("F4")
+@pytest.mark.requirement("F7")
+@pytest.mark.parametrize("how", ["complete", "hang-up"])
+async def test_the_agent_leaves_the_customer_with_the_one_outside(centre: CallCentre, how: str) -> None:
+    carl, ana = await connected(centre)
+    dora = centre.outsider("dora")
+    await asks(carl, "consult", number=dora.number)
+    await dora.answers()
+    await talking(ana, dora)
+    await asks(carl, "merge")
+    await all_hear(carl, ana, dora)
+    if how == "complete":
+        assert (await asks(carl, "complete"))["stage"] == "outside"
+    else:
+        ana.hangs_up()
+        await centre.feed.wait("outside.started", SOON, number=dora.number)
+    await ana.is_released()
+    await talking(carl, dora)
+    carl.hangs_up()
+    await dora.is_released()
+    record = await carl.record()
+    assert [one for one in segments(record) if one != "closing"][-1] == "outside"
+    assert await used(centre) == 0
 
 
 @pytest.mark.fault("F04")
