@@ -34,6 +34,8 @@ __all__ = [
     "CallRinging",
     "Collected",
     "ConferenceEnded",
+    "ConferenceJoined",
+    "ConferenceLeft",
     "ConferenceStarted",
     "ConsultAnswered",
     "ConsultEnded",
@@ -275,7 +277,7 @@ class Retrieved(Event):
 
 @frozen(kw_only=True)
 class ConsultStarted(Event):
-    """The agent asks another one, whose phone is rung; the customer hears music."""
+    """The agent asks another one, whose phone is rung; the customer hears music, or is in a conference that goes on."""
 
     kind = "consult.started"
     to: str
@@ -316,6 +318,25 @@ class PartyMuted(Event):
     kind = "conference.muted"
     party: Party
     muted: bool
+    who: str = ""
+    """The agent, or the number outside; empty: the customer, or the agent who has the contact."""
+
+
+@frozen(kw_only=True)
+class ConferenceJoined(Event):
+    """One more was consulted and is in the conference now."""
+
+    kind = "conference.joined"
+    to: str
+
+
+@frozen(kw_only=True)
+class ConferenceLeft(Event):
+    """One of a conference left it, and it goes on with the others."""
+
+    kind = "conference.left"
+    party: Party
+    who: str
 
 
 @frozen(kw_only=True)
@@ -324,6 +345,8 @@ class ConferenceEnded(Event):
 
     kind = "conference.ended"
     left: Party
+    held: bool = False
+    """The agent is just asking another one, and the customer hears music."""
 
 
 @frozen(kw_only=True)

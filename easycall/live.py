@@ -63,10 +63,10 @@ class LiveContact:
         """Now."""
         return self.clock.seconds()
 
-    def at(self, stage: Stage) -> None:
-        """The contact is at this stage."""
+    def at(self, stage: Stage, *, ours: bool = True) -> None:
+        """The contact is at this stage; ``ours``: somebody of ours is with the customer, where that may be."""
         self.contact.stage = stage
-        self.recorder.at(stage)
+        self.recorder.at(stage if ours else Stage.OUTSIDE)
         self.audience.look()
 
     def tell(self, event: type[Event], agent: str = "", **facts: Any) -> None:

@@ -109,7 +109,9 @@ class Stage(StrEnum):
     FAX = "fax"
     """The customer's fax machine sends or receives; then the customer comes back to the agent."""
     CONFERENCE = "conference"
-    """Customer, agent and the one who was consulted hear each other."""
+    """Customer, agent and those who were consulted hear each other."""
+    ASIDE = "aside"
+    """The same without the agent, who asks one more meanwhile."""
     PARKED = "parked"
     """The customer hears music in no queue, until an agent picks the contact."""
     VOICEMAIL = "voicemail"
@@ -124,7 +126,7 @@ class Party(StrEnum):
     AGENT = "agent"
     """The agent who has the contact."""
     CONSULTED = "consulted"
-    """The one who was asked."""
+    """One who was asked."""
 
 
 class AgentState(StrEnum):
@@ -398,7 +400,10 @@ class Contact:
     queue: str = ""
     agent: str = ""
     consulted: str = ""
-    """The agent, or the number outside, who is asked by :attr:`agent`; empty when nobody is."""
+    """The agent, or the number outside, who is asked by :attr:`agent`, in a conference the last one who was; empty when
+    nobody is."""
+    conference: tuple[str, ...] = ()
+    """Who is in a conference with the customer, beside :attr:`agent`."""
     recording: str = ""
     """``on`` while it is recorded, ``paused`` while silence is; empty: it is not."""
     ended_by: EndedBy | None = None

@@ -182,11 +182,14 @@ class Conversation(Protocol):
         """Wait until they are no longer together; the leg that left first."""
 
 
-class Conference(Protocol):
-    """Three legs or more that hear each other."""
+class Conference(Conversation, Protocol):
+    """Legs in one room that hear each other: those who are in it, until the first of them has left.
 
-    async def left(self) -> Channel:
-        """Wait until one of them is not in it any more; the one who left first."""
+    Who comes or goes makes another one of it, of the same room.
+    """
+
+    def without(self, *channels: Channel) -> Conference:
+        """The same without these, whether they have left or are about to."""
 
     async def mute(self, channel: Channel, muted: bool) -> None:
         """Let the others not hear one of them, or hear it again.  Raises ActionFailed."""
@@ -240,6 +243,9 @@ class Switch(Protocol):
 
         Waits for the link when it is down.  Raises BridgeFailed; then some of them may be in it.
         """
+
+    async def admit(self, conference: Conference, *channels: Channel) -> Conference:
+        """Put more legs that are at home and idle into a conference: the same with these.  Else as :meth:`confer`."""
 
     async def send_digits(self, channel: Channel, digits: str) -> None:
         """Send keys to the far end of a leg, one after another; ``w`` is a pause of half a second.

@@ -72,7 +72,7 @@ class Retrieve(Verb):
 
 @frozen
 class Consult(Verb):
-    """The agent asks another one, who is rung with the contact's data; the customer hears music.
+    """The agent asks another one, who is rung with the contact's data; the customer hears music, a conference goes on.
 
     One of the three is given.
     """
@@ -88,7 +88,10 @@ class Consult(Verb):
 
 @frozen
 class Alternate(Verb):
-    """The agent changes between the customer and the one who is consulted; the other one hears music."""
+    """The agent changes between the customer and the one who is consulted; the other one hears music.
+
+    A conference goes on, with the agent or without.
+    """
 
 
 @frozen
@@ -98,7 +101,7 @@ class Complete(Verb):
 
 @frozen
 class Merge(Verb):
-    """Customer, agent and the one who is consulted hear each other."""
+    """Customer, agent and the one who is consulted hear each other, and those who did before."""
 
 
 @frozen
@@ -107,13 +110,17 @@ class Mute(Verb):
 
     party: Party
     muted: bool = True
+    who: str = ""
+    """Of several who were consulted: an agent, or a number outside."""
 
 
 @frozen
 class Drop(Verb):
-    """One of a conference leaves it; the other two talk on."""
+    """One of a conference leaves it; the others talk on."""
 
     party: Party
+    who: str = ""
+    """Of several who were consulted: an agent, or a number outside."""
 
 
 @frozen

@@ -27,9 +27,21 @@ from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
 from easycall.offering import connect, ring_agent
 from easycall.outbound.call import NotReached, OutboundCall
-from easycall.outbound.transfer import reach_outside, together
+from easycall.outbound.transfer import reach_outside, several_together, together
 from easycall.ports import Channel, HungUp, Messages
-from easycall.talk import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Talk, Wait
+from easycall.talk import (
+    Course,
+    Joined,
+    Outside,
+    OutsideConference,
+    Reach,
+    ReachOutside,
+    RunFlow,
+    Stay,
+    TakeMessage,
+    Talk,
+    Wait,
+)
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
 from easycall.talk.message import keep_message, take_message
 from easycall.verbs import Pick
@@ -158,6 +170,8 @@ class Visit:
                     following = await reach_outside(live, following)
                 case Outside():
                     following = await together(live, following)
+                case OutsideConference():
+                    following = await several_together(live, following)
 
     async def _greet(self) -> Course:
         """A caller's first moment."""

@@ -105,10 +105,8 @@ class TestConference:
         assert stage.ask(Drop(Party.CUSTOMER)) == "without the customer there is no contact: hangup ends it"
         assert stage.contact.stage.value == "conference"
 
-    def test_nobody_else_is_asked(self, stage: Stage) -> None:
+    def test_it_is_given_to_nobody_else(self, stage: Stage) -> None:
         together(stage)
-        stage.ready("chen")
-        assert stage.ask(Consult("chen")) == "Consult is not possible while the contact is conference"
         assert stage.ask(Park()) == "Park is not possible while the contact is conference"
 
     @pytest.mark.parametrize("who", ["ana", "bo"])

@@ -154,6 +154,7 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "queue": contact.queue or None,
         "agent": contact.agent or None,
         "consulted": contact.consulted or None,
+        "conference": list(contact.conference),
         "recording": contact.recording or None,
         "answers": contact.answers,
         "data": contact.data,

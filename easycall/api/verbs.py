@@ -42,12 +42,16 @@ class Mute(msgspec.Struct, forbid_unknown_fields=True):
     """Which of a conference."""
 
     party: Literal["customer", "agent", "consulted"]
+    who: Number = ""
+    """Of several who were consulted: an agent, or a number outside."""
 
 
 class Drop(msgspec.Struct, forbid_unknown_fields=True):
     """Which of a conference leaves it."""
 
     party: Literal["agent", "consulted"]
+    who: Number = ""
+    """Of several who were consulted: an agent, or a number outside."""
 
 
 class Digits(msgspec.Struct, forbid_unknown_fields=True):
@@ -147,9 +151,9 @@ WISHES: Mapping[str, Wish] = {
     "complete": Wish(Nothing, lambda body: verbs.Complete()),
     "cancel": Wish(Nothing, lambda body: verbs.Cancel()),
     "merge": Wish(Nothing, lambda body: verbs.Merge()),
-    "mute": Wish(Mute, lambda body: verbs.Mute(Party(body.party))),
-    "unmute": Wish(Mute, lambda body: verbs.Mute(Party(body.party), muted=False)),
-    "drop": Wish(Drop, lambda body: verbs.Drop(Party(body.party))),
+    "mute": Wish(Mute, lambda body: verbs.Mute(Party(body.party), who=body.who)),
+    "unmute": Wish(Mute, lambda body: verbs.Mute(Party(body.party), muted=False, who=body.who)),
+    "drop": Wish(Drop, lambda body: verbs.Drop(Party(body.party), body.who)),
     "leave": Wish(Nothing, lambda body: verbs.Leave()),
     "answer": Wish(Nothing, lambda body: verbs.Answer()),
     "digits": Wish(Digits, lambda body: verbs.SendDigits(body.digits)),

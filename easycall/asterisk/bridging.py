@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from contextlib import suppress
 
 from twisted.internet.interfaces import IReactorTime
@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 
 from easycall.asterisk.ami import Action
 from easycall.asterisk.channel import AsteriskChannel, Place
-from easycall.asterisk.conference import AsteriskConference
+from easycall.asterisk.conference import AsteriskConference, Attendance
 from easycall.asterisk.control import NEWS_SECONDS, Control
 from easycall.asterisk.conversation import AsteriskConversation
 from easycall.asterisk.fetch import ARRIVAL_SECONDS, Fetch
@@ -105,17 +105,27 @@ class Bridging:
 
     async def confer(self, room: str, *channels: Channel) -> AsteriskConference:
         """Put legs into a conference, and wait until all are shown in it."""
+        return await self.admit(AsteriskConference(room, (), self._control.link.send), *channels)
+
+    async def admit(self, conference: AsteriskConference, *channels: Channel) -> AsteriskConference:
+        """Put more legs into a conference, and wait until they are shown in it."""
         legs = [self._legs.own(channel) for channel in channels]
         await self._control.reachable(*legs)
-        conference = AsteriskConference(room, legs, self._control.link.send)
+        coming = [Attendance(leg, conference.room) for leg in legs]
         try:
-            while not conference.complete:
-                news = first(conference.when_left(), *(leg.when_joined() for leg in legs))
-                if await limited(start(news), ARRIVAL_SECONDS, self._clock) == 0:
+            while not _are_there(legs):
+                leaving = [attendance.when_over() for attendance in coming]
+                news = first(*leaving, *(leg.when_joined() for leg in legs))
+                if await limited(start(news), ARRIVAL_SECONDS, self._clock) < len(leaving):
                     raise BridgeFailed("one of them is not in the conference")
         except TimeoutError:
             await self._control.reachable(*legs)
             await shielded(self._reconciliation.reconcile())
-            if not conference.complete:
+            if not _are_there(legs):
                 raise BridgeFailed("they are not together") from None
-        return conference
+        return AsteriskConference(conference.room, [*conference.attendances, *coming], self._control.link.send)
+
+
+def _are_there(legs: Sequence[AsteriskChannel]) -> bool:
+    """Every leg is shown in one bridge."""
+    return len({leg.bridge for leg in legs}) == 1 and bool(legs[0].bridge)

@@ -18,7 +18,7 @@ from easycall.asterisk.link import AmiError
 from easycall.defer import Bell, start
 from easycall.ports import ActionFailed, Channel, HungUp, Taken
 
-__all__ = ["SETTINGS", "AsteriskConference"]
+__all__ = ["SETTINGS", "AsteriskConference", "Attendance"]
 
 log = Logger()
 
@@ -27,55 +27,65 @@ SETTINGS: Mapping[str, str] = {"quiet": "yes", "dtmf_passthrough": "yes"}
 ``default_user`` of confbridge.conf, or Asterisk's."""
 
 
-class AsteriskConference:
-    """Made of legs at home; each is on its way into the room then."""
+class Attendance:
+    """One leg's stay in a room.  Made of a leg at home; it is on its way there then."""
 
-    def __init__(self, room: str, legs: Sequence[AsteriskChannel], send: Callable[[Action], Awaitable[object]]) -> None:
-        """``send`` sends an action over AMI."""
-        self._room = room
-        self._legs = legs
-        self._send = send
-        self._left: AsteriskChannel | None = None
-        self._leaving = Bell()
-        for leg in legs:
-            leg.when_back().addCallback(self._attended, leg)
-            start(leg.attend(room, SETTINGS)).addBoth(self._attended, leg)
+    def __init__(self, leg: AsteriskChannel, room: str) -> None:
+        self.leg = leg
+        self._over = Bell()
+        leg.when_back().addCallback(lambda _: self._over.ring())
+        start(leg.attend(room, SETTINGS)).addBoth(self._attended)
 
-    @property
-    def complete(self) -> bool:
-        """Every leg is shown in one bridge."""
-        return self._left is None and len({leg.bridge for leg in self._legs}) == 1 and bool(self._legs[0].bridge)
+    def when_over(self) -> Deferred[None]:
+        """Fires when the leg has left, or did not come."""
+        return self._over.wait()
 
-    def when_left(self) -> Deferred[None]:
-        """Fires when the first of them has left, or did not come."""
-        return self._leaving.wait()
-
-    def _attended(self, result: object, leg: AsteriskChannel) -> None:
+    def _attended(self, result: object) -> None:
         if isinstance(result, Failure):
             if result.check(HungUp, Taken):
                 return  # gone, or only its session is: that it came home, or ended, is told apart
-            log.error("{leg} cannot be in a conference: {why}", leg=leg, why=result.getErrorMessage())
-        self._leaves(leg)
+            log.error("{leg} cannot be in a conference: {why}", leg=self.leg, why=result.getErrorMessage())
+        self._over.ring()
 
-    def _leaves(self, leg: AsteriskChannel) -> None:
+
+class AsteriskConference:
+    """Those who are in a room, or on their way there, until the first of them has left."""
+
+    def __init__(self, room: str, attendances: Sequence[Attendance], send: Callable[[Action], Awaitable[object]]) -> None:
+        """``send`` sends an action over AMI."""
+        self.room = room
+        self.attendances = attendances
+        self._send = send
+        self._left: AsteriskChannel | None = None
+        self._leaving = Bell()
+        for attendance in attendances:
+            attendance.when_over().addCallback(self._leaves, attendance.leg)
+
+    def _leaves(self, _: None, leg: AsteriskChannel) -> None:
         if self._left is None:
             self._left = leg
             self._leaving.ring()
 
     # easycall.ports.Conference
 
-    async def left(self) -> Channel:
+    async def over(self) -> Channel:
         """Wait until one of them is not in it any more; the one who left first."""
         await self._leaving.wait()
         assert self._left is not None  # noqa: S101 - for the type checker: the bell rings after it is set
         return self._left
 
+    def without(self, *channels: Channel) -> AsteriskConference:
+        """The others."""
+        others = [one for one in self.attendances if not any(one.leg is channel for channel in channels)]
+        return AsteriskConference(self.room, others, self._send)
+
     async def mute(self, channel: Channel, muted: bool) -> None:
         """Mute or unmute one of them.  Raises ActionFailed."""
-        name = next((leg.name for leg in self._legs if leg is channel), "")  # the action knows channels by name only
+        # The action knows channels by name only.
+        name = next((one.leg.name for one in self.attendances if one.leg is channel), "")
         try:
             await self._send(
-                Action.of("ConfbridgeMute" if muted else "ConfbridgeUnmute", Conference=self._room, Channel=name)
+                Action.of("ConfbridgeMute" if muted else "ConfbridgeUnmute", Conference=self.room, Channel=name)
             )
         except AmiError as refusal:
             raise ActionFailed(str(refusal)) from None

@@ -34,7 +34,7 @@ from easycall.asterisk.roster import Roster
 from easycall.asterisk.wake import Wake
 from easycall.events import PbxDown, PbxUp
 from easycall.model import PHONE, PhoneState, Trunk
-from easycall.ports import ActionFailed, Arrival, BridgeFailed, Channel, HungUp, Journal
+from easycall.ports import ActionFailed, Arrival, BridgeFailed, Channel, Conference, HungUp, Journal
 
 __all__ = ["AsteriskSwitch"]
 
@@ -141,6 +141,12 @@ class AsteriskSwitch:
     async def confer(self, room: str, *channels: Channel) -> AsteriskConference:
         """Put legs into a conference."""
         return await self._bridging.confer(room, *channels)
+
+    async def admit(self, conference: Conference, *channels: Channel) -> AsteriskConference:
+        """Put more legs into a conference."""
+        if not isinstance(conference, AsteriskConference):
+            raise TypeError(f"{conference!r} is no conference of this switch")
+        return await self._bridging.admit(conference, *channels)
 
     async def fetch(self, *channels: Channel) -> None:
         """Take legs home."""

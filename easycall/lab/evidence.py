@@ -67,6 +67,13 @@ class HeldContact:
     agent: str = ""
     consulted: str = ""
     """A second agent, who is asked by the first."""
+    conference: tuple[str, ...] = ()
+    """Who else is in a conference with the customer."""
+
+    @property
+    def others(self) -> frozenset[str]:
+        """Everybody beside the agent who has it."""
+        return frozenset({self.consulted, *self.conference}) - {""}
 
 
 @frozen
@@ -136,7 +143,7 @@ def held(joined: Joined) -> Held:
     distributor = joined.distributor
     return Held(
         contacts=tuple(
-            HeldContact(one.id, one.pbx, one.leg, one.stage, one.queue, one.agent, one.consulted)
+            HeldContact(one.id, one.pbx, one.leg, one.stage, one.queue, one.agent, one.consulted, one.conference)
             for one in joined.contacts.live.values()
         ),
         legs=tuple(

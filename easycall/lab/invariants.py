@@ -83,15 +83,15 @@ def _i2(evidence: Evidence) -> Iterator[str]:
     for channel in evidence.channels:
         if channel.role == Role.SUPERVISOR and channel.bridge:
             yield f"the supervisor's leg {channel.id} is in bridge {channel.bridge}"
-    consulting = {contact.id for contact in evidence.held.contacts if contact.consulted}
+    others = {contact.id: len(contact.others) for contact in evidence.held.contacts}
     for agent, legs in _by(agents, lambda channel: channel.agent if channel.bridge else "").items():
         if len(legs) > 1:
             yield f"agent {agent} talks on {_names(legs)}"
     for contact, legs in _by(agents, lambda channel: channel.contact if channel.up else "").items():
-        if len(legs) > 1 + (contact in consulting):
+        if len(legs) > 1 + others.get(contact, 0):
             yield f"contact {contact} has the agent legs {_names(legs)}"
     for contact, number in Counter(one.contact for one in evidence.held.agents if one.state in HOLDING).items():
-        if number > 1 + (contact in consulting):
+        if number > 1 + others.get(contact, 0):
             yield f"{number} agents have contact {contact}"
 
 
@@ -134,6 +134,8 @@ def _contact_is_where_it_is(
         yield f"contact {contact.id} talks with {contact.agent}, its channel with {', '.join(talks_with) or 'nobody'}"
     elif contact.stage is Stage.CONFERENCE and contact.agent not in talks_with:
         yield f"contact {contact.id} is in a conference with {contact.agent}, its channel is not"
+    elif contact.stage is Stage.ASIDE and not talks_with:
+        yield f"contact {contact.id} is in a conference that goes on without its agent, its channel is with nobody"
     elif contact.stage in (Stage.IVR, Stage.WAITING, Stage.PARKED, Stage.VOICEMAIL) and talks_with:
         yield f"contact {contact.id} is in {contact.stage}, its channel talks with {', '.join(talks_with)}"
 
@@ -144,7 +146,7 @@ def _agents_are_where_they_are(evidence: Evidence) -> Iterator[str]:
     for agent in evidence.held.agents:
         if agent.state in HOLDING:
             contact = contacts.get(agent.contact)
-            if contact is None or agent.id not in (contact.agent, contact.consulted):
+            if contact is None or agent.id not in (contact.agent, *contact.others):
                 yield f"agent {agent.id} is {agent.state} with contact {agent.contact}, which is not there or not with them"
         if agent.id in talking and agent.state not in (AgentState.TALKING, AgentState.HELD):
             yield f"agent {agent.id} is {agent.state}, and talks"

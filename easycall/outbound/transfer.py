@@ -1,21 +1,26 @@
-"""The customer and somebody outside, without an agent: held by the daemon until one of them leaves."""
+"""The customer and people outside, without an agent: held by the daemon until two are left and one of them leaves."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from twisted.logger import Logger
 
-from easycall.defer import background
+from easycall.defer import background, limited
 from easycall.events import OutsideEnded, OutsideStarted
 from easycall.live import LiveContact, keep_music
 from easycall.model import EndedBy, OfferOutcome, Stage
-from easycall.outbound.outsider import call_outside
+from easycall.outbound.outsider import Outsider, call_outside
 from easycall.ports import BridgeFailed, HungUp
 from easycall.talk.alone import answer_letters
-from easycall.talk.course import Course, Outside, ReachOutside, Wait
+from easycall.talk.course import Course, Outside, OutsideConference, ReachOutside, Wait
 
-__all__ = ["reach_outside", "together"]
+__all__ = ["reach_outside", "several_together", "together"]
 
 log = Logger()
+
+NEWS_SECONDS = 0.5
+"""How long the news that a leg has ended may come behind that of its leaving a conference."""
 
 LOST_SECONDS = 2.0
 """One outside whose leg ends so soon after the joining was lost in it, and did not hang up on the customer."""
@@ -66,8 +71,43 @@ async def together(live: LiveContact, course: Outside) -> Course:
             contact.ended_by = contact.ended_by or ended_by
         return None
     finally:
-        live.tell(OutsideEnded, number=outsider.number, ended_by=contact.ended_by or ended_by)
-        outsider.leave(OfferOutcome.CALLER_LEFT, 0)
+        _leaves(live, outsider, contact.ended_by or ended_by)
+
+
+async def several_together(live: LiveContact, course: OutsideConference) -> Course:
+    """The customer and several outside talk until one of these is left."""
+    contact, outsiders, room = live.contact, list(course.outsiders), course.room
+    contact.agent = ""
+    live.at(Stage.OUTSIDE)
+    for one in outsiders:
+        live.tell(OutsideStarted, number=one.number)
+    try:
+        async with background(answer_letters(live)):
+            while len(outsiders) > 1:
+                left = await room.over()
+                gone = next((one for one in outsiders if one.leg is left), None)
+                if gone is None:  # the customer, whose end cancels this
+                    with suppress(TimeoutError):
+                        await limited(live.customer.when_gone(), NEWS_SECONDS, live.clock)
+                    return _first_in_line(live, course.queue)
+                outsiders.remove(gone)
+                _leaves(live, gone, EndedBy.OUTSIDE)
+                room = room.without(left)
+            await live.switch.fetch(live.customer, outsiders[0].leg)
+            conversation = await live.switch.bridge(live.customer, outsiders[0].leg)
+        return Outside(outsiders.pop(), conversation, course.queue)
+    except (BridgeFailed, HungUp):
+        with suppress(BridgeFailed, HungUp):
+            await live.switch.fetch(live.customer)
+        return _first_in_line(live, course.queue)
+    finally:
+        for one in outsiders:
+            _leaves(live, one, contact.ended_by or EndedBy.CALLER)
+
+
+def _leaves(live: LiveContact, outsider: Outsider, ended_by: EndedBy) -> None:
+    live.tell(OutsideEnded, number=outsider.number, ended_by=ended_by)
+    outsider.leave(OfferOutcome.CALLER_LEFT, 0)
 
 
 def _first_in_line(live: LiveContact, queue: str) -> Wait:

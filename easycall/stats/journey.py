@@ -104,13 +104,18 @@ def _text(event: facts.Event) -> str:
         case facts.ConsultStarted():
             return f"{event.agent} asks {event.to}"
         case facts.ConsultAnswered():
-            return f"{event.agent} and {event.to} talk, the customer hears music"
+            return f"{event.agent} and {event.to} talk, and nobody hears them"
         case facts.ConsultEnded():
             return f"the question of {event.agent} to {event.to} is over ({event.outcome.value.replace('_', ' ')})"
         case facts.ConferenceStarted():
             return f"the customer, {event.agent} and {event.to} talk"
+        case facts.ConferenceJoined():
+            return f"{event.to} comes into the conference"
+        case facts.ConferenceLeft():
+            return f"{event.who} leaves the conference, which goes on"
         case facts.PartyMuted():
-            return f"the {event.party.value} is {'not heard' if event.muted else 'heard again'} in the conference"
+            who = event.who or f"the {event.party.value}"
+            return f"{who} is {'not heard' if event.muted else 'heard again'} in the conference"
         case facts.ConferenceEnded():
             return f"the {event.left.value} leaves the conference"
         case facts.DigitsSent():

@@ -70,7 +70,7 @@ class SegmentKind(StrEnum):
     FAX = "fax"
     """The customer's fax machine sent or received."""
     CONFERENCE = "conference"
-    """Customer, agent and the one who was consulted talked."""
+    """Customer, agent and those who were consulted talked; the agent may have been aside for a while."""
     PARKED = "parked"
     VOICEMAIL = "voicemail"
     """The customer left a message."""
@@ -195,6 +195,8 @@ class _Line:
         self._closed: list[Segment] = []
         self._dialled = False
         """Some number was dialled."""
+        self._outside: set[str] = set()
+        """The numbers outside that the customer talks with."""
         self.queue = ""
         self.answers: dict[str, str] = {}
         self.data: dict[str, str] = {}
@@ -263,11 +265,14 @@ class _Line:
 
     @take.register
     def _(self, event: OutsideStarted) -> None:
-        self._begin(event.at, SegmentKind.OUTSIDE)
+        self._outside.add(event.number)
+        if self._open.kind is not SegmentKind.OUTSIDE:
+            self._begin(event.at, SegmentKind.OUTSIDE)
 
     @take.register
     def _(self, event: OutsideEnded) -> None:
-        if self._open.kind is SegmentKind.OUTSIDE:
+        self._outside.discard(event.number)
+        if self._open.kind is SegmentKind.OUTSIDE and not self._outside:
             self._begin(event.at, SegmentKind.CLOSING)
 
     @take.register
@@ -302,7 +307,8 @@ class _Line:
 
     @take.register
     def _(self, event: ConsultStarted) -> None:
-        self._with_agent(event, SegmentKind.CONSULT)
+        if self._open.kind is not SegmentKind.CONFERENCE:
+            self._with_agent(event, SegmentKind.CONSULT)
 
     @take.register
     def _(self, event: ConsultEnded) -> None:
@@ -315,7 +321,7 @@ class _Line:
 
     @take.register
     def _(self, event: ConferenceEnded) -> None:
-        self._with_agent(event, SegmentKind.TALK)
+        self._with_agent(event, SegmentKind.CONSULT if event.held else SegmentKind.TALK)
 
     @take.register
     def _(self, event: Parked) -> None:

@@ -60,11 +60,12 @@ def ear_at_contact(mode: SupervisionMode, stage: Stage, customer: str, agent: st
 def ear_at_agent(mode: SupervisionMode, stage: Stage, agent: str, deaf: bool) -> Ear | None:
     """Following an agent, whose leg is ``agent``, empty when there is none: what the agent hears.
 
-    Nobody barges into a conference: Asterisk would let the agent alone hear it (docs/asterisk.rst).
+    Nobody barges into a conference, nor speaks to both while one of it is aside: Asterisk would let the agent alone hear it
+    (docs/asterisk.rst).
     """
     if not agent or deaf:
         return None
-    barred = stage is Stage.CONFERENCE and mode is SupervisionMode.BARGE
+    barred = stage in (Stage.CONFERENCE, Stage.ASIDE) and mode is SupervisionMode.BARGE
     return Ear(agent, Speaks.NOBODY if barred else _AT_AGENT[mode])
 
 

@@ -12,15 +12,29 @@ following      consultation.py       the agent has left; the second one's phone 
 lent           loan.py               the customer walks a flow; the agent hears music
 faxing         faxing.py             the customer's fax machine is at it; the agent hears music
 alone          faxing.py             the same, and the agent has left
-conference     conference.py         customer, agent and second agent in a conference
+conference     conference.py         customer, agent and those who were consulted in a conference
+calling        aside.py              these talk on; one more is rung, the agent hears music
+consulting     aside.py              these talk on; the agent and one more in a bridge of their own
+alternating    aside.py              all in the conference but the one more, who hears music
 =============  ====================  ==================================================================
 
-The second one is another agent, or somebody outside (:mod:`easycall.outbound`).
+Who is consulted is another agent, or somebody outside (:mod:`easycall.outbound`).
 
 Each stage is a method that waits for news (a verb from the mailbox, a leg that left) and gives the next stage.
 """
 
-from easycall.talk.course import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Wait
+from easycall.talk.course import (
+    Course,
+    Joined,
+    Outside,
+    OutsideConference,
+    Reach,
+    ReachOutside,
+    RunFlow,
+    Stay,
+    TakeMessage,
+    Wait,
+)
 from easycall.talk.ringing import Side, ring
 from easycall.talk.talk import Talk
 
@@ -28,6 +42,7 @@ __all__ = [
     "Course",
     "Joined",
     "Outside",
+    "OutsideConference",
     "Reach",
     "ReachOutside",
     "RunFlow",

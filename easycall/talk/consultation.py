@@ -29,24 +29,35 @@ class Consultation:
     def __init__(self, talk: Talk, second: Side | Outsider) -> None:
         self._talk = talk
         self._live = talk.live
-        self._second = second
+        self.second = second
+        """Who is asked."""
         self._live.contact.consulted = second.name
         self._live.tell(ConsultStarted, talk.side.agent, to=second.name, attempt=second.attempt)
 
     @property
+    def name(self) -> str:
+        """The second one's: an agent's id, or a number."""
+        return self.second.name
+
+    @property
     def talks(self) -> bool:
         """The second one is there to talk with."""
-        return self._second.talks and not self._second.leg.gone
+        return self.second.talks and not self.second.leg.gone
+
+    def joined(self) -> None:
+        """The second one talks with the agent now."""
+        self.second.joined()
+        self._live.tell(ConsultAnswered, self._talk.side.agent, to=self.name, attempt=self.second.attempt)
 
     def end(self, outcome: OfferOutcome) -> None:
         """The second one has nothing more to do with the contact."""
-        self._talk.consultation = None
-        self._live.contact.consulted = ""
-        self._tell_end(outcome)
-        self._second.leave(outcome, self._talk.queue.wrap_up_seconds)
+        self._talk.forget(self)
+        self.tell_end(outcome)
+        self.second.leave(outcome, self._talk.queue.wrap_up_seconds)
 
-    def _tell_end(self, outcome: OfferOutcome) -> None:
-        second = self._second
+    def tell_end(self, outcome: OfferOutcome) -> None:
+        """Tell that the consultation is over, though the second one may stay."""
+        second = self.second
         ended = {"to": second.name, "attempt": second.attempt, "outcome": outcome}
         self._live.tell(ConsultEnded, self._talk.side.agent, **ended)
 
@@ -54,7 +65,7 @@ class Consultation:
 
     async def calling(self) -> StageOfTalk | None:
         """The phone of the second one rings."""
-        talk, second = self._talk, self._second
+        talk, second = self._talk, self.second
         talk.at(Stage.CONSULTING)
         async with talk.music(self._live.customer, talk.side.leg):
             news = await self._live.news(start(second.answered()), talk.side.leg.when_gone())
@@ -70,18 +81,18 @@ class Consultation:
             talk.part(EndedBy.AGENT)
             return self.following
         outcome = await second.answered()
-        if outcome is OfferOutcome.ANSWERED and not await self._join_agents():
+        if outcome is OfferOutcome.ANSWERED and not await self.join_agent():
             outcome = OfferOutcome.LOST
         if outcome is not OfferOutcome.ANSWERED:
             self.end(outcome)
             return talk.held
-        second.joined()
-        self._live.tell(ConsultAnswered, talk.side.agent, to=second.name, attempt=second.attempt)
+        self.joined()
         return self.consulting
 
-    async def _join_agents(self) -> bool:
+    async def join_agent(self) -> bool:
+        """Join the agent and the second one; False when that failed."""
         try:
-            self._talk.conversation = await self._live.switch.bridge(self._talk.side.leg, self._second.leg)
+            self._talk.conversation = await self._live.switch.bridge(self._talk.side.leg, self.second.leg)
         except BridgeFailed:
             return False
         return True
@@ -110,8 +121,8 @@ class Consultation:
         """The first agent is with the customer, the second one waits."""
         talk = self._talk
         talk.at(Stage.TALKING)
-        async with talk.music(self._second.leg):
-            news = await self._live.news(talk.over(), self._second.leg.when_gone())
+        async with talk.music(self.second.leg):
+            news = await self._live.news(talk.over(), self.second.leg.when_gone())
         if isinstance(news, Letter):
             verbs: Mapping[type[Verb], Do] = {
                 Cancel: self._drop,
@@ -132,10 +143,10 @@ class Consultation:
         talk = self._talk
         talk.at(Stage.OFFERED)
         async with talk.music(self._live.customer):
-            news = await self._live.news(start(self._second.answered()))
+            news = await self._live.news(start(self.second.answered()))
         if isinstance(news, Letter):
             return await talk.answer(news, self.following, {Answer: self._answer})
-        outcome = await self._second.answered()
+        outcome = await self.second.answered()
         if outcome is OfferOutcome.ANSWERED:
             return self.hand_over
         self.end(outcome)
@@ -144,7 +155,7 @@ class Consultation:
 
     async def hand_over(self) -> StageOfTalk | None:
         """Customer and second one are joined, in one action: the customer is never alone."""
-        talk, live, second = self._talk, self._live, self._second
+        talk, live, second = self._talk, self._live, self.second
         try:
             if talk.side.leg.gone:
                 await second.leg.home()  # whom the first one left is on the way there
@@ -156,24 +167,30 @@ class Consultation:
             return talk.left_alone if talk.side.leg.gone else talk.held
         if isinstance(second, Outsider):
             return self._leave_to(second)
-        first = talk.side
         if not second.talks:
             second.joined()
+        self.take_lead()
+        return talk.talking
+
+    def take_lead(self) -> None:
+        """The second one, an agent who is with the customer, has the contact from now."""
+        talk, live, second = self._talk, self._live, self.second
+        assert isinstance(second, Side)  # noqa: S101 - for the type checker: of those outside nobody has a contact
         # The second agent's talk is told before the end of the first one's: there is no moment without an agent.
         live.tell(Answered, second.agent, queue=talk.queue.id, waited=live.now() - talk.since)
-        live.tell(Transferred, first.agent, target="agent", to=second.agent)
-        self._tell_end(OfferOutcome.ANSWERED)
+        live.tell(Transferred, talk.side.agent, target="agent", to=second.agent)
+        self.tell_end(OfferOutcome.ANSWERED)
         talk.part(EndedBy.AGENT)
-        talk.side, talk.consultation, talk.handed_over = second, None, live.now()
-        live.contact.agent, live.contact.consulted = second.agent, ""
-        return talk.talking
+        talk.side, talk.handed_over = second, live.now()
+        live.contact.agent = second.agent
+        talk.forget(self)
 
     def _leave_to(self, outsider: Outsider) -> StageOfTalk:
         """Customer and somebody outside are together: no agent has the contact any more."""
         talk = self._talk
         self._live.tell(Transferred, talk.side.agent, target="number", to=outsider.number)
-        self._tell_end(OfferOutcome.ANSWERED)
-        talk.consultation = None
+        self.tell_end(OfferOutcome.ANSWERED)
+        talk.forget(self)
         self._live.at(Stage.OUTSIDE)
         return talk.goes_on(Outside(outsider, talk.conversation, talk.queue.id))
 
@@ -184,11 +201,14 @@ class Consultation:
         self.end(OfferOutcome.CANCELLED)
         return await self._talk.retrieve(verb)
 
-    async def _answer(self, verb: Answer) -> StageOfTalk:
-        """The second agent answers on the desktop."""
-        if isinstance(self._second, Outsider):
+    def answer_here(self) -> None:
+        """The second agent answers on the desktop.  Raises NotNow."""
+        if isinstance(self.second, Outsider):
             raise NotNow("the telephone rings outside")
-        self._second.answer()
+        self.second.answer()
+
+    async def _answer(self, verb: Answer) -> StageOfTalk:
+        self.answer_here()
         return self.following if self._talk.side.over else self.calling
 
     async def _leave_ringing(self, verb: Verb) -> StageOfTalk:
@@ -211,13 +231,13 @@ class Consultation:
 
     async def _to_second(self, verb: Verb) -> StageOfTalk:
         talk = self._talk
-        talk.conversation = await self._live.switch.bridge(talk.side.leg, self._second.leg)
+        talk.conversation = await self._live.switch.bridge(talk.side.leg, self.second.leg)
         talk.side.assignment.holds()
         self._live.tell(Held, talk.side.agent)
         return self.consulting
 
     async def _merge(self, verb: Merge) -> StageOfTalk:
-        return (await meet(self._talk, self, self._second)).conference
+        return (await meet(self._talk, self)).conference
 
     async def _send_digits(self, verb: SendDigits) -> StageOfTalk:
         await send_digits(self._talk, verb)

@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import frozen
 
 from easycall.acd.staff import Assignment
-from easycall.ports import Conversation
+from easycall.ports import Conference, Conversation
 
 if TYPE_CHECKING:
     from easycall.outbound.dialling import Route
     from easycall.outbound.outsider import Outsider
     from easycall.talk.ringing import Side
 
-__all__ = ["Course", "Joined", "Outside", "Reach", "ReachOutside", "RunFlow", "Stay", "TakeMessage", "Wait"]
+__all__ = [
+    "Course",
+    "Joined",
+    "Outside",
+    "OutsideConference",
+    "Reach",
+    "ReachOutside",
+    "RunFlow",
+    "Stay",
+    "TakeMessage",
+    "Wait",
+]
 
 
 @frozen
@@ -91,5 +102,15 @@ class Outside:
     """Where the contact goes on if that was lost at once."""
 
 
-Course: TypeAlias = RunFlow | Wait | Reach | Joined | ReachOutside | Outside | Stay | TakeMessage | None
+@frozen
+class OutsideConference:
+    """The customer is in a conference with several people outside already."""
+
+    outsiders: tuple[Outsider, ...]
+    room: Conference
+    queue: str
+    """Where the contact goes on if they are lost at once."""
+
+
+Course: TypeAlias = RunFlow | Wait | Reach | Joined | ReachOutside | Outside | OutsideConference | Stay | TakeMessage | None
 """None: the contact ends."""

@@ -15,14 +15,17 @@ from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 
+from easycall.acd.distributor import Assignment
 from easycall.defer import background, limited, start
 from easycall.events import Answered, DataAttached, Held, PhoneLost, Retrieved, TalkEnded
 from easycall.live import LiveContact, attach, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, LostAgent, OfferOutcome, Queue, Stage
+from easycall.outbound.dialling import Route
 from easycall.ports import BridgeFailed, Channel, Conversation, HungUp
 from easycall.talk import faxing, second
 from easycall.talk.alone import NOBODY
+from easycall.talk.conference import Meeting
 from easycall.talk.consultation import Consultation
 from easycall.talk.course import Course, Wait
 from easycall.talk.keys import send_digits
@@ -74,6 +77,9 @@ class Talk:
         """Where the contact came from: its rules hold."""
         self.since = since
         self.consultation: Consultation | None = None
+        """Who is being asked."""
+        self.meeting: Meeting | None = None
+        """The conference the customer is in."""
         self.handed_over = -math.inf
         """When the agent got the customer from another one."""
         self._loan: Loan | None = None
@@ -105,13 +111,16 @@ class Talk:
         return self._course
 
     def _free_all(self) -> None:
-        if self.consultation is not None:
-            self.consultation.end(OfferOutcome.CALLER_LEFT)
+        self._free_others(OfferOutcome.CALLER_LEFT)
         contact = self.live.contact
         by = EndedBy.SYSTEM if self.live.customer.died_of else self._left_by
         if self._course is None:
             contact.ended_by = contact.ended_by or by
         self.part(contact.ended_by or by)
+
+    def _free_others(self, outcome: OfferOutcome) -> None:
+        for one in (*([self.consultation] if self.consultation else ()), *(self.meeting.guests if self.meeting else ())):
+            one.end(outcome)
 
     # Stages
 
@@ -161,6 +170,8 @@ class Talk:
         """Two could not be joined: whoever is there keeps the customer."""
         if self.live.customer.gone:
             return None
+        if self.meeting is not None:
+            return self.meeting.rescue
         consultation = self.consultation
         if self.side.over or self.side.leg.gone:
             return self.left_alone if consultation is None or not consultation.talks else consultation.hand_over
@@ -249,11 +260,15 @@ class Talk:
         try:
             await self.put_on_hold()
             await self.live.switch.when_up()  # the customer may have come home without it
-            self.consultation = Consultation(self, second.call(self, asked))
+            return self.ask(asked).calling
         except BaseException:
             second.give_back(asked)
             raise
-        return self.consultation.calling
+
+    def ask(self, asked: Assignment | Route) -> Consultation:
+        """Ring who was reserved for a question.  Raises NotNow."""
+        self.consultation = Consultation(self, second.call(self, asked))
+        return self.consultation
 
     async def _lend(self, verb: Lend) -> StageOfTalk:
         self._loan = await lend(self, verb)
@@ -277,9 +292,9 @@ class Talk:
 
     # What every stage needs
 
-    def at(self, stage: Stage) -> None:
-        """The contact is at this stage: who asked for it hears so now."""
-        self.live.at(stage)
+    def at(self, stage: Stage, *, ours: bool = True) -> None:
+        """The contact is at this stage: who asked for it hears so now.  ``ours``: see :meth:`LiveContact.at`."""
+        self.live.at(stage, ours=ours)
         self._tell_done()
 
     def _tell_done(self) -> None:
@@ -299,6 +314,21 @@ class Talk:
                 await stack.enter_async_context(background(keep_music(leg, self.queue.music)))
             yield
 
+    def forget(self, consultation: Consultation) -> None:
+        """That one is not asked any more, nor a guest of the conference."""
+        if self.consultation is consultation:
+            self.consultation = None
+        elif self.meeting is not None and consultation in self.meeting.guests:
+            self.meeting.guests.remove(consultation)
+        self.name_others()
+
+    def name_others(self) -> None:
+        """The contact shows who is asked, and who is in the conference."""
+        guests = self.meeting.guests if self.meeting is not None else []
+        others = [*guests, self.consultation] if self.consultation is not None else guests
+        self.live.contact.consulted = others[-1].name if others else ""
+        self.live.contact.conference = tuple(guest.name for guest in guests)
+
     def part(self, ended_by: EndedBy) -> None:
         """The agent who had the contact is free.  A second time does nothing."""
         if not self.side.over:
@@ -309,7 +339,7 @@ class Talk:
         """The agent has given the contact away."""
         self.part(EndedBy.AGENT)
         self._course = course
-        self.live.contact.consulted = ""
+        self.name_others()
         return self._parted
 
     def back_to_queue(self) -> None:
