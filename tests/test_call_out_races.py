@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import pytest
 
 from easycall.config import DialingSettings
-from easycall.model import EndedBy, Trunk
+from easycall.model import EndedBy, Party, Stage, Trunk
 from easycall.outbound.call import CallOut, First
 from easycall.store.memory import MemoryDatabase
-from easycall.verbs import Consult, NotNow, ToNumber, Verb
+from easycall.verbs import Alternate, Cancel, Complete, Consult, Drop, Leave, Merge, NotNow, Retrieve, ToNumber, Verb
 
-from .test_interleavings import AGENTS, RING_SECONDS, Race
+from .test_interleavings import AGENTS, GRID, RING_SECONDS, LongTalks, Race
 from .virtual import opened
 
 NUMBER = "+493012345678"
@@ -59,6 +59,40 @@ class OutRace(Race):
             self.wrong.append(f"{used} lines are held")
 
 
+class ConferenceRace(LongTalks, OutRace):
+    """One customer at a time, whom agents bring together with each other and with people outside."""
+
+    impatience = 0.03
+    sense = 0.95
+    patience = 40.0
+    crowd = 1
+    stretches = 12
+
+    silent_until = 0.0
+    """Nobody asks for anything before."""
+
+    def someone_asks(self) -> None:
+        now = self.reactor.seconds()
+        if now < self.silent_until:
+            return
+        pause = self.random.choice((0.0, GRID, 0.3, 1.0, 2.0))
+        self.silent_until = now + pause
+        if self.joined.contacts.live:
+            self.reactor.callLater(pause + GRID, self.someone_asks)
+        super().someone_asks()
+
+    def fitting(self, agent: str) -> Mapping[Stage, tuple[Verb, ...]]:
+        asks = Consult(number=NUMBER) if self.random.random() < 0.4 else Consult(agent)
+        who = self.random.choice((NUMBER, *AGENTS))
+        return {
+            Stage.TALKING: (asks,),
+            Stage.HELD: (asks, Retrieve()),
+            Stage.CONSULTING: (*[Merge()] * 8, Alternate(), Complete()),
+            Stage.CONFERENCE: (*[asks] * 10, Merge(), Alternate(), Drop(Party.CONSULTED, who), Leave(), Complete()),
+            Stage.ASIDE: (*[Merge()] * 8, Alternate(), Alternate(), Complete(), Cancel(), Leave()),
+        }
+
+
 @pytest.fixture
 def database() -> Iterator[MemoryDatabase]:
     with opened() as database:
@@ -74,3 +108,16 @@ def test_nothing_is_ever_violated(pytestconfig: pytest.Config, database: MemoryD
         assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
         outcomes.update(event.outcome.value for event in one.told if event.kind in ("call.failed", "contact.ended"))
     assert outcomes >= {"answered", "abandoned", "no_answer", "busy", "cancelled", "unreachable", "no_agent"}
+
+
+@pytest.mark.requirement("F4")
+@pytest.mark.requirement("F7")
+def test_nothing_is_violated_in_conferences(pytestconfig: pytest.Config, database: MemoryDatabase) -> None:
+    kinds: set[str] = set()
+    for seed in range(pytestconfig.getoption("--interleavings") // SHARE):
+        one = ConferenceRace(seed, database)
+        one.live()
+        assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
+        kinds.update(event.kind for event in one.told)
+    conferences = {f"conference.{what}" for what in ("started", "joined", "left", "ended")}
+    assert conferences | {"outside.started", "outside.ended"} <= kinds

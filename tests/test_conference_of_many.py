@@ -474,7 +474,7 @@ FAULTS: dict[str, Fault] = {
     "all but the customer": hangs_up("ana", "bo", "carol", "chen", "dora"),
     "link cut": lambda stage: stage.asterisk.cut_ami(),
 }
-MOMENTS = (-0.002, 0.0, 0.001, 0.002, 0.3, 1.6)
+MOMENTS = (-0.002, 0.0, 0.001, 0.3, 1.6)
 
 
 def seen(stage: Room) -> Evidence:

@@ -80,7 +80,7 @@ class Caller(Someone):
     """Waits, and leaves when it comes to mind; ``here`` until then."""
 
     def answered(self) -> None:
-        self.race.soon(self.leave, 4.0)
+        self.race.soon(self.leave, self.race.patience)
 
     def leave(self) -> None:
         self.race.callers.discard(self)
@@ -97,6 +97,12 @@ class Race:
     """More of the site."""
     impatience = 0.5
     """How many agents hang up within three seconds."""
+    patience = 4.0
+    """Within so many seconds a caller leaves."""
+    crowd = 4
+    """So many call at most."""
+    stretches = 3
+    """How often it goes on for up to two seconds."""
 
     def __init__(self, seed: int, database: MemoryDatabase) -> None:
         self.random = rnd = Random(seed)  # noqa: S311 - races, not secrets
@@ -196,7 +202,7 @@ class Race:
         for agent in AGENTS:
             self.joined.distributor.staff.log_in(agent)
             self.joined.distributor.staff.set_state(agent, AgentState.READY)
-        for _ in range(self.random.randint(1, 4)):
+        for _ in range(self.random.randint(1, self.crowd)):
             self.soon(self.someone_calls, 1.0)
         for _ in range(self.random.randint(0, 4)):
             self.soon(self.someone_changes, 4.0)
@@ -204,7 +210,7 @@ class Race:
             self.soon(self.asterisk.cut_ami, 4.0)
         for _ in range(self.random.choice((0, 2, 6))):
             self.soon(self.someone_asks, 4.0)
-        for _ in range(3):
+        for _ in range(self.stretches):
             self.reactor.advance(self.random.random() * 2.0)
             self.look()
         self.end()
@@ -242,6 +248,8 @@ class LongTalks(Race):
     """Agents who know what they do: most verbs fit the stage the contact is at, so that talks become conferences."""
 
     impatience = 0.1
+    sense = 0.8
+    """How many verbs fit."""
 
     def someone_asks(self) -> None:
         super().someone_asks()
@@ -251,16 +259,25 @@ class LongTalks(Race):
     def verb(self, contact: str, agent: str) -> Verb:
         staff = self.joined.distributor.staff.agents
         agent = self.random.choice([name for name in AGENTS if staff[name].state is AgentState.READY] or AGENTS)
-        fitting: Mapping[Stage, tuple[Verb, ...]] = {
+        sensible = self.fitting(agent).get(self.joined.contacts.live[contact].stage, ())
+        return (
+            self.random.choice(sensible) if sensible and self.random.random() < self.sense else super().verb(contact, agent)
+        )
+
+    def fitting(self, agent: str) -> Mapping[Stage, tuple[Verb, ...]]:
+        """What makes sense at a stage; ``agent`` is ready, if one is."""
+        return {
             Stage.TALKING: (Consult(agent), Consult(agent), Merge(), Park(), SendDigits("1")),
             Stage.HELD: (Consult(agent), Retrieve(), Park()),
             Stage.CONSULTING: (Merge(), Merge(), Merge(), Alternate()),
-            Stage.CONFERENCE: (Drop(Party.AGENT), Drop(Party.CONSULTED), Leave(), Mute(Party.CUSTOMER), Complete()),
+            Stage.CONFERENCE: (
+                *(Drop(Party.AGENT), Drop(Party.CONSULTED), Leave(), Mute(Party.CUSTOMER), Complete()),
+                *(Consult(agent), Consult(agent), Consult(agent), Merge(), Alternate(), Drop(Party.CONSULTED, agent)),
+            ),
+            Stage.ASIDE: (Merge(), Merge(), Merge(), Alternate(), Cancel(), Complete(), Leave()),
             Stage.PARKED: (Pick(agent),),
             Stage.WAITING: (Pick(agent),),
         }
-        sensible = fitting.get(self.joined.contacts.live[contact].stage, ())
-        return self.random.choice(sensible) if sensible and self.random.random() < 0.8 else super().verb(contact, agent)
 
 
 def race(seed: int, database: MemoryDatabase, kind: type[Race] = Race) -> Race:
