@@ -509,6 +509,20 @@ class TestBridging:
         names = {"Channel1": "PJSIP/trunk-00000001", "Channel2": "PJSIP/trunk-0000000f"}
         assert pbx.manager.of("Bridge") == [{**names, "Tone": "no"}]
 
+    def test_legs_that_are_on_their_way_into_a_bridge_are_fetched_out_of_it(self) -> None:
+        """The answer of Bridge comes before the legs leave home: they only seem to be there."""
+        at = Joining({})
+        assert not at.ask().pending
+        assert (at.caller.place, at.caller.idle) == (Place.HOME, False)
+        fetched = Tried(at.pbx.switch.fetch(at.caller, at.agent))
+        [redirect] = at.pbx.manager.of("Redirect")
+        assert (redirect["Channel"], redirect["ExtraChannel"]) == ("c1", "a1")
+        at.bridged()
+        at.pbx.home("c1", "95588")
+        at.pbx.home("a1", "", "agent")
+        assert not fetched.pending
+        assert (at.caller.idle, at.agent.idle) == (True, True)
+
     def test_they_part_before_the_answer_comes(self) -> None:
         at = Joining(WAITS)
         joined = at.ask()

@@ -112,8 +112,9 @@ class Bridging:
         legs = [self._legs.own(channel) for channel in channels]
         await self._control.reachable(*legs)
         coming = [Attendance(leg, conference.room) for leg in legs]
+        present = [attendance.leg for attendance in conference.attendances]
         try:
-            while not _are_there(legs):
+            while not _are_there(legs, present):
                 leaving = [attendance.when_over() for attendance in coming]
                 news = first(*leaving, *(leg.when_joined() for leg in legs))
                 if await limited(start(news), ARRIVAL_SECONDS, self._clock) < len(leaving):
@@ -121,11 +122,12 @@ class Bridging:
         except TimeoutError:
             await self._control.reachable(*legs)
             await shielded(self._reconciliation.reconcile())
-            if not _are_there(legs):
+            if not _are_there(legs, present):
                 raise BridgeFailed("they are not together") from None
         return AsteriskConference(conference.room, [*conference.attendances, *coming], self._control.link.send)
 
 
-def _are_there(legs: Sequence[AsteriskChannel]) -> bool:
-    """Every leg is shown in one bridge."""
-    return len({leg.bridge for leg in legs}) == 1 and bool(legs[0].bridge)
+def _are_there(coming: Sequence[AsteriskChannel], present: Sequence[AsteriskChannel]) -> bool:
+    """Every leg that comes is shown in one bridge, with those who are present and have not left."""
+    bridges = {leg.bridge for leg in coming}
+    return "" not in bridges and len(bridges | {leg.bridge for leg in present if leg.bridge}) == 1

@@ -195,8 +195,8 @@ class AsteriskChannel:
 
     @property
     def idle(self) -> bool:
-        """True at home, with nothing under way."""
-        return self.place is Place.HOME and self._session is not None and not self._session.busy
+        """True at home, with nothing under way, and not about to leave for a bridge."""
+        return self.place is Place.HOME and not self.taking and self._session is not None and not self._session.busy
 
     @property
     def gone(self) -> bool:

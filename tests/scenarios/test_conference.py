@@ -68,8 +68,8 @@ async def test_a_conference_of_three_and_back_to_two(centre: CallCentre) -> None
     await hears(carl, bo)
     await asks(carl, "unmute", party="agent")
     await hears(carl, "speech")
-    with pytest.raises(Refused, match="Consult is not possible while the contact is conference"):
-        await asks(carl, "consult", agent="chen")
+    with pytest.raises(Refused, match="Park is not possible while the contact is conference"):
+        await asks(carl, "park")
     assert (await asks(carl, "drop", party="consulted"))["stage"] == "talking"
     await talking(carl, ana)
     await bo.is_released()
