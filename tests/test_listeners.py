@@ -183,6 +183,32 @@ class TestConferenceOutside:
         heard = {LISTEN: ("", ""), WHISPER: ("", "700"), BARGE: ("700", "700")}[mode]
         assert (customer.hears, ana.hears, watch.agent) == (*heard, "ana")
 
+    @pytest.mark.parametrize("mode", SupervisionMode)
+    @pytest.mark.parametrize("what", [*FOLLOWS, {"agent": "bo"}])
+    def test_one_more_is_asked_from_a_conference(self, stage: Place, what: dict[str, str], mode: SupervisionMode) -> None:
+        """Who follows the agent hears the question, and everybody else the conference; nobody but the agent is spoken to."""
+        customer, ana, bo = stage.three()
+        watch = stage.begins(mode, **what)
+        stage.says_nothing(stage.sue)
+        stage.ask(Consult(number=CAROL))
+        with_ana = what == {"agent": "ana"}
+        heard = {"contact": bo.says, "ana": MUSIC, "bo": customer.says}[what.get("agent", "contact")]
+        assert (stage.sue.hears, watch.agent) == (heard, what.get("agent", "ana"))
+        stage.check()
+        stage.pass_(1.5)
+        assert stage.sue.hears == (CAROL_SAYS if with_ana else heard)
+        stage.sue.line.say("700")
+        stage.says_nothing(customer, ana, bo, stage.carol)
+        spoken_to = "700" if mode is WHISPER and "agent" in what else ""
+        assert (customer.hears, stage.carol.hears) == ("", "")
+        assert (ana.hears, bo.hears) == ((spoken_to, "") if with_ana else ("", spoken_to))
+        stage.check()
+        stage.says_nothing(stage.sue)
+        assert stage.ask(Merge()) == {}
+        customer.line.say(CUSTOMER_SAYS)
+        assert {bo.hears, ana.hears, stage.carol.hears} == {CUSTOMER_SAYS}
+        stage.check()
+
     @pytest.mark.parametrize("what", FOLLOWS)
     def test_the_agent_leaves_it(self, stage: Place, what: dict[str, str]) -> None:
         customer, _ = stage.talk()
@@ -311,6 +337,23 @@ def test_one_outside_is_recorded_while_an_agent_is_with_the_customer(stage: Plac
     assert stage.whys() == ["+hold", "-hold", "+outside"]
 
 
+@pytest.mark.parametrize("guest", [Consult("bo"), Consult(number=CAROL)], ids=["an agent", "outside"])
+def test_what_is_recorded_while_one_more_is_asked(stage: Place, guest: Consult) -> None:
+    """The customer goes on being recorded with one of ours, not with people outside alone; the question never is."""
+    stage.talk("bo", "chen")
+    stage.ask(guest, 2)
+    stage.ask(Merge())
+    whys = stage.whys()
+    began = stage.reactor.seconds() + 0.1
+    stage.ask(Consult("chen"), 2)
+    assert set(stage.tape.now) == ({CUSTOMER_SAYS, SAYS["bo"]} if guest.agent else set())
+    assert not {SAYS["ana"], SAYS["chen"]} & stage.tape.within(began, stage.reactor.seconds())
+    assert stage.whys()[len(whys) :] == ([] if guest.agent else ["+outside"])
+    stage.ask(Merge())
+    assert set(stage.tape.now) == {CUSTOMER_SAYS, "speech"}
+    assert stage.whys()[len(whys) :] == ([] if guest.agent else ["+outside", "-outside"])
+
+
 def test_parked_silence_is_recorded(stage: Place) -> None:
     stage.talk("bo")
     stage.ask(Park())
@@ -384,6 +427,8 @@ STEPS: dict[str, Do] = {
     "fax": asks(Fax("d1")),
     "merge outside": asks(Consult(number=CAROL), Merge()),
     "leave the one outside": asks(Consult(number=CAROL), Merge(), Complete()),
+    "ask one more": asks(Consult("bo"), Merge(), Consult(number=CAROL)),
+    "merge one more": asks(Consult("bo"), Merge(), Consult(number=CAROL), Merge()),
     "outside": asks(ToNumber(CAROL)),
     "asked outside": asks(Consult(number=CAROL), Complete()),
 }

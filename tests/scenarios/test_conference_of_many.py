@@ -185,20 +185,21 @@ async def test_the_customer_stays_with_two_outside_and_then_with_one(centre: Cal
 
 
 @pytest.mark.requirement("P2")
-@pytest.mark.parametrize("follows", ["contact", "agent"])
-async def test_who_supervises_follows_into_the_question_or_stays(centre: CallCentre, follows: str) -> None:
+async def test_who_supervises_a_contact_stays_with_the_customer(centre: CallCentre) -> None:
     carl, ana, bo = await three(centre)
-    contact = await carl.contact()
-    _, chen = await supervises(
-        centre, "whisper", QUIET, **({"contact": contact} if follows == "contact" else {"agent": "ana"})
-    )
+    _, chen = await supervises(centre, "listen", QUIET, contact=await carl.contact())
     await hears(chen, "speech")  # two voices
     dora = await asks_one_more(carl, "outside")
-    await hears(chen, bo if follows == "contact" else "music")
+    await hears(chen, bo)
     await answers(dora)
-    await hears(chen, bo if follows == "contact" else "speech")
+    await talking(ana, dora)
+    await hears(chen, bo)
     await asks(carl, "merge")
     await all_hear(carl, ana, bo, dora)
     await hears(chen, "speech")
+    bo.hangs_up()
+    await asks(carl, "complete")
+    await hears(chen, dora)
+    await talking(carl, dora)
     carl.hangs_up()
     await carl.record()
