@@ -13,6 +13,12 @@ from easycall.events import (
     Answered,
     CallDialled,
     CallFailed,
+    ConferenceEnded,
+    ConferenceJoined,
+    ConferenceLeft,
+    ConferenceStarted,
+    ConsultEnded,
+    ConsultStarted,
     ContactArrived,
     ContactEnded,
     Event,
@@ -33,7 +39,7 @@ from easycall.events import (
     SupervisionStarted,
     TalkEnded,
 )
-from easycall.model import DialOutcome, Direction, EndedBy, FaxOutcome, OfferOutcome, Outcome, SupervisionMode
+from easycall.model import DialOutcome, Direction, EndedBy, FaxOutcome, OfferOutcome, Outcome, Party, SupervisionMode
 from easycall.stats.journey import journey
 from easycall.stats.record import Record, SegmentKind, fold
 
@@ -285,6 +291,58 @@ def test_given_to_somebody_outside() -> None:
         SegmentKind.DIAL,
         SegmentKind.OUTSIDE,
     ]
+
+
+def conference(*events: Event) -> list[tuple[str, str, float]]:
+    """A conference from second 5 on, and what follows until second 20."""
+    asked = {"contact": C, "agent": "ana", "to": "bo", "attempt": 2}
+    record = outbound(
+        Answered(at=1.0, contact=C, agent="ana", queue="q", waited=0.0),
+        ConsultStarted(at=3.0, **asked),  # type: ignore[arg-type]
+        ConferenceStarted(at=5.0, contact=C, agent="ana", to="bo"),
+        *events,
+    )
+    return [(one.kind.value, one.agent, one.seconds) for one in record.segments[3:] if one.seconds]
+
+
+def test_a_conference_goes_on_while_one_more_is_asked() -> None:
+    more = {"contact": C, "agent": "ana", "to": "chen", "attempt": 3}
+    assert conference(
+        ConsultStarted(at=7.0, **more),  # type: ignore[arg-type]
+        ConsultEnded(at=9.0, outcome=OfferOutcome.NO_ANSWER, **more),  # type: ignore[arg-type]
+        ConsultStarted(at=10.0, **more),  # type: ignore[arg-type]
+        ConferenceJoined(at=12.0, contact=C, agent="ana", to="chen"),
+        ConferenceLeft(at=13.0, contact=C, agent="ana", party=Party.CONSULTED, who="bo"),
+        ConferenceEnded(at=15.0, contact=C, agent="ana", left=Party.CONSULTED),
+    ) == [("conference", "ana", 10.0), ("talk", "ana", 5.0)]
+
+
+def test_the_others_leave_a_conference_while_one_more_is_asked() -> None:
+    more = {"contact": C, "agent": "ana", "to": "chen", "attempt": 3}
+    assert conference(
+        ConsultStarted(at=7.0, **more),  # type: ignore[arg-type]
+        ConferenceEnded(at=10.0, contact=C, agent="ana", left=Party.CONSULTED, held=True),
+        ConsultEnded(at=12.0, outcome=OfferOutcome.NO_ANSWER, **more),  # type: ignore[arg-type]
+    ) == [("conference", "ana", 5.0), ("consult", "ana", 2.0), ("hold", "ana", 8.0)]
+
+
+def test_another_agent_leads_a_conference() -> None:
+    assert conference(
+        ConferenceLeft(at=8.0, contact=C, agent="ana", party=Party.AGENT, who="ana"),
+        Answered(at=8.0, contact=C, agent="bo", queue="q", waited=0.0),
+        TalkEnded(at=8.0, contact=C, agent="ana", ended_by=EndedBy.AGENT),
+        ConferenceStarted(at=8.0, contact=C, agent="bo", to="chen"),
+    ) == [("conference", "ana", 3.0), ("conference", "bo", 12.0)]
+
+
+def test_of_several_outside_the_last_one_ends_it() -> None:
+    assert conference(
+        TalkEnded(at=8.0, contact=C, agent="ana", ended_by=EndedBy.AGENT),
+        *(OutsideStarted(at=8.0, contact=C, number=number) for number in ("+49303", "+49304")),
+        OutsideEnded(at=10.0, contact=C, number="+49303", ended_by=EndedBy.OUTSIDE),
+        OutsideStarted(at=10.0, contact=C, number="+49304"),
+        OutsideEnded(at=15.0, contact=C, number="+49304", ended_by=EndedBy.OUTSIDE),
+    ) == [("conference", "ana", 3.0), ("outside", "", 7.0), ("closing", "", 5.0)]
 
 
 @pytest.mark.parametrize("outcome", DialOutcome)

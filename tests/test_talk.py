@@ -8,7 +8,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, ClassVar
 
 import pytest
@@ -32,6 +34,7 @@ from easycall.verbs import (
     Lend,
     NotNow,
     Retrieve,
+    SendDigits,
     ToAgent,
     ToFlow,
     ToQueue,
@@ -211,6 +214,22 @@ class TestHold:
         assert stage.state("ana") == "talking"
         stage.check()
         assert stage.kinds("talk") == ["talk.started", "talk.held", "talk.retrieved"]
+
+    def test_on_hold_before_asterisk_has_joined_them_again(self) -> None:
+        """The news of the leg's leaving home comes behind the answer that they are joined, or not."""
+        for seed in range(40):
+            random = Random(seed)  # noqa: S311 - races, not secrets
+            with opened() as database:
+                stage = Stage(database, partial(random.choice, (0.0, 0.001, 0.004)))
+                customer, ana = stage.talk()
+                answers: list[Any] = []
+                for verb in (SendDigits("1"), Hold()):
+                    stage.joined.contacts.ask("c0", verb).addBoth(answers.append)
+                stage.pass_(1)
+                assert answers == [{}, {}]
+                assert (customer.hears, ana.hears, stage.state("ana")) == (MUSIC, MUSIC, "held"), seed
+                stage.check()
+                stage.close()
 
     def test_what_makes_no_sense_is_refused_and_nothing_changes(self, stage: Stage) -> None:
         customer, ana = stage.talk()
