@@ -108,6 +108,18 @@ def test_i2_nobody_is_in_two_conversations() -> None:
     assert "I2: 2 agents have contact k1" in daemon(agents=changed(HELD.agents, "bo", contact="k1"))
 
 
+def test_of_a_conference_as_many_agents_are_there_as_are_in_it() -> None:
+    second = channel("ec-k1-agent-2", "k1", "agent", "dan")
+    talks = changed(HELD.agents, "dan", state=AgentState.TALKING, contact="k1")
+    for others in ({"conference": ("dan",)}, {"consulted": "dan"}, {"consulted": "dan", "conference": ("dan",)}):
+        held = evolve(HELD, agents=talks, contacts=changed(HELD.contacts, "k1", **others))
+        found = violations(evolve(WELL, held=held, channels=(*CHANNELS, second)))
+        assert not [one for one in found if one.startswith("I2") or "not with them" in one]
+    assert "I2: 2 agents have contact k1" in daemon(agents=talks)
+    aside = {"contacts": changed(HELD.contacts, "k2", stage=Stage.ASIDE)}
+    assert "I3: contact k2 is in a conference that goes on without its agent, its channel is with nobody" in daemon(**aside)
+
+
 def test_i3_legs_are_channels() -> None:
     assert daemon(legs=without(HELD.legs, "1.2")) == ["I3: channel 1.2 of contact k2 is no leg of ours"]
     assert daemon(legs=(*HELD.legs, leg("1.5"))) == ["I3: leg 1.5 is home and has no channel"]

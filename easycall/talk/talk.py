@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 
-from easycall.acd.distributor import Assignment
+from easycall.acd.staff import Assignment
 from easycall.defer import background, limited, start
 from easycall.events import Answered, DataAttached, Held, PhoneLost, Retrieved, TalkEnded
 from easycall.live import LiveContact, attach, keep_music
@@ -111,16 +111,15 @@ class Talk:
         return self._course
 
     def _free_all(self) -> None:
-        self._free_others(OfferOutcome.CALLER_LEFT)
+        guests = tuple(self.meeting.guests) if self.meeting is not None else ()
+        for other in (self.consultation, *guests):
+            if other is not None:
+                other.end(OfferOutcome.CALLER_LEFT)
         contact = self.live.contact
         by = EndedBy.SYSTEM if self.live.customer.died_of else self._left_by
         if self._course is None:
             contact.ended_by = contact.ended_by or by
         self.part(contact.ended_by or by)
-
-    def _free_others(self, outcome: OfferOutcome) -> None:
-        for one in (*([self.consultation] if self.consultation else ()), *(self.meeting.guests if self.meeting else ())):
-            one.end(outcome)
 
     # Stages
 
