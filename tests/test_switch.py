@@ -523,6 +523,15 @@ class TestBridging:
         assert not fetched.pending
         assert (at.caller.idle, at.agent.idle) == (True, True)
 
+    def test_two_who_are_being_joined_leave_together_before_a_third(self) -> None:
+        at = Joining({})
+        third, _ = at.pbx.caller("c9")
+        Tried(third.wait_key(20))
+        at.ask()
+        Tried(at.pbx.switch.fetch(third, at.caller, at.agent))
+        told = [(one["Channel"], one.get("ExtraChannel")) for one in at.pbx.manager.of("Redirect")]
+        assert told == [("c1", "a1"), ("c9", None)]
+
     def test_they_part_before_the_answer_comes(self) -> None:
         at = Joining(WAITS)
         joined = at.ask()

@@ -42,19 +42,26 @@ class Fetch:
         ``there``: whether a leg need not be told (any more).  Raises HungUp, BridgeFailed.
         """
         for _ in range(FETCHES):
-            legs = [self._legs.get(channel.id) for channel in channels]
-            away = [leg for leg in legs if leg is not None and not there(leg)]
-            if None in legs or any(leg.gone for leg in away):
-                raise HungUp
+            away = self._away(channels, there)
             if not away:
                 return
             await self._control.reachable(*away)
             await self._send_home(away)
-        raise BridgeFailed("the legs do not come home")
+        if self._away(channels, there):
+            raise BridgeFailed("the legs do not come home")
+
+    def _away(self, channels: Sequence[Channel], there: Callable[[AsteriskChannel], bool]) -> list[AsteriskChannel]:
+        """Those that must be told.  Raises HungUp."""
+        legs = [self._legs.get(channel.id) for channel in channels]
+        away = [leg for leg in legs if leg is not None and not there(leg)]
+        if None in legs or any(leg.gone for leg in away):
+            raise HungUp
+        return away
 
     async def _send_home(self, legs: list[AsteriskChannel]) -> None:
-        # Two who talk leave together: of one sent home alone the other comes too, and would be sent a second time.
-        legs.sort(key=lambda leg: leg.bridge, reverse=True)
+        # Two who talk, or are just being joined, leave together: of one sent home alone the other comes too, and would be
+        # sent a second time.
+        legs.sort(key=lambda leg: (leg.taking, leg.bridge), reverse=True)
         backs = [leg.when_back() for leg in legs]
         try:
             for index in range(0, len(legs), 2):
