@@ -45,7 +45,7 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
     except (BridgeFailed, HungUp):
         return _first_in_line(live, queue.id)
     finally:
-        outsider.leave(OfferOutcome.CALLER_LEFT, 0)
+        outsider.leave(OfferOutcome.CALLER_LEFT)
 
 
 async def together(live: LiveContact, course: Outside) -> Course:
@@ -67,7 +67,7 @@ async def together(live: LiveContact, course: Outside) -> Course:
         return None
     finally:
         live.tell(OutsideEnded, number=outsider.number, ended_by=contact.ended_by or ended_by)
-        outsider.leave(OfferOutcome.CALLER_LEFT, 0)
+        outsider.leave(OfferOutcome.CALLER_LEFT)
 
 
 def _first_in_line(live: LiveContact, queue: str) -> Wait:

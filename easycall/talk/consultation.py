@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from easycall.acd.wrapup import WrapUpRules
 from easycall.defer import start
 from easycall.events import Answered, ConsultAnswered, ConsultEnded, ConsultStarted, Held, Transferred
 from easycall.mailbox import Letter
@@ -43,7 +44,7 @@ class Consultation:
         self._talk.consultation = None
         self._live.contact.consulted = ""
         self._tell_end(outcome)
-        self._second.leave(outcome, self._talk.queue.wrap_up_seconds)
+        self._second.leave(outcome, WrapUpRules.of_consulted(self._talk.queue))
 
     def _tell_end(self, outcome: OfferOutcome) -> None:
         second = self._second
