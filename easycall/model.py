@@ -35,6 +35,7 @@ __all__ = [
     "Outcome",
     "Party",
     "PhoneState",
+    "Profile",
     "Queue",
     "RecordRule",
     "Role",
@@ -412,6 +413,20 @@ class Agent:
     """The latest offer not answered, until the agent is ready again."""
     desktop_lost: bool = False
     """The agent's desktop is gone: nothing is offered until it is back."""
+
+
+@frozen
+class Profile:
+    """What was changed of an agent while the daemon ran, and is kept."""
+
+    agent: str
+    queues: tuple[str, ...] | None = None
+    """None: those of the configuration."""
+    skills: Mapping[str, int] | None = None
+    """None: those of the configuration."""
+    changed: float = 0.0
+    changed_by: str = ""
+    """The name of the API token."""
 
 
 @frozen

@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 
 from easycall.api.app import Api
 from easycall.config import DialingSettings, Right, Token
+from easycall.config.settings import USUAL_RIGHTS
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, Trunk, WorkItem
 from easycall.outbound.call import CallOut
@@ -34,6 +35,7 @@ from easycall.verbs import NotNow, Verb
 TOKEN = "ec_0123456789"
 OTHER = "ec_of_another"
 ANA, NOTHING = "ec_of_ana", "ec_without_rights"
+BO, SUE = "ec_of_bo", "ec_of_sue"
 EVERYTHING = frozenset(Right)
 
 
@@ -46,6 +48,8 @@ TOKENS = [
     _token("wall", OTHER, EVERYTHING),
     _token("desktop", ANA, EVERYTHING, "ana"),
     _token("nothing", NOTHING, frozenset()),
+    _token("bos", BO, USUAL_RIGHTS, "bo"),
+    _token("chief", SUE, frozenset({Right.READ, Right.SUPERVISE}), "sue"),
 ]
 
 

@@ -24,6 +24,7 @@ class Desktops:
         self._leases: dict[str, IDelayedCall] = {}
         """Agents whose desktop is gone -> the end of the lease."""
         self._stopped = False
+        staff.when_logged_out(self._drop)
 
     def came(self, agent_id: str) -> None:
         """The agent's desktop is there."""
@@ -49,5 +50,4 @@ class Desktops:
 
     def _lost(self, agent_id: str) -> None:
         del self._leases[agent_id]
-        if self._staff.agents[agent_id].state is not AgentState.OFFLINE:
-            self._staff.desktop_is(agent_id, lost=True)
+        self._staff.desktop_is(agent_id, lost=True)

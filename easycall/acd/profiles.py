@@ -8,30 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd.staff import Staff
 from easycall.defer import shielded
+from easycall.model import Profile
 
-__all__ = ["Profile", "Profiles", "Shelf"]
+__all__ = ["Profiles", "Shelf"]
 
 Queues = tuple[str, ...]
-
-
-@frozen
-class Profile:
-    """What was changed of an agent."""
-
-    agent: str
-    queues: Queues | None = None
-    """None: those of the configuration."""
-    skills: Mapping[str, int] | None = None
-    """None: those of the configuration."""
-    changed: float = 0.0
-    changed_by: str = ""
-    """The name of the token."""
 
 
 class Shelf(Protocol):

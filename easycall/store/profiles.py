@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from easycall.acd.profiles import Profile
+from easycall.model import Profile
 from easycall.ports import Database
 
 __all__ = ["ProfileShelf"]
