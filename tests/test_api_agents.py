@@ -115,6 +115,8 @@ class TestWhoMay:
             verb = "PUT" if path.endswith("skills") else "DELETE"
             assert await office.refused(403, verb, path, BO) == "the token 'bos' lacks the right 'supervise'"
         await office.refused(403, "PUT", "bo/skills", SUE, skills={})
+        detail = await office.refused(403, "PUT", "ana/skills", ANA, skills={})
+        assert detail == "ana may not supervise agent ana: see agents.ana.supervises"
         assert (await office.ask("PUT", "ana/skills", SUE, skills={"billing": 3}))[1]["skills"] == {"billing": 3}
         await office.refused(403, "PUT", "ana/skills", NOTHING, skills={})
 

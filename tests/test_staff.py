@@ -246,6 +246,15 @@ class TestDesktops:
         clock.advance(31)
         assert not staff.agents["ana"].desktop_lost
 
+    def test_who_logs_in_anew_without_a_desktop_has_none_to_lose(self) -> None:
+        staff, desktops, clock, notes = self.made()
+        desktops.went("ana")
+        clock.advance(31)
+        staff.log_in("ana", "2009")
+        assert (last_change(notes).phone, last_change(notes).hindrance) == ("2009", "")
+        clock.advance(31)
+        assert not staff.agents["ana"].desktop_lost
+
     def test_who_is_offline_has_no_lease_and_a_new_log_in_begins_without(self) -> None:
         staff, desktops, clock, _ = self.made()
         desktops.went("ana")
@@ -264,6 +273,7 @@ class TestDesktops:
         for what, passed in story:
             if what == "in":
                 staff.log_in("ana")
+                gone = None
             elif staff.agents["ana"].state is AgentState.OFFLINE and what == "out":
                 continue
             elif what == "out":

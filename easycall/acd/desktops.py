@@ -24,7 +24,7 @@ class Desktops:
         self._leases: dict[str, IDelayedCall] = {}
         """Agents whose desktop is gone -> the end of the lease."""
         self._stopped = False
-        staff.when_logged_out(self._drop)
+        staff.when_desk_left(self._drop)
 
     def came(self, agent_id: str) -> None:
         """The agent's desktop is there."""

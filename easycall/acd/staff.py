@@ -83,16 +83,16 @@ class Staff:
         self._journal = journal
         self._phones: dict[str, dict[str, PhoneState]] = {}
         self._freed: Callable[[], None] = lambda: None
-        self._logged_out: Callable[[str], None] = lambda agent_id: None
+        self._desk_left: Callable[[str], None] = lambda agent_id: None
         self._stopped = False
 
     def when_freed(self, freed: Callable[[], None]) -> None:
         """Call this whenever an agent may have become free."""
         self._freed = freed
 
-    def when_logged_out(self, logged_out: Callable[[str], None]) -> None:
-        """Call this with an agent who has logged out."""
-        self._logged_out = logged_out
+    def when_desk_left(self, left: Callable[[str], None]) -> None:
+        """Call this with an agent who has logged out, or in anew: the desktop there was does not matter any more."""
+        self._desk_left = left
 
     def freed(self) -> None:
         """An agent may have become free."""
@@ -274,8 +274,10 @@ class Staff:
         if state in (AgentState.READY, AgentState.OFFLINE) or step is Step.LOG_IN:
             agent.missed = None
         if state is AgentState.OFFLINE:
-            agent.phone, agent.phones, agent.desktop_lost = "", {}, False
-            self._logged_out(agent_id)
+            agent.phone, agent.phones = "", {}
+        if state is AgentState.OFFLINE or step is Step.LOG_IN:
+            agent.desktop_lost = False
+            self._desk_left(agent_id)
         if state is not was:
             agent.since = now
         agent.state, agent.reason, agent.until = state, reason, until

@@ -146,8 +146,7 @@ class AgentRoutes:
     @route("PUT", "/api/v1/agents/<agent_id>/skills")
     async def set_skills(self, request: BoundedRequest, agent_id: str) -> bytes:
         """The agent's skills are these."""
-        allow(request, Right.SUPERVISE)
-        self._acts_for(request, agent_id)
+        self._supervises(request, agent_id)
         skills = read_body(request, SetSkills).skills
         if wrong := [name for name in skills if not SKILL.fullmatch(name)]:
             detail = f"{wrong[0]!r} is no name of a skill: a letter, then up to 63 letters, digits and _ : -"
@@ -157,8 +156,7 @@ class AgentRoutes:
     @route("DELETE", "/api/v1/agents/<agent_id>/profile")
     async def reset(self, request: BoundedRequest, agent_id: str) -> bytes:
         """Queues and skills are those of the configuration again."""
-        allow(request, Right.SUPERVISE)
-        self._acts_for(request, agent_id)
+        self._supervises(request, agent_id)
         read_body(request, Nothing)
         return await self._kept(request, agent_id, lambda by: self._profiles.reset(agent_id, by))
 
@@ -187,9 +185,16 @@ class AgentRoutes:
         if not supervises:
             allow_agent(request, agent_id)
             return False
-        agent = self._staff.agents[agent_id]
-        self._check_supervises(token.agent, {*agent.queues, *agent.own_queues}, f"agent {agent_id}")
+        self._supervises(request, agent_id)
         return True
+
+    def _supervises(self, request: BoundedRequest, agent_id: str) -> None:
+        """Let who may supervise the agent pass.  Raises Problem (403, 404)."""
+        allow(request, Right.SUPERVISE)
+        agent = self._staff.agents.get(agent_id)
+        if agent is None:
+            raise unknown("agent", agent_id)
+        self._check_supervises(request.token.agent, {*agent.queues, *agent.own_queues}, f"agent {agent_id}")
 
     def _may_assign(self, request: BoundedRequest, agent_id: str, queues: Iterable[str]) -> None:
         """Let a supervisor pass who supervises each of these queues.  Raises Problem (403)."""
