@@ -17,6 +17,7 @@ from easycall.model import (
     Direction,
     EndedBy,
     FaxOutcome,
+    Missed,
     OfferOutcome,
     Outcome,
     Party,
@@ -26,6 +27,7 @@ from easycall.model import (
 __all__ = [
     "KINDS",
     "OF_SUPERVISION",
+    "AgentAssigned",
     "AgentChanged",
     "Answered",
     "CallAnswered",
@@ -45,6 +47,7 @@ __all__ = [
     "Corrected",
     "DataAttached",
     "DigitsSent",
+    "DispositionSet",
     "Event",
     "FaxEnded",
     "FaxProgress",
@@ -655,7 +658,40 @@ class AgentChanged(Event):
     queues: tuple[str, ...] = ()
     until: float = 0.0
     hindrance: str = ""
-    """Why nothing is offered to the agent, ready or not: ``on a private call``, ``phone unreachable``."""
+    """Why nothing is offered to the agent, ready or not: ``on a private call``, ``desktop lost``, ``phone unreachable``."""
+    next: AgentState | None = None
+    """What was asked for meanwhile, taken up when the contact is done."""
+    disposition: str = ""
+    """What the agent has said came of the contact."""
+    missed: Missed | None = None
+    """The offer that was not answered, until the agent is ready again."""
+    by: str = ""
+    """The name of the API token that asked for the change; empty: nobody did."""
+
+
+@frozen(kw_only=True)
+class AgentAssigned(Event):
+    """An agent's queues or skills were changed."""
+
+    kind = "agent.assigned"
+    queues: tuple[str, ...]
+    """Those of every log-in."""
+    serves: tuple[str, ...]
+    """Those served now."""
+    skills: Mapping[str, int] = field(factory=dict)
+    by: str = ""
+    """The name of the API token."""
+
+
+@frozen(kw_only=True)
+class DispositionSet(Event):
+    """An agent said what came of the contact; the latest counts."""
+
+    kind = "contact.disposition"
+    queue: str
+    disposition: str
+    by: str = ""
+    """The name of the API token."""
 
 
 @frozen(kw_only=True)

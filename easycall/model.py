@@ -14,23 +14,28 @@ from attrs import field, frozen, mutable
 __all__ = [
     "HUNG_UP_EARLY",
     "NUMBER",
+    "OWN_REASONS",
     "PHONE",
+    "SKILL",
     "Agent",
     "AgentState",
     "AutoAnswer",
     "Contact",
     "DialOutcome",
     "Direction",
+    "DispositionRule",
     "EndedBy",
     "FaxOutcome",
     "FaxResult",
     "Loan",
     "LostAgent",
     "Message",
+    "Missed",
     "OfferOutcome",
     "Outcome",
     "Party",
     "PhoneState",
+    "Profile",
     "Queue",
     "RecordRule",
     "Role",
@@ -44,6 +49,15 @@ __all__ = [
 
 PHONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}")
 """The name of an agent's phone, as the dial template takes it: nothing in it can change a dial string."""
+
+
+SKILL = re.compile(r"[A-Za-z][A-Za-z0-9_:-]{0,63}")
+"""The name of a skill."""
+
+
+OWN_REASONS = frozenset({"missed", "unreachable", "disposition missing"})
+"""Why the daemon makes agents not ready by itself: an offer was not answered, the phone cannot be reached, a required
+disposition was not given in time."""
 
 
 NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -309,6 +323,15 @@ class RecordRule(StrEnum):
     """All, but those that an agent stops."""
 
 
+class DispositionRule(StrEnum):
+    """Whether an agent says at the end what came of a contact."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    """The agent takes no other contact before."""
+
+
 @frozen
 class Queue:
     """A line of waiting contacts, with its rules."""
@@ -318,6 +341,13 @@ class Queue:
     ring_seconds: float = 20.0
     """How long an agent's phone rings before the next agent is tried."""
     wrap_up_seconds: float = 10.0
+    wrap_up_extend_seconds: float = 300.0
+    """By how much an agent may extend a wrap-up, in all."""
+    disposition: DispositionRule = field(default=DispositionRule.OFF, converter=DispositionRule)
+    dispositions: tuple[str, ...] = ()
+    """What may come of a contact."""
+    disposition_seconds: float = 60.0
+    """How long after the wrap-up a required disposition is waited for before the agent is made not ready."""
     music: str = "default"
     """Asterisk's music-on-hold class heard while waiting."""
     busy_prompt: str = ""
@@ -332,6 +362,14 @@ class Queue:
     """What becomes of a customer whose agent's phone died in talk."""
 
 
+@frozen
+class Missed:
+    """An offer an agent did not answer."""
+
+    contact: str
+    at: float
+
+
 @mutable
 class Agent:
     """A person who takes contacts."""
@@ -341,14 +379,14 @@ class Agent:
     queues: tuple[str, ...]
     """The queues served now."""
     own_queues: tuple[str, ...] = ()
-    """The queues served when the agent logs in without naming any."""
+    """The queues served when the agent logs in without naming any: configured, or changed since and kept."""
     own_phone: str = ""
     """The phone taken when the agent logs in without naming one; empty: none."""
     auto_answer: AutoAnswer = AutoAnswer.NEVER
     """When the agent's phone is told to answer by itself."""
     state: AgentState = AgentState.OFFLINE
     reason: str = ""
-    """Why not ready: free text of the agent, or ``missed`` / ``unreachable`` set by the daemon."""
+    """Why not ready: what the agent says, or ``missed``, ``unreachable`` or ``disposition missing`` set by the daemon."""
     phone: str = ""
     """The endpoint rung for this agent; empty when logged out."""
     since: float = 0.0
@@ -367,6 +405,30 @@ class Agent:
     """The state and reason asked for while busy, taken up when the contact is done."""
     supervises: tuple[str, ...] = ()
     """The queues whose contacts and agents this person may supervise; ``*``: all."""
+    skills: Mapping[str, int] = field(factory=dict)
+    """What the agent can do -> how well, from 1."""
+    queue: str = ""
+    """The queue of the contact the agent has talked with; empty before the talk."""
+    disposition: str = ""
+    """What the agent has said came of :attr:`contact`; empty: nothing yet."""
+    missed: Missed | None = None
+    """The latest offer not answered, until the agent is ready again."""
+    desktop_lost: bool = False
+    """The agent's desktop is gone: nothing is offered until it is back."""
+
+
+@frozen
+class Profile:
+    """What was changed of an agent while the daemon ran, and is kept."""
+
+    agent: str
+    queues: tuple[str, ...] | None = None
+    """None: those of the configuration."""
+    skills: Mapping[str, int] | None = None
+    """None: those of the configuration."""
+    changed: float = 0.0
+    changed_by: str = ""
+    """The name of the API token."""
 
 
 @frozen

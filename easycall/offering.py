@@ -54,7 +54,7 @@ async def connect(live: LiveContact, side: Side, queue: Queue) -> Conversation |
     finally:
         _ended(live, side.assignment, outcome)
         if outcome is not OfferOutcome.ANSWERED:
-            side.leave(outcome, 0)
+            side.leave(outcome)
 
 
 async def _answered(live: LiveContact, side: Side) -> OfferOutcome:

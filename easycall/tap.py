@@ -22,13 +22,15 @@ from twisted.logger import Logger
 from ulid import ULID
 
 from easycall import parts
+from easycall.acd.desktops import Desktops
 from easycall.acd.distributor import Distributor
+from easycall.acd.profiles import Profiles
 from easycall.acd.staff import Staff
 from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Account, Manager
 from easycall.asterisk.switch import AsteriskSwitch
 from easycall.clock import SteadyClock
-from easycall.config import AsteriskBox, Config, FaxSettings
+from easycall.config import AgentSettings, AsteriskBox, Config, FaxSettings
 from easycall.contacts import Contacts
 from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.ivr import library
@@ -51,6 +53,7 @@ from easycall.stats.journal import Journal
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
 from easycall.store.messages import MessageFiles
+from easycall.store.profiles import ProfileShelf
 from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
 from easycall.supervision import Supervisions
@@ -92,11 +95,14 @@ class Conduct:
     pbxs: list[Pbx]
     dialling: Dialling
     do_not_call: DoNotCall
+    profiles: Profiles
+    desktops: Desktops
     fax: FaxDesk | None = None
 
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
         self.distributor.stop()
+        self.desktops.stop()
         for pbx in self.pbxs:
             pbx.switch.let_go()
 
@@ -161,11 +167,8 @@ def make_conduct(
     """
     journal = Journal(clock, ContactArchive(database))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
-    agents = [
-        Agent(one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer, supervises=one.supervises)
-        for one in config.agents.values()
-    ]
-    distributor = Distributor(config.queues, Staff(agents, config.queues, clock, journal), clock, journal)
+    staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
+    distributor = Distributor(config.queues, staff, clock, journal)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
     do_not_call = DoNotCall(DoNotCallShelf(database), clock)
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
@@ -174,8 +177,17 @@ def make_conduct(
     contacts = Contacts(*shared, messages=messages, park_seconds=config.park_seconds)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
-    supervisions = Supervisions(clock, journal, distributor.staff, contacts, [pbx.switch for pbx in pbxs], new_id)
-    return Conduct(clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, fax)
+    supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)
+    profiles = Profiles(staff, ProfileShelf(database), clock)
+    desktops = Desktops(staff, clock, config.staff.desktop_seconds)
+    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops, fax
+    return Conduct(*made)
+
+
+def _agent(one: AgentSettings) -> Agent:
+    """An agent as configured, at the beginning."""
+    whose = one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer
+    return Agent(*whose, supervises=one.supervises, skills=one.skills)
 
 
 def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:
@@ -211,6 +223,7 @@ def join_conduct(
         *before,
         Part("journal", conduct.journal.start, conduct.journal.stop),
         Part("do-not-call list", conduct.do_not_call.start, nothing),
+        Part("agents' profiles", conduct.profiles.start, nothing),
         Part("contacts", nothing, conduct.contacts.stop),
         Part("supervisions", nothing, conduct.supervisions.stop),
         *(parts.fastagi(pbx.box, pbx.fastagi, reactor) for pbx in conduct.pbxs),
@@ -262,6 +275,8 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
 
     return Api(
         staff=conduct.distributor.staff,
+        profiles=conduct.profiles,
+        desktops=conduct.desktops,
         distributor=conduct.distributor,
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,

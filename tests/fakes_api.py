@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 
 from easycall.api.app import Api
 from easycall.config import DialingSettings, Right, Token
+from easycall.config.settings import USUAL_RIGHTS
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, Trunk, WorkItem
 from easycall.outbound.call import CallOut
@@ -34,6 +35,7 @@ from easycall.verbs import NotNow, Verb
 TOKEN = "ec_0123456789"
 OTHER = "ec_of_another"
 ANA, NOTHING = "ec_of_ana", "ec_without_rights"
+BO, SUE = "ec_of_bo", "ec_of_sue"
 EVERYTHING = frozenset(Right)
 
 
@@ -46,6 +48,8 @@ TOKENS = [
     _token("wall", OTHER, EVERYTHING),
     _token("desktop", ANA, EVERYTHING, "ana"),
     _token("nothing", NOTHING, frozenset()),
+    _token("bos", BO, USUAL_RIGHTS, "bo"),
+    _token("chief", SUE, frozenset({Right.READ, Right.SUPERVISE}), "sue"),
 ]
 
 
@@ -80,26 +84,42 @@ class Desk:
         }
         self.queues = {"cards": Queue("cards", "Cards"), "loans": Queue("loans", "Loans")}
         self.items: list[WorkItem] = []
+        self.reasons: tuple[str, ...] = ()
+        self.wrap_ups: Any = None
         self.asked: list[tuple[Any, ...]] = []
 
     def waiting(self, queue: str) -> list[WorkItem]:
         return [item for item in self.items if item.queue == queue]
 
-    def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None) -> None:
+    def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None, by: str = "") -> None:
         self.asked.append(("log_in", agent_id, phone, queues))
         if set(queues or ()) - set(self.queues):
             raise ValueError("unknown queue: nonsense")
         self.agents[agent_id].state = AgentState.NOT_READY
 
-    def log_out(self, agent_id: str) -> None:
+    def log_out(self, agent_id: str, by: str = "") -> None:
         self.asked.append(("log_out", agent_id))
         if self.agents[agent_id].state is AgentState.OFFLINE:
             raise NotNow("an agent who is offline cannot log out")
         self.agents[agent_id].state = AgentState.OFFLINE
 
-    def set_state(self, agent_id: str, state: AgentState, reason: str = "") -> None:
+    def set_state(self, agent_id: str, state: AgentState, reason: str = "", by: str = "", *, forced: bool = False) -> None:
         self.asked.append(("set_state", agent_id, state, reason))
         self.agents[agent_id].state = state
+
+
+class Screens:
+    """Notes whose desktops come and go."""
+
+    def __init__(self) -> None:
+        self.there: list[str] = []
+
+    def came(self, agent_id: str) -> None:
+        if agent_id not in self.there:
+            self.there.append(agent_id)
+
+    def went(self, agent_id: str) -> None:
+        self.there.remove(agent_id)
 
 
 class Live:
@@ -203,6 +223,10 @@ class Log:
         self.listeners.append(listener)
         return lambda: self.listeners.remove(listener)
 
+    async def flush(self) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+
     async def record_of(self, contact: str) -> tuple[Record, list[Step]] | None:
         if self.away:
             raise StoreUnavailable("database /secret/path: away")
@@ -238,12 +262,13 @@ class Running:
         """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.supervisions = Listening()
+        self.desktops = Screens()
         self.dialling = Dialling(RULES, Lines(RULES.trunks), ())
         self.do_not_call = DoNotCall(Papers(), reactor)
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
         self.api = Api(
-            staff=self.desk,
+            **{"staff": self.desk, "profiles": None, "desktops": self.desktops, **more},
             distributor=self.desk,
             contacts=self.contacts,
             supervisions=self.supervisions,
@@ -254,7 +279,6 @@ class Running:
             files=self.files,
             dialling=self.dialling,
             do_not_call=self.do_not_call,
-            **more,
         )
         self.port = 0
 

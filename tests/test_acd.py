@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from easycall.acd import routing
 from easycall.acd.agent import BUSY, NotNow
 from easycall.acd.distributor import Offer, Place
+from easycall.acd.wrapup import WrapUpRules
 from easycall.events import AgentChanged, Queued
 from easycall.model import Agent, AgentState, OfferOutcome, PhoneState
 from tests.acd import QUEUES, item, ready, room
@@ -142,8 +143,8 @@ class TestDistributor:
             place = distributor.enter(item(contact))
             offers: list[Offer] = []
             place.offer().addCallback(offers.append)
-            offers[0].talks()
-            offers[0].parted(10.0)
+            offers[0].talks("sales")
+            offers[0].parted(WrapUpRules(10.0))
             assert (ana.state, ana.contact, ana.until) == (AgentState.WRAP_UP, contact, clock.seconds() + 10)
             end()
             assert (ana.state, ana.contact, ana.until) == (AgentState.READY, "", 0.0)
@@ -155,8 +156,8 @@ class TestDistributor:
         offers: list[Offer] = []
         distributor.enter(item("c1")).offer().addCallback(offers.append)
         distributor.staff.set_state("ana", AgentState.NOT_READY, "lunch")
-        offers[0].talks()
-        offers[0].parted(0.0)
+        offers[0].talks("sales")
+        offers[0].parted(WrapUpRules(0.0))
         assert (ana.state, ana.reason, ana.wants) == (AgentState.NOT_READY, "lunch", None)
 
     def test_bad_asks_are_refused(self) -> None:
@@ -228,13 +229,12 @@ class WaitingRoom(RuleBasedStateMachine):
     def agent_answers(self, data: Any) -> None:
         contact = data.draw(st.sampled_from(sorted(self.offers)))
         offer = self.talks[contact] = self.offers.pop(contact)
-        del self.places[contact]
-        offer.talks()
+        offer.talks(self.places.pop(contact).item.queue)
 
     @precondition(lambda self: self.talks)
     @rule(data=st.data(), seconds=st.sampled_from([0.0, 5.0]))
     def they_part(self, data: Any, seconds: float) -> None:
-        self.talks.pop(data.draw(st.sampled_from(sorted(self.talks)))).parted(seconds)
+        self.talks.pop(data.draw(st.sampled_from(sorted(self.talks)))).parted(WrapUpRules(seconds))
 
     @precondition(lambda self: self.places)
     @rule(data=st.data())

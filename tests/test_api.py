@@ -204,10 +204,15 @@ async def test_agents_are_shown(site: Running) -> None:
         "since": 5.0,
         "until": None,
         "next": None,
+        "next_reason": "",
         "phone": "ana",
         "hindrance": None,
         "queues": ["cards", "loans"],
+        "own_queues": [],
+        "skills": {},
         "contact": None,
+        "disposition": None,
+        "missed": None,
     }
     assert "'zed'" in check_problem(await site.ask("GET", "/api/v1/agents/zed"), 404)
 

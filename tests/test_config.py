@@ -12,11 +12,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from easycall.config import AsteriskBox, Config, ConfigError, Fault, PromptSettings, Right, ServiceSettings, load
+from easycall.config import (
+    AsteriskBox,
+    Config,
+    ConfigError,
+    Fault,
+    PromptSettings,
+    Right,
+    ServiceSettings,
+    StaffSettings,
+    load,
+)
 from easycall.config.schema import SCHEMA
 from easycall.config.toml import Entries
 from easycall.lab.certificates import Authority
-from easycall.model import Queue, RecordRule
+from easycall.model import DispositionRule, Queue, RecordRule
 
 SHIPPED = Path(__file__).parent.parent / "etc" / "easycall.toml"
 SECRET = "plant-7c1f"
@@ -218,6 +228,21 @@ def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(folder
         ("[queues.q]\nring_seconds = nan", "queues.q.ring_seconds = nan"),
         ('[agents.a]\nqueues = ["sales", "sales"]', "none twice"),
         ('[agents.a]\nname = "A"\nsupervises = ["salez"]', "agents.a.supervises: there is no queue 'salez'"),
+        ('[agents.a]\nname = "A"\nskills = {billing = 0}', "agents.a.skills = a table: must be a table, each line the name"),
+        ('[agents.a]\nname = "A"\nskills = {"1st" = 3}', "= a level from 1 to 100"),
+        ('[agents.a]\nname = "A"\nskills = {billing = true}', "agents.a.skills"),
+        (
+            '[queues.q]\nname = "Q"\ndisposition = "required"',
+            "queues.q.disposition: there are none: list them",
+        ),
+        ('[queues.q]\nname = "Q"\ndispositions = ["sold"]', "queues.q.dispositions: are never asked for"),
+        (
+            '[queues.q]\nname = "Q"\ndisposition = "maybe"',
+            "queues.q.disposition = 'maybe': must be off, optional or req",
+        ),
+        ('[staff]\nreasons = ["lunch", "missed"]', "staff.reasons: 'missed' is what the daemon itself says"),
+        ('[staff]\nreasons = ["lunch", "lunch"]', "staff.reasons"),
+        ("[staff]\ndesktop_seconds = 1", "staff.desktop_seconds = 1: must be a number of seconds from 5 to 3600"),
         ("[supervision]\ntell_agents = 1", "supervision.tell_agents = 1: must be true or false"),
         ('[asterisk.main]\n[asterisk.b]\nsecret = "x"', "is in the way of asterisk.main.fastagi"),
         ('[api]\nlisten = "tcp:4573"', "asterisk.main.fastagi: 'tcp:4573:interface=127.0.0.1' is in the way of api.listen"),
@@ -228,6 +253,28 @@ def test_a_wrong_value_is_told(folder: Path, text: str, expected: str) -> None:
     told = faults(folder, text if "[asterisk.main]" in text else f"{text}\n[asterisk.main]\n")
     assert expected in told
     assert "ec_raw" not in told
+
+
+def test_what_agents_can_and_say(folder: Path) -> None:
+    config = read(
+        folder,
+        SMALL
+        + """
+        [staff]
+        reasons = ["lunch", "training"]
+        [queues.support]
+        name = "Support"
+        disposition = "required"
+        dispositions = ["solved", "passed on"]
+        [agents.bo]
+        name = "Bo"
+        skills = {billing = 3, "lang:zh" = 1}
+        """,
+    )
+    assert config.staff == StaffSettings(("lunch", "training"))
+    support = config.queues["support"]
+    assert (support.disposition, support.dispositions) == (DispositionRule.REQUIRED, ("solved", "passed on"))
+    assert config.agents["bo"].skills == {"billing": 3, "lang:zh": 1}
 
 
 def test_a_fault_in_no_file_at_all(tmp_path: Path) -> None:
@@ -440,7 +487,9 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     shown["fax"].pop("detect")  # whose numbers are the operator's own
     shown["agents"]["ana"].pop("phone")
     shown["queues"]["sales"].pop("caller_id")
+    shown["queues"]["sales"].pop("dispositions")
     config = load(path, ENVIRON)
+    assert shown["staff"]["desktop_seconds"] == config.staff.desktop_seconds
     box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "login", "fastagi", "dial", "context")}
     assert {key: shown["asterisk"]["main"][key] for key in box} == box
     assert tuple(shown["asterisk"]["main"]["peers"]) == config.asterisks[0].peers

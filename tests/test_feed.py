@@ -19,7 +19,7 @@ from wsproto.events import AcceptConnection, CloseConnection, Ping, RejectConnec
 from easycall.api import feed as feeds
 from easycall.events import AgentChanged, ContactEnded, FlowStep, Offered, PbxUp, Queued, ScreenPop
 from easycall.model import AgentState, EndedBy, Outcome
-from tests.fakes_api import OTHER, TOKEN, Running, pause, running
+from tests.fakes_api import ANA, OTHER, TOKEN, Running, pause, running
 from tests.test_record import STORY, C
 
 
@@ -370,3 +370,22 @@ async def test_the_last_to_leave_switches_off_the_light(site: Running) -> None:
     done: Deferred[None] = Deferred()
     reactor.callLater(0, done.callback, None)
     await done
+
+
+# Desktops
+
+
+@pytest.mark.fault("F63")
+@pytest_twisted.ensureDeferred
+async def test_the_newest_desktop_wins_and_the_older_is_told(site: Running) -> None:
+    older = await joined(site, token=ANA)
+    wall = await joined(site, "?agent=ana", token=OTHER)
+    newest = await joined(site, token=ANA)
+    await until(lambda: older.gone)
+    assert (older.messages[-1]["kind"], older.messages[-1]["agent"], older.code) == ("desktop.replaced", "ana", 4001)
+    await pause()
+    assert site.desktops.there == ["ana"]
+    assert (newest.gone, wall.gone) == (False, False)
+    newest.leave()
+    await until(lambda: site.desktops.there == [])
+    assert not wall.gone

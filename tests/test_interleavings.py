@@ -280,6 +280,66 @@ class LongTalks(Race):
         }
 
 
+class Undecided(Race):
+    """Agents who become not ready in the very moment in which they are chosen, and ready again soon."""
+
+    def __init__(self, seed: int, database: MemoryDatabase) -> None:
+        super().__init__(seed, database)
+        self.states: dict[str, AgentState] = {}
+        self.asked_off: set[str] = set()
+        """Who asked to be not ready and has not asked to be ready since."""
+        self.command_won = self.offer_won = 0
+
+    def hear(self, event: Event) -> None:
+        """The order decides: the offer wins or the command does, and the event says which."""
+        super().hear(event)
+        if not isinstance(event, AgentChanged):
+            return
+        was, agent = self.states.get(event.agent, AgentState.OFFLINE), event.agent
+        self.states[agent] = event.state
+        if event.state is AgentState.RESERVED and was is AgentState.NOT_READY:
+            self.wrong.append(f"{agent} was not ready and is reserved")
+        if event.state is AgentState.READY and agent in self.asked_off:
+            self.wrong.append(f"{agent} asked to be not ready and is ready")
+        if event.state is AgentState.RESERVED and self.random.random() < 0.8:
+            self.soon(lambda: self.gives_up(agent), self.random.choice((0.0, 0.02)))
+        elif event.state is AgentState.NOT_READY:
+            self.soon(lambda: self.comes_back(agent), 0.3)
+
+    def someone_calls(self) -> None:
+        """Somebody gives up in the same few milliseconds."""
+        super().someone_calls()
+        self.soon(lambda: self.gives_up(self.random.choice(AGENTS)), 0.08)
+
+    def someone_changes(self) -> None:
+        """Only those below."""
+
+    def gives_up(self, agent: str) -> None:
+        staff: Staff = self.joined.distributor.staff
+        was = staff.agents[agent].state
+        try:
+            staff.set_state(agent, AgentState.NOT_READY, "pause")
+        except NotNow:
+            return
+        self.asked_off.add(agent)
+        now = staff.agents[agent].state
+        self.command_won += was is AgentState.READY
+        self.offer_won += was in (AgentState.RESERVED, AgentState.RINGING)
+        expected = AgentState.NOT_READY if was in (AgentState.READY, AgentState.WRAP_UP, AgentState.NOT_READY) else was
+        if now is not expected:
+            self.wrong.append(f"{agent} was {was} and is {now}")
+        told = next(event for event in reversed(self.told) if isinstance(event, AgentChanged) and event.agent == agent)
+        if (told.state, told.next) != (now, AgentState.NOT_READY if now is not AgentState.NOT_READY else None):
+            self.wrong.append(f"{agent} was not told: {told}")
+
+    def comes_back(self, agent: str) -> None:
+        self.asked_off.discard(agent)
+        try:
+            self.joined.distributor.staff.set_state(agent, AgentState.READY)
+        except NotNow:
+            return
+
+
 def race(seed: int, database: MemoryDatabase, kind: type[Race] = Race) -> Race:
     """One race, run."""
     one = kind(seed, database)
@@ -317,3 +377,16 @@ def test_nothing_is_violated_in_long_talks(pytestconfig: pytest.Config, database
         assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
         kinds.update(event.kind for event in one.told)
     assert {"conference.started", "conference.ended", "park.started", "contact.picked", "digits.sent"} <= kinds
+
+
+@pytest.mark.fault("F61")
+def test_who_becomes_not_ready_when_chosen_is_one_or_the_other(
+    pytestconfig: pytest.Config, database: MemoryDatabase
+) -> None:
+    """Never both, and always told; both must have won often."""
+    command_won = offer_won = 0
+    for seed in range(pytestconfig.getoption("--interleavings") // 4):
+        one = race(seed, database, Undecided)
+        assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
+        command_won, offer_won = command_won + one.command_won, offer_won + one.offer_won
+    assert min(command_won, offer_won) > pytestconfig.getoption("--interleavings") // 10

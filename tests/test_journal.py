@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, get_type_hints
 
@@ -18,7 +18,7 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 from easycall import model
 from easycall.defer import start
 from easycall.events import KINDS, AgentChanged, ContactArrived, ContactEnded, Event, FlowStep, PbxUp, TalkEnded
-from easycall.model import AgentState, EndedBy
+from easycall.model import AgentState, EndedBy, Missed
 from easycall.ports import StoreUnavailable
 from easycall.stats.codec import decode, encode, message
 from easycall.stats.journal import Entry, Journal
@@ -89,6 +89,10 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(0, 2**31),
     float: st.floats(allow_nan=False, allow_infinity=False),
     tuple[str, ...]: st.lists(TEXT).map(tuple),
+    Mapping[str, str]: st.dictionaries(TEXT, TEXT),
+    Mapping[str, int]: st.dictionaries(TEXT, st.integers(0, 2**31)),
+    AgentState | None: st.none() | st.sampled_from(AgentState),
+    Missed | None: st.none() | st.builds(Missed, TEXT, st.floats(allow_nan=False, allow_infinity=False)),
     **{
         kind: st.sampled_from(kind)
         for kind in vars(model).values()
@@ -99,8 +103,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
 
 def events_of(cls: type[Event]) -> st.SearchStrategy[Event]:
     hints = get_type_hints(cls)
-    texts = st.dictionaries(TEXT, TEXT)
-    return st.builds(cls, **{f.name: BY_TYPE.get(hints[f.name], texts) for f in attrs.fields(cls)})
+    return st.builds(cls, **{f.name: BY_TYPE[hints[f.name]] for f in attrs.fields(cls)})
 
 
 @given(st.sampled_from(sorted(KINDS)).flatmap(lambda kind: events_of(KINDS[kind])))

@@ -13,6 +13,7 @@ NOUNS = {"model", "events", "verbs", "config", "ports", "secure.secret"}
 DECISIONS = {
     "acd.routing",
     "acd.agent",
+    "acd.wrapup",
     "asterisk.ami",
     "asterisk.agi",
     "asterisk.causes",
@@ -50,8 +51,11 @@ DECISIONS = {
 }
 EDGES = ("asterisk", "store", "simulator")
 CONDUCT = {
+    "acd.desktops",
     "acd.distributor",
+    "acd.profiles",
     "acd.staff",
+    "acd.wrapping_up",
     "audience",
     "company",
     "contacts",

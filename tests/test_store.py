@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 
 from easycall.defer import start
-from easycall.events import Event, RecordingPaused, RecordingStarted
+from easycall.events import DispositionSet, Event, RecordingPaused, RecordingStarted
 from easycall.ports import Database, StoreUnavailable
 from easycall.stats.codec import encode
 from easycall.stats.journal import Entry, Journal
@@ -112,6 +112,22 @@ async def test_that_an_end_is_estimated_is_kept(store: Database) -> None:
     assert record.end_estimated
     await archive.append([], [record])
     assert await archive.record(C) == record
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_disposition_is_kept_in_time_and_late(store: Database) -> None:
+    archive = ContactArchive(store)
+    said = [DispositionSet(at=STORY[-1].at - 1, contact=C, agent="ana", queue="cards", disposition="no interest")]
+    late = DispositionSet(at=STORY[-1].at + 60, contact=C, agent="ana", queue="cards", disposition="sold")
+    record = fold(C, [*STORY, *said])
+    assert record is not None
+    assert record.disposition == "no interest"
+    await archive.append(entries([*STORY, *said]), [record])
+    assert await archive.record(C) == record
+    await archive.append([Entry(100, late, encode(late))], [])
+    assert await archive.record(C) == evolve(record, disposition="sold")
+    assert [one.disposition for one in await archive.ended(5)] == ["sold"]
+    assert fold(C, [*STORY, *said, late]) == evolve(record, disposition="sold")
 
 
 @pytest_twisted.ensureDeferred

@@ -202,6 +202,7 @@ class VirtualDaemon:
             config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax, messages
         )
         self.dialling, self.do_not_call = conduct.dialling, conduct.do_not_call
+        self.profiles, self.desktops = conduct.profiles, conduct.desktops
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         for asterisk in self.asterisks.values():

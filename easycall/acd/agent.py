@@ -10,7 +10,7 @@ reserved          *rings* (the phone), *talks*, *released* (the offer came to no
 ringing           *talks*, *released*
 talking           *holds* -> held; *parted* -> wrap-up
 held              *retrieves*, *talks* -> talking; *parted* -> wrap-up
-wrap-up           *wrapped up* (its time is over) -> ready; ready, not ready, log out
+wrap-up           *wrapped up* (its time is over, or the agent ends it) -> ready; ready, not ready, log out
 supervising       *released* (it is over), *reserved* (the supervisor takes the contact over)
 ================  ======================================================================
 

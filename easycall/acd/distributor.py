@@ -44,9 +44,9 @@ class Offer(Assignment):
         self._distributor.give_back(self._place, self.agent, outcome)
         super().ended(outcome)
 
-    def talks(self) -> None:
+    def talks(self, queue: str) -> None:
         """Agent and caller are together: the contact leaves the waiting room."""
-        super().talks()
+        super().talks(queue)
         self._place.leave()
 
 

@@ -27,13 +27,15 @@ def in_order(waiting: Iterable[WorkItem]) -> list[WorkItem]:
 
 
 def hindrance(agent: Agent, pbx: str = "") -> str:
-    """Why the agent's phone keeps contacts away from the agent, in words; empty: it does not.
+    """Why contacts are kept away from the agent, ready or not, in words; empty: they are not.
 
-    A private call does so wherever it is.  A phone that cannot be reached from one Asterisk may be from another: ``pbx`` is
-    where it would be rung; without, only one that none of them reaches is a hindrance.
+    A private call does so wherever it is, and so does a desktop that is gone.  A phone that cannot be reached from one
+    Asterisk may be from another: ``pbx`` is where it would be rung; without, only one that none reaches is a hindrance.
     """
     if PRIVATE.intersection(agent.phones.values()):
         return "on a private call"
+    if agent.desktop_lost:
+        return "desktop lost"
     states = [agent.phones.get(pbx)] if pbx else list(agent.phones.values())
     return "phone unreachable" if states and set(states) == {PhoneState.UNREACHABLE} else ""
 

@@ -6,14 +6,16 @@ gets is decided by the :class:`~easycall.acd.distributor.Distributor`, who is to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd import routing
 from easycall.acd.agent import BUSY, NotNow, Step, after
-from easycall.events import AgentChanged
-from easycall.model import PHONE, Agent, AgentState, OfferOutcome, PhoneState
+from easycall.acd.wrapping_up import WrapUps
+from easycall.acd.wrapup import WrapUpRules
+from easycall.events import AgentAssigned, AgentChanged, Event
+from easycall.model import PHONE, Agent, AgentState, Missed, OfferOutcome, PhoneState, Queue
 from easycall.ports import Journal
 
 __all__ = ["Assignment", "Staff"]
@@ -44,9 +46,9 @@ class Assignment:
         """It came to nothing: the agent is released."""
         self._staff.release(self.agent, outcome)
 
-    def talks(self) -> None:
-        """The agent talks."""
-        self._staff.step(self.agent, Step.TALKS)
+    def talks(self, queue: str) -> None:
+        """The agent talks; the rules of ``queue`` hold."""
+        self._staff.talks(self.agent, queue)
 
     def holds(self) -> None:
         """The agent put the customer on hold."""
@@ -56,28 +58,45 @@ class Assignment:
         """The agent has the customer back."""
         self._staff.step(self.agent, Step.RETRIEVES)
 
-    def parted(self, wrap_up_seconds: float) -> None:
+    def parted(self, wrap_up: WrapUpRules) -> None:
         """They parted: the agent wraps up."""
-        self._staff.wrap_up(self.agent, wrap_up_seconds)
+        self._staff.wrap_ups.begin(self.agent, wrap_up)
 
 
 class Staff:
     """All agents of this daemon."""
 
-    def __init__(self, agents: Iterable[Agent], queues: Collection[str], clock: IReactorTime, journal: Journal) -> None:
-        """``queues``: the ids of all there are."""
+    def __init__(
+        self,
+        agents: Iterable[Agent],
+        queues: Mapping[str, Queue],
+        clock: IReactorTime,
+        journal: Journal,
+        reasons: tuple[str, ...] = (),
+    ) -> None:
+        """``reasons``: why an agent may be not ready; empty: agents say it in their own words."""
         self.agents: dict[str, Agent] = {agent.id: agent for agent in agents}
-        self._queues = queues
+        self.queues = queues
+        self.reasons = reasons
+        self.wrap_ups = WrapUps(self, clock)
         self._clock = clock
         self._journal = journal
         self._phones: dict[str, dict[str, PhoneState]] = {}
-        self._wrap_ups: dict[str, IDelayedCall] = {}
         self._freed: Callable[[], None] = lambda: None
+        self._desk_left: Callable[[str], None] = lambda agent_id: None
         self._stopped = False
 
     def when_freed(self, freed: Callable[[], None]) -> None:
         """Call this whenever an agent may have become free."""
         self._freed = freed
+
+    def when_desk_left(self, left: Callable[[str], None]) -> None:
+        """Call this with an agent who has logged out, or in anew: the desktop there was does not matter any more."""
+        self._desk_left = left
+
+    def freed(self) -> None:
+        """An agent may have become free."""
+        self._freed()
 
     # Held by a contact, or by a supervision
 
@@ -107,13 +126,15 @@ class Staff:
 
     def release(self, agent_id: str, outcome: OfferOutcome) -> None:
         """An agent who was reserved or rung is free again."""
+        agent = self.agents[agent_id]
+        if outcome is OfferOutcome.NO_ANSWER:
+            agent.missed = Missed(agent.contact, self._clock.seconds())
         reason = NOT_READY_AFTER.get(outcome, "")
-        if reason:
-            agent = self.agents[agent_id]
-            agent.phone_lost = agent.wants is None and outcome is OfferOutcome.UNREACHABLE
-            agent.wants = agent.wants or (AgentState.NOT_READY, reason)
+        if reason and (agent.wants is None or agent.wants[0] is AgentState.READY):
+            agent.phone_lost = outcome is OfferOutcome.UNREACHABLE
+            agent.wants = (AgentState.NOT_READY, reason)
         self.step(agent_id, Step.RELEASED)
-        self._freed()
+        self.freed()
 
     def supervise(self, agent_id: str) -> str:
         """Hold an agent who supervises, so that no call is offered; the phone to ring.  Raises NotNow.
@@ -129,16 +150,21 @@ class Staff:
     def supervised(self, agent_id: str) -> None:
         """The agent does not supervise any more."""
         self.step(agent_id, Step.RELEASED)
-        self._freed()
+        self.freed()
 
     def takes_over(self, agent_id: str, contact: str, attempt: int) -> Assignment:
         """Hold an agent who supervises for the contact itself.  Raises NotNow when the agent does not supervise."""
         self.step(agent_id, Step.RESERVED, contact=contact)
         return Assignment(self, self.agents[agent_id], attempt)
 
-    # What agents ask for
+    def talks(self, agent_id: str, queue: str) -> None:
+        """The agent has somebody of the contact, which came from ``queue``."""
+        self.agents[agent_id].queue = queue
+        self.step(agent_id, Step.TALKS)
 
-    def log_in(self, agent_id: str, phone: str = "", queues: Sequence[str] | None = None) -> None:
+    # What is asked for by agents, and by supervisors for them; ``by``: the name of the token that asks
+
+    def log_in(self, agent_id: str, phone: str = "", queues: Sequence[str] | None = None, by: str = "") -> None:
         """Log an agent in with a phone; again with another phone: the newest wins.
 
         Without a phone or queues, the agent's own are taken.  Raises KeyError for an unknown agent, ValueError for a bad
@@ -153,57 +179,83 @@ class Staff:
                 if phone
                 else f"agent {agent_id} has no phone of its own: name one"
             )
-        unknown = sorted(set(queues or ()) - set(self._queues))
-        if unknown:
-            raise ValueError(f"unknown queue: {', '.join(unknown)}")
+        self.check_queues(queues or ())
         agent.phone = phone
         agent.phones = self._phones.setdefault(phone, {})
         agent.phone_lost = False
         agent.queues = agent.own_queues if queues is None else tuple(queues)
-        self.step(agent_id, Step.LOG_IN)
+        self.step(agent_id, Step.LOG_IN, by=by)
 
-    def log_out(self, agent_id: str) -> None:
+    def check_queues(self, queues: Iterable[str]) -> None:
+        """Raises ValueError when one of them is not there."""
+        unknown = sorted(set(queues) - set(self.queues))
+        if unknown:
+            raise ValueError(f"unknown queue: {', '.join(unknown)}")
+
+    def log_out(self, agent_id: str, by: str = "") -> None:
         """Log an agent out, when the present contact is done.  Raises KeyError, NotNow."""
         agent = self.agents[agent_id]
         agent.phone_lost = False
         if agent.state in BUSY:
             agent.wants = (AgentState.OFFLINE, "")
-            self._tell(agent)
+            self.tell(agent, by)
         else:
-            self.step(agent_id, Step.LOG_OUT)
+            self.step(agent_id, Step.LOG_OUT, by=by)
 
-    def set_state(self, agent_id: str, state: AgentState, reason: str = "") -> None:
+    def set_state(self, agent_id: str, state: AgentState, reason: str = "", by: str = "", *, forced: bool = False) -> None:
         """Make an agent ready or not ready, at once or when the present contact is done.
 
-        Raises KeyError for an unknown agent, ValueError for another state, NotNow for an agent who is logged out.
+        Raises KeyError for an unknown agent, ValueError for another state or reason, NotNow for an agent who is logged out,
+        or owes a disposition and it is not ``forced``.
         """
         agent = self.agents[agent_id]
         if state not in (AgentState.READY, AgentState.NOT_READY):
             raise ValueError(f"an agent can be set ready or not_ready, not {state}")
+        if state is AgentState.NOT_READY and self.reasons and reason not in self.reasons:
+            raise ValueError(f"reason {reason!r} is none of: {', '.join(self.reasons)}")
+        if not forced:
+            self.wrap_ups.check_end(agent_id)
         agent.phone_lost = False
         if agent.state in BUSY:
             agent.wants = (state, reason)
-            self._tell(agent)
+            self.tell(agent, by)
             return
-        self.step(agent_id, Step.READY if state is AgentState.READY else Step.NOT_READY, reason)
-        self._freed()
+        self.step(agent_id, Step.READY if state is AgentState.READY else Step.NOT_READY, reason, by=by)
+        self.freed()
 
-    def wrap_up(self, agent_id: str, seconds: float) -> None:
-        """The agent's contact is over: wrap-up runs, then the agent is ready, or what was asked for meanwhile."""
+    def assign(
+        self, agent_id: str, own_queues: tuple[str, ...], queues: tuple[str, ...], skills: Mapping[str, int], by: str = ""
+    ) -> None:
+        """The agent's queues and skills are these from now, for contacts that wait already too.
+
+        ``own_queues``: those of every log-in; ``queues``: those served now.
+        """
         agent = self.agents[agent_id]
-        contact = agent.contact
-        self.step(agent_id, Step.PARTED, until=self._clock.seconds() + seconds, contact=contact)
-        if seconds > 0 and not self._stopped:
-            self._wrap_ups[agent_id] = self._clock.callLater(seconds, self._wrapped_up, agent_id)
-        else:
-            self._wrapped_up(agent_id)
+        agent.own_queues, agent.queues, agent.skills = own_queues, queues, skills
+        now = self._clock.seconds()
+        self.record(AgentAssigned(at=now, agent=agent_id, queues=own_queues, serves=queues, skills=skills, by=by))
+        self.freed()
 
-    def _wrapped_up(self, agent_id: str) -> None:
-        self._wrap_ups.pop(agent_id, None)
-        self.step(agent_id, Step.WRAPPED_UP)
-        self._freed()
+    def desktop_is(self, agent_id: str, *, lost: bool) -> None:
+        """Whether the agent's desktop is gone."""
+        agent = self.agents[agent_id]
+        if agent.desktop_lost != lost:
+            agent.desktop_lost = lost
+            self.tell(agent)
+            self.freed()
 
-    def step(self, agent_id: str, step: Step, reason: str = "", *, until: float = 0.0, contact: str | None = None) -> None:
+    # How a state changes
+
+    def step(
+        self,
+        agent_id: str,
+        step: Step,
+        reason: str = "",
+        *,
+        until: float = 0.0,
+        contact: str | None = None,
+        by: str = "",
+    ) -> None:
         """Take an agent one step through the state table and tell the journal.  Raises NotNow."""
         agent = self.agents[agent_id]
         was = agent.state
@@ -211,22 +263,25 @@ class Staff:
         if state is AgentState.READY and agent.wants is not None:
             state, reason = agent.wants
         now = self._clock.seconds()
-        timer = self._wrap_ups.pop(agent_id, None)
-        if timer is not None:
-            timer.cancel()
+        self.wrap_ups.drop(agent_id)
         if state not in BUSY and state is not AgentState.WRAP_UP:
             agent.wants = None
-            agent.contact = ""
+            agent.contact = agent.queue = agent.disposition = ""
         if contact is not None:
             agent.contact = contact
         if state is AgentState.READY and was not in (AgentState.READY, *BUSY):
             agent.idle_since = now
+        if state in (AgentState.READY, AgentState.OFFLINE) or step is Step.LOG_IN:
+            agent.missed = None
         if state is AgentState.OFFLINE:
             agent.phone, agent.phones = "", {}
+        if state is AgentState.OFFLINE or step is Step.LOG_IN:
+            agent.desktop_lost = False
+            self._desk_left(agent_id)
         if state is not was:
             agent.since = now
         agent.state, agent.reason, agent.until = state, reason, until
-        self._tell(agent)
+        self.tell(agent, by)
 
     # Phones
 
@@ -243,20 +298,22 @@ class Staff:
                     self.step(agent.id, Step.READY)
                     continue
             if routing.hindrance(agent) != hindrance:
-                self._tell(agent)
-        self._freed()
+                self.tell(agent)
+        self.freed()
 
     def stop(self) -> None:
         """Tell nothing more and drop the timers; agents stay as they are."""
         self._stopped = True
-        for timer in self._wrap_ups.values():
-            timer.cancel()
-        self._wrap_ups.clear()
+        self.wrap_ups.stop()
 
-    def _tell(self, agent: Agent) -> None:
-        if self._stopped:
-            return
-        self._journal.record(
+    def record(self, event: Event) -> None:
+        """Tell the journal, until stopped."""
+        if not self._stopped:
+            self._journal.record(event)
+
+    def tell(self, agent: Agent, by: str = "") -> None:
+        """Tell the journal what the agent is doing; ``by``: who asked for the change."""
+        self.record(
             AgentChanged(
                 at=self._clock.seconds(),
                 agent=agent.id,
@@ -267,5 +324,9 @@ class Staff:
                 queues=agent.queues,
                 until=agent.until,
                 hindrance=routing.hindrance(agent),
+                next=agent.wants[0] if agent.wants else None,
+                disposition=agent.disposition,
+                missed=agent.missed,
+                by=by,
             )
         )

@@ -15,7 +15,18 @@ from werkzeug.exceptions import HTTPException
 from easycall.api.agents import AgentRoutes
 from easycall.api.auth import Tokens
 from easycall.api.calls import CallRoutes
-from easycall.api.conduct import Contacts, Distributor, Journal, Link, MessageBoxes, RecordingFiles, Staff, Supervisions
+from easycall.api.conduct import (
+    Contacts,
+    Desktops,
+    Distributor,
+    Journal,
+    Link,
+    MessageBoxes,
+    Profiles,
+    RecordingFiles,
+    Staff,
+    Supervisions,
+)
 from easycall.api.contacts import ContactRoutes
 from easycall.api.donotcall import DoNotCallRoutes
 from easycall.api.exchange import answer, answer_json, refuse
@@ -49,6 +60,8 @@ class Api:
         self,
         *,
         staff: Staff,
+        profiles: Profiles,
+        desktops: Desktops,
         distributor: Distributor,
         contacts: Contacts,
         supervisions: Supervisions,
@@ -71,13 +84,13 @@ class Api:
 
         self._clock = clock
         self._takes_fax = fax is not None
-        self._feed = Feed(clock, journal, see, tell_agents=tell_agents)
+        self._feed = Feed(clock, journal, see, desktops, tell_agents=tell_agents)
         self.app = Klein()
         self.app.url_map.merge_slashes = False
         add_routes(
             self.app,
             HealthRoutes(links),
-            AgentRoutes(staff),
+            AgentRoutes(staff, profiles, journal),
             QueueRoutes(staff, distributor, clock),
             ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
             SupervisionRoutes(supervisions, staff, contacts, clock),

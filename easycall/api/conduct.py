@@ -17,14 +17,17 @@ from easycall.verbs import Verb
 
 __all__ = [
     "Contacts",
+    "Desktops",
     "Distributor",
     "Journal",
     "Link",
     "MessageBoxes",
+    "Profiles",
     "RecordingFiles",
     "Staff",
     "Supervision",
     "Supervisions",
+    "WrapUps",
 ]
 
 
@@ -35,14 +38,68 @@ class Staff(Protocol):
     def agents(self) -> Mapping[str, Agent]:
         """Every agent, by id."""
 
-    def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None) -> None:
+    @property
+    def queues(self) -> Mapping[str, Queue]:
+        """Every queue, by id."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why an agent may be not ready; empty: in words of one's own."""
+
+    @property
+    def wrap_ups(self) -> WrapUps:
+        """The wrap-ups that run."""
+
+    def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None, by: str = "") -> None:
         """Log in with a phone.  Raises KeyError (agent), ValueError (phone or queue), NotNow."""
 
-    def log_out(self, agent_id: str) -> None:
+    def log_out(self, agent_id: str, by: str = "") -> None:
         """Log out.  Raises KeyError, NotNow."""
 
-    def set_state(self, agent_id: str, state: AgentState, reason: str = "") -> None:
+    def set_state(self, agent_id: str, state: AgentState, reason: str = "", by: str = "", *, forced: bool = False) -> None:
         """Become ready or not ready.  Raises KeyError, ValueError, NotNow."""
+
+
+class WrapUps(Protocol):
+    """The wrap-ups that run.  Every method raises KeyError (agent), NotNow."""
+
+    def dispose(self, agent_id: str, disposition: str, by: str = "") -> None:
+        """Say what came of the contact.  Raises ValueError too."""
+
+    def extend(self, agent_id: str, seconds: float, by: str = "") -> None:
+        """Let it last longer."""
+
+    def end(self, agent_id: str, by: str = "", *, forced: bool = False) -> None:
+        """End it now."""
+
+
+class Profiles(Protocol):
+    """Queues and skills of agents, which are kept.  Every method raises KeyError (agent), StoreUnavailable."""
+
+    async def set_queues(self, agent_id: str, queues: tuple[str, ...], by: str) -> None:
+        """They are these.  Raises ValueError (queue) too."""
+
+    async def join(self, agent_id: str, queue: str, by: str) -> None:
+        """One more.  Raises ValueError (queue) too."""
+
+    async def leave(self, agent_id: str, queue: str, by: str) -> None:
+        """One less.  Raises ValueError (queue) too."""
+
+    async def set_skills(self, agent_id: str, skills: Mapping[str, int], by: str) -> None:
+        """They are these."""
+
+    async def reset(self, agent_id: str, by: str) -> None:
+        """Both are those of the configuration again."""
+
+
+class Desktops(Protocol):
+    """Which agents' desktops are there."""
+
+    def came(self, agent_id: str) -> None:
+        """One is there."""
+
+    def went(self, agent_id: str) -> None:
+        """It is gone."""
 
 
 class Distributor(Protocol):
@@ -91,6 +148,9 @@ class Journal(Protocol):
 
     def record(self, event: Event) -> None:
         """Note something that happened."""
+
+    async def flush(self) -> None:
+        """Store everything recorded so far.  Raises StoreUnavailable."""
 
     async def recording(self, recording: str) -> tuple[str, Recording] | None:
         """The contact of a recording, and what is known of it; None when it is unknown.  Raises StoreUnavailable."""

@@ -23,9 +23,10 @@ from twisted.web.websocket import WebSocketResource, WebSocketTransport
 from wsproto.utilities import LocalProtocolError
 from zope.interface import implementer
 
-from easycall.api.conduct import Journal
+from easycall.api.conduct import Desktops, Journal
 from easycall.api.problems import Problem
 from easycall.api.site import BoundedRequest, Connection
+from easycall.config import Token
 from easycall.events import OF_SUPERVISION, ContactEnded, Event
 from easycall.stats.codec import message
 
@@ -49,8 +50,9 @@ MAX_INPUT = 16 << 10
 CLOSE_SECONDS = 2.0
 """How long a client that is being closed may take to read what it was sent."""
 
-GOING_AWAY, POLICY, TOO_SLOW = 1001, 1008, 1013
-"""Close codes (RFC 6455 §7.4 and the IANA registry): the daemon stops; too many feeds; come back for a snapshot."""
+GOING_AWAY, POLICY, TOO_SLOW, REPLACED = 1001, 1008, 1013, 4001
+"""Close codes (RFC 6455 §7.4 and the IANA registry): the daemon stops; too many feeds; come back for a snapshot; and one of
+our own: a newer desktop of the agent is there, do not come back."""
 
 
 @frozen
@@ -66,9 +68,11 @@ class Message:
 class Subscription:
     """One client of the feed: a :class:`twisted.web.websocket.WebSocketProtocol`."""
 
-    def __init__(self, feed: Feed, connection: Connection, token: str, agent: str, contact: str) -> None:
+    def __init__(self, feed: Feed, connection: Connection, token: Token, agent: str, contact: str) -> None:
         """``agent``: only this agent's events and the agent-less ones of the contact it has (now: ``contact``)."""
-        self.token = token
+        self.token = token.name
+        self.desktop_of = token.agent
+        """The agent whose desktop this is: the token is the agent's own; empty: it is none."""
         self.answered = True
         """True when the last ping was answered."""
         self._feed = feed
@@ -98,6 +102,12 @@ class Subscription:
             self.answered = False
             self._connection.allowance = MAX_INPUT
             self._say(self._transport.ping)
+
+    def replaced(self) -> None:
+        """A newer desktop of the agent is there: say so and close."""
+        facts = {"seq": self._feed.journal.last, "kind": "desktop.replaced", "at": self._feed.clock.seconds()}
+        self._send(msgspec.json.encode({**facts, "agent": self.desktop_of}).decode())
+        self.close(REPLACED)
 
     def close(self, code: int) -> None:
         """Close with a code; what the client does not read in time is thrown away."""
@@ -198,10 +208,12 @@ class Feed:
         clock: IReactorTime,
         journal: Journal,
         board: Callable[[str], Mapping[str, Any]],
+        desktops: Desktops,
         *,
         tell_agents: bool = True,
     ) -> None:
-        """``board(agent)`` is what a snapshot shows; the empty string stands for everybody.
+        """``board(agent)`` is what a snapshot shows; the empty string stands for everybody.  ``desktops`` is told which
+        agents have one.
 
         ``tell_agents``: the feed of one agent tells that the agent is supervised.
         """
@@ -209,6 +221,9 @@ class Feed:
         self.clock = clock
         self.journal = journal
         self.board = board
+        self._desktops = desktops
+        self._newest: dict[str, Subscription] = {}
+        """Agent -> the desktop that counts."""
         self._clients: list[Subscription] = []
         self._turn: list[Message] = []
         self._timers: dict[str, IDelayedCall] = {}
@@ -218,10 +233,16 @@ class Feed:
         """What renders the upgrade of ``request``.  Raises Problem when it is no WebSocket handshake."""
         _check_handshake(request)
         connection = cast(Connection, request.channel.transport)
-        return WebSocketResource(_Once(Subscription(self, connection, request.token.name, agent, contact)))
+        return WebSocketResource(_Once(Subscription(self, connection, request.token, agent, contact)))
 
     def joined(self, client: Subscription) -> None:
-        """A client is ready; the oldest of its token makes room when there are too many."""
+        """A client is ready; an older desktop of the agent, or the oldest of too many, makes room."""
+        if client.desktop_of:
+            older = self._newest.get(client.desktop_of)
+            self._newest[client.desktop_of] = client
+            if older is not None:
+                older.replaced()
+            self._desktops.came(client.desktop_of)
         same = [other for other in self._clients if other.token == client.token]
         if len(same) >= PER_TOKEN:
             same[0].close(POLICY)
@@ -233,6 +254,9 @@ class Feed:
         """A client is gone."""
         if client in self._clients:
             self._clients.remove(client)
+        if client.desktop_of and self._newest.get(client.desktop_of) is client:
+            del self._newest[client.desktop_of]
+            self._desktops.went(client.desktop_of)
         if not self._clients:
             self._drop_timers()
 

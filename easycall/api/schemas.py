@@ -23,8 +23,12 @@ from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
 
 __all__ = [
+    "Dispose",
+    "Extend",
     "LogIn",
     "Nothing",
+    "SetQueues",
+    "SetSkills",
     "SetState",
     "agent_view",
     "board",
@@ -55,6 +59,30 @@ class LogIn(msgspec.Struct, forbid_unknown_fields=True):
     """The phone to ring; None: the agent's own."""
     queues: Annotated[list[Id], msgspec.Meta(max_length=500)] | None = None
     """The queues to serve; None: the agent's own."""
+
+
+class SetQueues(msgspec.Struct, forbid_unknown_fields=True):
+    """The queues of an agent."""
+
+    queues: Annotated[list[Id], msgspec.Meta(max_length=500)]
+
+
+class SetSkills(msgspec.Struct, forbid_unknown_fields=True):
+    """The skills of an agent, each with its level."""
+
+    skills: Annotated[dict[Id, Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(max_length=100)]
+
+
+class Dispose(msgspec.Struct, forbid_unknown_fields=True):
+    """Say what came of a contact."""
+
+    disposition: Id
+
+
+class Extend(msgspec.Struct, forbid_unknown_fields=True):
+    """Let a wrap-up last longer."""
+
+    seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)]
 
 
 class SetState(msgspec.Struct, forbid_unknown_fields=True):
@@ -109,10 +137,15 @@ def agent_view(agent: Agent) -> dict[str, Any]:
         "since": agent.since,
         "until": agent.until or None,
         "next": agent.wants[0] if agent.wants else None,
+        "next_reason": agent.wants[1] if agent.wants else "",
         "phone": agent.phone,
         "hindrance": hindrance(agent) or None,
         "queues": agent.queues,
+        "own_queues": agent.own_queues,
+        "skills": agent.skills,
         "contact": agent.contact or None,
+        "disposition": agent.disposition or None,
+        "missed": msgspec.to_builtins(agent.missed),
     }
 
 
@@ -122,6 +155,8 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
     return {
         "id": queue.id,
         "name": queue.name,
+        "disposition": queue.disposition,
+        "dispositions": queue.dispositions,
         "waiting": len(waiting),
         "longest_wait": max((_since(item.enqueued, now) for item in waiting), default=0.0),
         "agents": {state.value: states[state] for state in AgentState},

@@ -20,6 +20,7 @@ from easycall.config.settings import (
     RecordingSettings,
     Right,
     ServiceSettings,
+    StaffSettings,
     Token,
     VoicemailSettings,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "RecordingSettings",
     "Right",
     "ServiceSettings",
+    "StaffSettings",
     "Token",
     "VoicemailSettings",
     "load",

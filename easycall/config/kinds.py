@@ -15,6 +15,7 @@ __all__ = [
     "client_endpoint",
     "client_host",
     "command",
+    "levels",
     "lists",
     "matching",
     "number",
@@ -83,6 +84,16 @@ def lists(kind: Kind) -> Kind:
         return items
 
     return Kind(f"a list, each of {kind.allowed}, none twice", read)
+
+
+def levels(name: Kind, low: int, high: int) -> Kind:
+    """A table of names, each with a whole number."""
+
+    def read(value: Any) -> dict[str, int]:
+        level = whole("", low, high)
+        return {name.read(key): level.read(number) for key, number in _sure(value, isinstance(value, dict)).items()}
+
+    return Kind(f"a table, each line {name.allowed} = a level from {low} to {high}", read)
 
 
 switch = Kind("true or false", lambda value: _sure(value, isinstance(value, bool)) is True)

@@ -30,11 +30,12 @@ from easycall.config.settings import (
     PromptSettings,
     RecordingSettings,
     Right,
+    StaffSettings,
     Token,
     VoicemailSettings,
 )
 from easycall.config.toml import Document, read_secret
-from easycall.model import Queue, Trunk
+from easycall.model import OWN_REASONS, DispositionRule, Queue, Trunk
 
 __all__ = ["load"]
 
@@ -64,6 +65,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         numbers=document.entries("numbers"),
         queues={name: Queue(name, **document.section(f"queues.{name}")) for name in document.names("queues", ID)},
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
+        staff=StaffSettings(**document.section("staff")),
         dialing=DialingSettings(**document.section("dialing")),
         trunks=_trunks(document),
         tell_agents=document.section("supervision").get("tell_agents", True),
@@ -172,6 +174,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
             yield f"agents.{agent.id}.queues", f"there is no queue {queue!r}; {_known(config.queues)}"
         for queue in set(agent.supervises) - config.queues.keys() - {"*"}:
             yield f"agents.{agent.id}.supervises", f"there is no queue {queue!r}; {_known(config.queues)}"
+    yield from _staff_contradictions(config)
     names = [token.name for token in config.tokens]
     for index, name in enumerate(names, 1):
         if name in names[: index - 1]:
@@ -189,6 +192,16 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "voicemail.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
     yield from _recording_contradictions(config)
     yield from _flow_contradictions(config)
+
+
+def _staff_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    for reason in sorted(OWN_REASONS.intersection(config.staff.reasons)):
+        yield "staff.reasons", f"{reason!r} is what the daemon itself says: leave it out"
+    for queue in config.queues.values():
+        if queue.dispositions and queue.disposition is DispositionRule.OFF:
+            yield f"queues.{queue.id}.dispositions", 'are never asked for: set disposition to "optional" or "required"'
+        elif not queue.dispositions and queue.disposition is not DispositionRule.OFF:
+            yield f"queues.{queue.id}.disposition", "there are none: list them in dispositions"
 
 
 def _dialing_contradictions(config: Config) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from easycall.config.kinds import (
     addresses,
     client_endpoint,
     command,
+    levels,
     lists,
     matching,
     number,
@@ -17,7 +18,7 @@ from easycall.config.kinds import (
 )
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
-from easycall.model import NUMBER, AutoAnswer, LostAgent, RecordRule
+from easycall.model import NUMBER, SKILL, AutoAnswer, DispositionRule, LostAgent, RecordRule
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -107,6 +108,10 @@ SCHEMA: Schema = {
         "name": Option(text(1, 100), required=True),
         "ring_seconds": Option(number("seconds", 1, 120)),
         "wrap_up_seconds": Option(number("seconds", 0, 3600)),
+        "wrap_up_extend_seconds": Option(number("seconds", 0, 3600)),
+        "disposition": Option(matching("off, optional or required", "|".join(DispositionRule))),
+        "dispositions": Option(lists(text(1, 60))),
+        "disposition_seconds": Option(number("seconds", 0, 3600)),
         "music": Option(ID),
         "busy_prompt": Option(text(0, 1000)),
         "busy_repeat_seconds": Option(number("seconds", 0, 3600)),
@@ -131,6 +136,7 @@ SCHEMA: Schema = {
         "caller_ids": Option(lists(_E164)),
     },
     "supervision": {"tell_agents": Option(switch)},
+    "staff": {"reasons": Option(lists(text(1, 60))), "desktop_seconds": Option(number("seconds", 5, 3600))},
     "services": {
         "url": Option(_SERVICE, required=True),
         "ca": Option(text(1, 500)),
@@ -142,6 +148,7 @@ SCHEMA: Schema = {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
         "supervises": Option(lists(matching('the id of a queue, or "*" for all', r"\*|[A-Za-z0-9_-]{1,64}"))),
+        "skills": Option(levels(matching("the name of a skill such as billing or lang:zh", SKILL.pattern), 1, 100)),
         "auto_answer": Option(Kind("never, asked or always", AutoAnswer)),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },

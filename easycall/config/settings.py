@@ -22,6 +22,7 @@ __all__ = [
     "RecordingSettings",
     "Right",
     "ServiceSettings",
+    "StaffSettings",
     "Token",
     "VoicemailSettings",
 ]
@@ -202,6 +203,18 @@ class AgentSettings:
     supervises: tuple[str, ...] = ()
     """The queues whose contacts and agents this person may supervise; ``*``: all."""
     auto_answer: AutoAnswer = AutoAnswer.NEVER
+    skills: Mapping[str, int] = field(factory=dict)
+    """What the agent can do -> how well, from 1."""
+
+
+@frozen
+class StaffSettings:
+    """What holds for all agents."""
+
+    reasons: tuple[str, ...] = ()
+    """Why an agent may be not ready; empty: agents say it in their own words."""
+    desktop_seconds: float = 30.0
+    """How long an agent's desktop may be gone before nothing is offered to the agent."""
 
 
 @frozen
@@ -241,6 +254,7 @@ class Config:
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
     voicemail: VoicemailSettings
+    staff: StaffSettings = StaffSettings()
     dialing: DialingSettings = DialingSettings()
     trunks: tuple[Trunk, ...] = ()
     """The ways out, in the order in which they are tried."""

@@ -148,7 +148,7 @@ class OutboundCall:
                 await self._customer_answers()
                 return await self._join(side)
         except BaseException:
-            side.leave(OfferOutcome.CALLER_LEFT, 0)
+            side.leave(OfferOutcome.CALLER_LEFT)
             raise
 
     def _dial(self) -> None:
@@ -195,7 +195,7 @@ class OutboundCall:
         finally:
             self._offer_ended(assignment, outcome)
             if outcome is not OfferOutcome.ANSWERED:
-                side.leave(outcome, 0)
+                side.leave(outcome)
         return side
 
     def _offer_ended(self, assignment: Assignment, outcome: OfferOutcome) -> None:
@@ -211,7 +211,7 @@ class OutboundCall:
                 await live.recorder.prepare(queue)
                 conversation = await live.switch.bridge(live.customer, side.leg)
         except (BridgeFailed, HungUp):
-            side.leave(OfferOutcome.LOST, 0)
+            side.leave(OfferOutcome.LOST)
             return Wait(queue.id, live.distributor.front(queue.id))
         return Joined(side, conversation, queue.id, since)
 

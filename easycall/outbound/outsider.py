@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field, mutable
 from twisted.internet.defer import Deferred
 
+from easycall.acd.wrapup import NO_WRAP_UP, WrapUpRules
 from easycall.defer import dropped, unattended
 from easycall.events import CallAnswered, CallDialled, CallFailed, CallRinging
 from easycall.live import LiveContact
@@ -83,7 +84,7 @@ class Outsider:
         """The one outside talks now."""
         self.talks = True
 
-    def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
+    def leave(self, outcome: OfferOutcome, wrap_up: WrapUpRules = NO_WRAP_UP) -> None:
         """The one outside is hung up.  A second time does nothing."""
         if not self.over:
             self.over = True

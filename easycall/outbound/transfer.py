@@ -50,7 +50,7 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
     except (BridgeFailed, HungUp):
         return _first_in_line(live, queue.id)
     finally:
-        outsider.leave(OfferOutcome.CALLER_LEFT, 0)
+        outsider.leave(OfferOutcome.CALLER_LEFT)
 
 
 async def together(live: LiveContact, course: Outside) -> Course:
@@ -107,7 +107,7 @@ async def several_together(live: LiveContact, course: OutsideConference) -> Cour
 
 def _leaves(live: LiveContact, outsider: Outsider, ended_by: EndedBy) -> None:
     live.tell(OutsideEnded, number=outsider.number, ended_by=ended_by)
-    outsider.leave(OfferOutcome.CALLER_LEFT, 0)
+    outsider.leave(OfferOutcome.CALLER_LEFT)
 
 
 def _first_in_line(live: LiveContact, queue: str) -> Wait:

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from easycall.defer import limited, start
-from easycall.events import Answered, ContactArrived, ContactEnded, Event, TalkEnded
+from easycall.events import Answered, ContactArrived, ContactEnded, DispositionSet, Event, TalkEnded
 from easycall.ports import StoreUnavailable
 from easycall.stats.codec import encode
 from easycall.stats.journey import Step, journey
@@ -181,7 +181,7 @@ class Journal:
         kept = self._live.get(contact)
         if kept is None:
             kept = self._closing.get(contact)
-        decisive = isinstance(event, (Answered, TalkEnded, ContactEnded))
+        decisive = isinstance(event, (Answered, TalkEnded, DispositionSet, ContactEnded))
         if kept is not None and (len(kept) < self._per_contact or decisive):
             kept.append((sequence, event))
         if isinstance(event, ContactEnded) and contact not in self._closing:

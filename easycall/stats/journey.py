@@ -183,6 +183,8 @@ def _text(event: facts.Event) -> str:
         case facts.ContactEnded():
             found = " (found out later)" if event.end_estimated else ""
             return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}{found}"
+        case facts.DispositionSet():
+            return f"{event.agent} says what came of it: {event.disposition}"
         case facts.AgentChanged():
             hindered = f", {event.hindrance}" if event.hindrance else ""
             return f"{event.agent} is {event.state.value.replace('_', ' ')}{hindered}"

@@ -24,6 +24,7 @@ from easycall.events import (
     ContactArrived,
     ContactEnded,
     DataAttached,
+    DispositionSet,
     Event,
     FaxEnded,
     FaxStarted,
@@ -132,6 +133,8 @@ class Record:
     """The last queue it waited in."""
     agent: str = ""
     """The last agent it talked with."""
+    disposition: str = ""
+    """What an agent said came of it; the latest word counts."""
     waited: float = 0.0
     """Seconds in queues, phones ringing included."""
     talked: float = 0.0
@@ -173,6 +176,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         end_estimated=end is not None and end.end_estimated,
         queue=line.queue,
         agent=next((part.agent for part in reversed(segments) if part.kind is SegmentKind.TALK), ""),
+        disposition=line.disposition,
         waited=_seconds(segments, SegmentKind.WAITING, SegmentKind.OFFER),
         talked=_seconds(segments, SegmentKind.TALK, SegmentKind.CONFERENCE),
         answers=line.answers,
@@ -198,6 +202,7 @@ class _Line:
         self._outside: set[str] = set()
         """The numbers outside that the customer talks with."""
         self.queue = ""
+        self.disposition = ""
         self.answers: dict[str, str] = {}
         self.data: dict[str, str] = {}
 
@@ -239,6 +244,10 @@ class _Line:
         self.data.update(event.data)
         for name in [name for name, value in self.data.items() if not value]:
             del self.data[name]
+
+    @take.register
+    def _(self, event: DispositionSet) -> None:
+        self.disposition = event.disposition
 
     @take.register
     def _(self, event: Queued) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
-from easycall.events import Event
+from easycall.events import DispositionSet, Event
 from easycall.model import Direction, EndedBy, OfferOutcome, Outcome
 from easycall.ports import Database
 from easycall.stats.codec import decode
@@ -23,16 +23,19 @@ ADD_EVENT = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?,
 
 CONTACT_COLUMNS = (
     "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data, "
-    "end_estimated, direction"
+    "end_estimated, direction, disposition"
 )
 ADD_CONTACT = (
     f"INSERT INTO contacts ({CONTACT_COLUMNS}) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (contact, position) DO NOTHING"
 )
+
+# A disposition may come when the contact has ended and its record is written.
+SET_DISPOSITION = "UPDATE contacts SET disposition = ? WHERE id = ?"
 
 LAST_EVENT = "SELECT coalesce(max(seq), 0) FROM events"
 EVENTS_OF = "SELECT seq, kind, body FROM events WHERE contact = ? ORDER BY seq LIMIT 5000"
@@ -68,8 +71,14 @@ class ContactArchive:
         contacts = [_contact_row(record) for record in records]
         segments = [row for record in records for row in _segment_rows(record)]
         recordings = recording_rows(entries, records)
+        said = [entry.event for entry in entries if isinstance(entry.event, DispositionSet)]
+        dispositions = [(event.disposition, event.contact) for event in said]
         await self._database.transact(
-            (ADD_EVENT, events), (ADD_CONTACT, contacts), (ADD_SEGMENT, segments), (ADD_RECORDING, recordings)
+            (ADD_EVENT, events),
+            (ADD_CONTACT, contacts),
+            (SET_DISPOSITION, dispositions),
+            (ADD_SEGMENT, segments),
+            (ADD_RECORDING, recordings),
         )
 
     async def record(self, contact: str) -> Record | None:
@@ -114,6 +123,7 @@ def _contact_row(record: Record) -> tuple[Any, ...]:
         msgspec.json.encode(record.data).decode(),
         int(record.end_estimated),
         record.direction.value,
+        record.disposition,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from easycall.acd.wrapup import WrapUpRules
 from easycall.defer import start
 from easycall.events import Answered, ConsultAnswered, ConsultEnded, ConsultStarted, Held, Transferred
 from easycall.mailbox import Letter
@@ -53,7 +54,7 @@ class Consultation:
         """The second one has nothing more to do with the contact."""
         self._talk.forget(self)
         self.tell_end(outcome)
-        self.second.leave(outcome, self._talk.queue.wrap_up_seconds)
+        self.second.leave(outcome, WrapUpRules.of_consulted(self._talk.queue))
 
     def tell_end(self, outcome: OfferOutcome) -> None:
         """Tell that the consultation is over, though the second one may stay."""

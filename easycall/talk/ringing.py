@@ -7,6 +7,7 @@ from collections.abc import Callable
 from attrs import field, mutable
 
 from easycall.acd.staff import Assignment
+from easycall.acd.wrapup import NO_WRAP_UP, WrapUpRules
 from easycall.defer import dropped
 from easycall.events import ScreenPop, ScreenPopRevoked
 from easycall.live import LiveContact
@@ -81,14 +82,14 @@ class Side:
         """The agent talks now."""
         self.talks = True
         self.live.audience.seat(self.agent, self.leg)
-        self.assignment.talks()
+        self.assignment.talks(self.live.contact.queue)
 
     def waits(self) -> None:
         """The agent is there and waits for the customer, who is dialled."""
         self.joined()
         self.assignment.holds()
 
-    def leave(self, outcome: OfferOutcome, wrap_up_seconds: float) -> None:
+    def leave(self, outcome: OfferOutcome, wrap_up: WrapUpRules = NO_WRAP_UP) -> None:
         """The agent has nothing more to do with the contact: hung up, and free or in wrap-up.
 
         A second time does nothing.
@@ -99,7 +100,7 @@ class Side:
         self.live.audience.unseat(self.agent)
         self.leg.hang_up()
         if self.talks:
-            self.assignment.parted(wrap_up_seconds)
+            self.assignment.parted(wrap_up)
         else:
             if self.popped:
                 self.live.tell(ScreenPopRevoked, self.agent, attempt=self.assignment.attempt, outcome=outcome)

@@ -29,7 +29,7 @@ async def take_over(talk: Talk, verb: TakeOver) -> StageOfTalk:
         conversation = await _join(talk, second)
     except BaseException:
         listener.ended("failed")
-        second.leave(OfferOutcome.LOST, 0)
+        second.leave(OfferOutcome.LOST)
         raise
     listener.ended("taken_over")
     second.joined()

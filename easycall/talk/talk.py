@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from twisted.internet.defer import Deferred
 
 from easycall.acd.staff import Assignment
+from easycall.acd.wrapup import WrapUpRules
 from easycall.defer import background, limited, start
 from easycall.events import Answered, DataAttached, Held, PhoneLost, Retrieved, TalkEnded
 from easycall.live import LiveContact, attach, keep_music
@@ -332,7 +333,7 @@ class Talk:
         """The agent who had the contact is free.  A second time does nothing."""
         if not self.side.over:
             self.live.tell(TalkEnded, self.side.agent, ended_by=ended_by)
-            self.side.leave(OfferOutcome.CALLER_LEFT, self.queue.wrap_up_seconds)
+            self.side.leave(OfferOutcome.CALLER_LEFT, WrapUpRules.of(self.queue))
 
     def goes_on(self, course: Course) -> StageOfTalk:
         """The agent has given the contact away."""
