@@ -152,7 +152,11 @@ def test_a_flow_ends_with_a_message_left() -> None:
 @pytest.mark.parametrize(
     ("text", "boxes", "expected"),
     [
-        (MAILBOX, ("support", "office"), "f.yaml:4: box: there is no voice mail box 'sales'; [voicemail.boxes] has office, support"),
+        (
+            MAILBOX,
+            ("support", "office"),
+            "f.yaml:4: box: there is no voice mail box 'sales'; [voicemail.boxes] has office, support",
+        ),
         (MAILBOX, (), "f.yaml:4: box: there is no voice mail box 'sales'; [voicemail.boxes] has none"),
         (
             "result: {status: [ok]}" + MAILBOX,

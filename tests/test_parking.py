@@ -224,9 +224,7 @@ class TestVoicemail:
         assert stage.daemon.of("voicemail.left") == []
 
 
-MAILBOX = Flow(
-    STRAIGHT.name, "closed", {"closed": SayNode((Prompt(sound="closed"),), "box"), "box": VoicemailNode("sales")}
-)
+MAILBOX = Flow(STRAIGHT.name, "closed", {"closed": SayNode((Prompt(sound="closed"),), "box"), "box": VoicemailNode("sales")})
 """A flow that says something for two seconds, and ends with a message left."""
 GREETED = 2.0 + 2.0
 """Seconds until the tone."""
