@@ -473,7 +473,7 @@ def test_every_fault_of_a_folder_is_told_at_once(tmp_path: Path) -> None:
 def test_a_folder_knows_the_boxes_of_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(MAILBOX, encoding="utf-8")
     assert library.load(tmp_path, {}, LANGUAGES, boxes={"sales": ""})["a"].start == "box"
-    with pytest.raises(FlowError, match="a.yaml:4: box: there is no voice mail box 'sales'"):
+    with pytest.raises(FlowError, match=r"a\.yaml:4: box: there is no voice mail box 'sales'"):
         library.load(tmp_path, {}, LANGUAGES, boxes={"support": ""})
 
 

@@ -300,7 +300,7 @@ class TestVoicemailOfAFlow:
     def test_after_a_talk_it_is_answered_all_the_same(self, stage: Stage, mail: Mail) -> None:
         stage.joined.contacts._script.flows["closed"] = MAILBOX  # type: ignore[index]
         stage.joined.contacts._script.flows[STRAIGHT.name] = STRAIGHT  # type: ignore[index]
-        customer, ana = stage.talk()
+        customer, _ = stage.talk()
         assert stage.ask(ToFlow("closed")) == {}
         stage.pass_(GREETED + 1)
         customer.line.hang_up()
