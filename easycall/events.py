@@ -56,6 +56,8 @@ __all__ = [
     "Lent",
     "LoanEnded",
     "MenuAnswered",
+    "NumberListed",
+    "NumberUnlisted",
     "OfferEnded",
     "Offered",
     "OutsideEnded",
@@ -669,6 +671,26 @@ class DispositionSet(Event):
     disposition: str
     by: str = ""
     """The name of the API token."""
+
+
+@frozen(kw_only=True)
+class NumberListed(Event):
+    """A number was put on the do-not-call list, or was on it and has another reason now."""
+
+    kind = "donotcall.added"
+    number: str
+    reason: str
+    by: str
+    """The name of the API token."""
+
+
+@frozen(kw_only=True)
+class NumberUnlisted(Event):
+    """A number was taken from the do-not-call list: it may be called again."""
+
+    kind = "donotcall.removed"
+    number: str
+    by: str
 
 
 @frozen(kw_only=True)

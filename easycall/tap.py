@@ -170,7 +170,7 @@ def make_conduct(
     staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
     distributor = Distributor(config.queues, staff, clock, journal)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
-    do_not_call = DoNotCall(DoNotCallShelf(database), clock)
+    do_not_call = DoNotCall(DoNotCallShelf(database), clock, journal)
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
     dialling = Dialling(rules, Lines(config.trunks), do_not_call)
     shared = clock, journal, distributor, script, new_id, dialling, recordings, fax

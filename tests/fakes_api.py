@@ -264,7 +264,7 @@ class Running:
         self.supervisions = Listening()
         self.desktops = Screens()
         self.dialling = Dialling(RULES, Lines(RULES.trunks), ())
-        self.do_not_call = DoNotCall(Papers(), reactor)
+        self.do_not_call = DoNotCall(Papers(), reactor, self.journal)
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
         self.api = Api(
