@@ -31,6 +31,7 @@ __all__ = [
     "AgentChanged",
     "Answered",
     "CallAnswered",
+    "CallCut",
     "CallDialled",
     "CallFailed",
     "CallRinging",
@@ -125,6 +126,8 @@ class CallDialled(Event):
     caller_id: str
     purpose: str
     """``customer``, or why somebody else is called: ``consult``, ``transfer``."""
+    queue: str = ""
+    """Whose rules hold."""
 
 
 @frozen(kw_only=True)
@@ -143,6 +146,16 @@ class CallAnswered(Event):
     kind = "call.answered"
     leg: str
     number: str
+
+
+@frozen(kw_only=True)
+class CallCut(Event):
+    """A call out lasted as long as it may, and is hung up now."""
+
+    kind = "call.cut"
+    leg: str
+    number: str
+    seconds: float
 
 
 @frozen(kw_only=True)
