@@ -105,11 +105,12 @@ class Contacts:
         queue = self._distributor.queues.get(asked.queue)
         if queue is None:
             raise NotNow(f"there is no queue {asked.queue!r}")
-        route = self._dialling.route(asked.number, caller_id=asked.caller_id, queue=queue)
+        shown = asked.caller_id
+        route = self._dialling.route(asked.number, agent=asked.agent, queue=queue, customer=True, caller_id=shown)
         try:
             self._distributor.staff.askable(asked.agent, route.switch.name, own_wish=asked.first is First.AGENT)
         except NotNow:
-            route.line.release()
+            route.release()
             raise
         contact_id = self._new_id()
         contact = Contact(

@@ -31,6 +31,7 @@ __all__ = [
     "AgentChanged",
     "Answered",
     "CallAnswered",
+    "CallCut",
     "CallDialled",
     "CallFailed",
     "CallRinging",
@@ -58,6 +59,8 @@ __all__ = [
     "Lent",
     "LoanEnded",
     "MenuAnswered",
+    "NumberListed",
+    "NumberUnlisted",
     "OfferEnded",
     "Offered",
     "OutsideEnded",
@@ -125,6 +128,8 @@ class CallDialled(Event):
     caller_id: str
     purpose: str
     """``customer``, or why somebody else is called: ``consult``, ``transfer``."""
+    queue: str = ""
+    """Whose rules hold."""
 
 
 @frozen(kw_only=True)
@@ -143,6 +148,16 @@ class CallAnswered(Event):
     kind = "call.answered"
     leg: str
     number: str
+
+
+@frozen(kw_only=True)
+class CallCut(Event):
+    """A call out lasted as long as it may, and is hung up now."""
+
+    kind = "call.cut"
+    leg: str
+    number: str
+    seconds: float
 
 
 @frozen(kw_only=True)
@@ -692,6 +707,26 @@ class DispositionSet(Event):
     disposition: str
     by: str = ""
     """The name of the API token."""
+
+
+@frozen(kw_only=True)
+class NumberListed(Event):
+    """A number was put on the do-not-call list, or was on it and has another reason now."""
+
+    kind = "donotcall.added"
+    number: str
+    reason: str
+    by: str
+    """The name of the API token."""
+
+
+@frozen(kw_only=True)
+class NumberUnlisted(Event):
+    """A number was taken from the do-not-call list: it may be called again."""
+
+    kind = "donotcall.removed"
+    number: str
+    by: str
 
 
 @frozen(kw_only=True)

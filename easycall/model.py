@@ -248,6 +248,8 @@ class Outcome(StrEnum):
     ABANDONED_IN_IVR = "abandoned_in_ivr"
     SELF_SERVED = "self_served"
     """The flow came to its own end without a queue."""
+    MESSAGE_LEFT = "message_left"
+    """The caller talked with nobody and left a message."""
     FAILED = "failed"
     BUSY = "busy"
     """This and those below: the customer was dialled and not reached (:class:`DialOutcome`)."""

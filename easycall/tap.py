@@ -50,6 +50,7 @@ from easycall.secure.sealing import Seal
 from easycall.secure.service import WebService
 from easycall.service import Daemon, Leaving, Part, nothing
 from easycall.stats.journal import Journal
+from easycall.store.calls import CallHistory
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
 from easycall.store.messages import MessageFiles
@@ -170,9 +171,9 @@ def make_conduct(
     staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
     distributor = Distributor(config.queues, staff, clock, journal)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
-    do_not_call = DoNotCall(DoNotCallShelf(database), clock)
+    do_not_call = DoNotCall(DoNotCallShelf(database), clock, journal)
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
-    dialling = Dialling(rules, Lines(config.trunks), do_not_call)
+    dialling = Dialling(rules, Lines(config.trunks), do_not_call, clock, CallHistory(database))
     shared = clock, journal, distributor, script, new_id, dialling, recordings, fax
     contacts = Contacts(*shared, messages=messages, park_seconds=config.park_seconds)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
@@ -223,6 +224,7 @@ def join_conduct(
         *before,
         Part("journal", conduct.journal.start, conduct.journal.stop),
         Part("do-not-call list", conduct.do_not_call.start, nothing),
+        Part("calls out", conduct.dialling.start, conduct.dialling.stop),
         Part("agents' profiles", conduct.profiles.start, nothing),
         Part("contacts", nothing, conduct.contacts.stop),
         Part("supervisions", nothing, conduct.supervisions.stop),

@@ -20,8 +20,8 @@ from easycall.company import keep_company
 from easycall.defer import background, dropped, limited, start
 from easycall.events import ContactArrived, ContactEnded, Offered
 from easycall.fax import callers
-from easycall.ivr.flow import Finish, ToQueue
-from easycall.ivr.runner import Returned, run
+from easycall.ivr.flow import ToQueue, ToVoicemail
+from easycall.ivr.runner import Left, Returned, run
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
@@ -108,7 +108,7 @@ class Visit:
         await self._leave()
         live.recorder.over()
         if self._box and self._messages is not None:
-            await keep_message(live, self._messages, self._box)
+            self._outcome = await keep_message(live, self._messages, self._box, self._outcome)
         contact.stage = Stage.ENDED
         live.audience.close()
         if contact.faxes and self._outcome is Outcome.ABANDONED_IN_IVR:
@@ -190,13 +190,16 @@ class Visit:
         await live.recorder.stop("flow")
         async with background(answer_letters(live)):
             left = await callers.unless_fax(live, partial(self._walk, name))
-        if isinstance(left, ToQueue):
-            return Wait(left.queue)
+        match left:
+            case ToQueue():
+                return Wait(left.queue)
+            case ToVoicemail():
+                return TakeMessage(left.box)
         if self._outcome is Outcome.ABANDONED_IN_IVR:
             self._outcome = Outcome.SELF_SERVED
         return None
 
-    async def _walk(self, name: str) -> ToQueue | Finish | Returned:
+    async def _walk(self, name: str) -> Left | Returned:
         live, script = self.live, self.live.script
         means = evolve(script.means, unheard=live.unheard, receive_fax=partial(callers.receive, live))
         return await run(script.named(name), live.customer, live.record, live.now, self.contact, script.sounds, means)

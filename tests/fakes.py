@@ -563,7 +563,7 @@ class FakeSwitch:
 
 def no_dialling() -> Dialling:
     """A site that does not call out."""
-    return Dialling(Rules(DialingSettings()), Lines(()), ())
+    return Dialling(Rules(DialingSettings()), Lines(()), (), Clock())
 
 
 def names(legs: Iterable[FakeChannel]) -> list[str]:

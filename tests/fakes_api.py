@@ -263,8 +263,8 @@ class Running:
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.supervisions = Listening()
         self.desktops = Screens()
-        self.dialling = Dialling(RULES, Lines(RULES.trunks), ())
-        self.do_not_call = DoNotCall(Papers(), reactor)
+        self.dialling = Dialling(RULES, Lines(RULES.trunks), (), reactor)
+        self.do_not_call = DoNotCall(Papers(), reactor, self.journal)
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
         self.api = Api(

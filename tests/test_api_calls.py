@@ -107,6 +107,11 @@ async def test_the_do_not_call_list(site: Running) -> None:
     assert (await site.ask("DELETE", path))[0] == 200
     assert (await site.ask("DELETE", path))[0] == 404
     assert (await site.ask("PUT", "/api/v1/do-not-call/everybody", json={}))[0] == 422
+    assert [(event.kind, event.number, event.by) for event in site.journal.events] == [  # type: ignore[attr-defined]
+        ("donotcall.added", "+49301234567", "crm"),
+        ("donotcall.added", "+4930777777", "crm"),
+        ("donotcall.removed", "+49301234567", "crm"),
+    ]
 
 
 @pytest.mark.requirement("A2")

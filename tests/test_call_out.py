@@ -308,7 +308,7 @@ class TestRefused:
         stage.daemon.now(stage.daemon.do_not_call.add(CAROL, "asked us", "crm"))
         with pytest.raises(NotDialled, match="do-not-call"):
             stage.call()
-        stage.daemon.now(stage.daemon.do_not_call.remove(CAROL))
+        stage.daemon.now(stage.daemon.do_not_call.remove(CAROL, "crm"))
         stage.call()
         stage.pass_(1.5)
         assert stage.carol.hears == MUSIC

@@ -9,12 +9,13 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from easycall.events import NumberListed, NumberUnlisted
 from easycall.outbound.donotcall import DoNotCall, Entry
 from easycall.ports import StoreUnavailable
 from easycall.store.donotcall import DoNotCallShelf
 from easycall.store.sqlite import SQLite
 
-from .fakes import clock_at
+from .fakes import Notes, clock_at
 
 NUMBER = "+49301234567"
 
@@ -22,12 +23,19 @@ NUMBER = "+49301234567"
 async def test_it_outlives_the_daemon(tmp_path: Path) -> None:
     database = SQLite(str(tmp_path / "easycall.db"), reactor)
     await database.open()
-    first = DoNotCall(DoNotCallShelf(database), clock_at(5.0))
+    notes = Notes()
+    first = DoNotCall(DoNotCallShelf(database), clock_at(5.0), notes)
     await first.add(NUMBER, "asked us", "crm")
     await first.add("+4930999999", "", "crm")
     await first.add(NUMBER, "asked again", "desk")
-    await first.remove("+4930999999")
-    second = DoNotCall(DoNotCallShelf(database), clock_at(9.0))
+    await first.remove("+4930999999", "desk")
+    assert notes.events == [
+        NumberListed(at=5.0, number=NUMBER, reason="asked us", by="crm"),
+        NumberListed(at=5.0, number="+4930999999", reason="", by="crm"),
+        NumberListed(at=5.0, number=NUMBER, reason="asked again", by="desk"),
+        NumberUnlisted(at=5.0, number="+4930999999", by="desk"),
+    ]
+    second = DoNotCall(DoNotCallShelf(database), clock_at(9.0), Notes())
     assert NUMBER not in second
     await second.start()
     assert dict(second.entries) == {NUMBER: Entry(NUMBER, "asked again", 5.0, "desk")}
@@ -51,20 +59,22 @@ class SlowShelf:
         raise StoreUnavailable("away")
 
 
-def test_yes_is_said_when_it_is_stored() -> None:
-    shelf = SlowShelf()
-    numbers = DoNotCall(shelf, clock_at())
+def test_yes_is_said_and_told_when_it_is_stored() -> None:
+    shelf, notes = SlowShelf(), Notes()
+    numbers = DoNotCall(shelf, clock_at(), notes)
     said: list[object] = []
     Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm")).addBoth(said.append)
     assert not said
+    assert not notes.events
     shelf.waiting[0].callback(None)
     assert said
+    assert notes.kinds == ["donotcall.added"]
     assert NUMBER in numbers
 
 
 def test_who_asked_goes_away_and_what_was_stored_is_obeyed() -> None:
     shelf = SlowShelf()
-    numbers = DoNotCall(shelf, clock_at())
+    numbers = DoNotCall(shelf, clock_at(), Notes())
     asked = Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm"))
     asked.addErrback(lambda failure: None)
     asked.cancel()
@@ -73,8 +83,8 @@ def test_who_asked_goes_away_and_what_was_stored_is_obeyed() -> None:
 
 
 def test_what_could_not_be_stored_was_not_changed() -> None:
-    shelf = SlowShelf()
-    numbers = DoNotCall(shelf, clock_at())
+    shelf, notes = SlowShelf(), Notes()
+    numbers = DoNotCall(shelf, clock_at(), notes)
     said: list[object] = []
     Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm")).addErrback(said.append)
     shelf.waiting[0].errback(StoreUnavailable("away"))
@@ -82,12 +92,30 @@ def test_what_could_not_be_stored_was_not_changed() -> None:
     assert NUMBER not in numbers
     Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm"))
     shelf.waiting[1].callback(None)
-    gone = Deferred.fromCoroutine(numbers.remove(NUMBER))
+    gone = Deferred.fromCoroutine(numbers.remove(NUMBER, "crm"))
     gone.addErrback(lambda failure: failure.trap(StoreUnavailable))
     assert NUMBER in numbers
+    assert notes.kinds == ["donotcall.added"]
 
 
 def test_what_is_not_listed_cannot_be_taken_off() -> None:
-    numbers = DoNotCall(SlowShelf(), clock_at())
+    numbers = DoNotCall(SlowShelf(), clock_at(), Notes())
     with pytest.raises(KeyError):
-        numbers.remove(NUMBER).send(None)
+        numbers.remove(NUMBER, "crm").send(None)
+
+
+def test_two_take_it_off_and_one_is_told() -> None:
+    class Shelf(SlowShelf):
+        async def remove(self, number: str) -> None:
+            await self.put(Entry(number, "", 0.0, ""))
+
+    shelf, notes = Shelf(), Notes()
+    numbers = DoNotCall(shelf, clock_at(), notes)
+    Deferred.fromCoroutine(numbers.add(NUMBER, "", "crm"))
+    shelf.waiting[0].callback(None)
+    for name in ("ana", "bo"):
+        Deferred.fromCoroutine(numbers.remove(NUMBER, name))
+    for stored in shelf.waiting[1:]:
+        stored.callback(None)
+    assert [event.by for event in notes.of(NumberUnlisted)] == ["ana"]
+    assert NUMBER not in numbers

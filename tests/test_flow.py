@@ -31,6 +31,8 @@ from easycall.ivr.flow import (
     SayNode,
     Silence,
     ToQueue,
+    ToVoicemail,
+    VoicemailNode,
     begin,
     chosen,
     parse_prompt,
@@ -127,6 +129,46 @@ nodes:
     assert "no way out for a caller who presses nothing: a -> a" in str(lint(round_, (), ())[0])
 
 
+MAILBOX = """
+start: box
+nodes:
+  box:
+    voicemail: sales
+"""
+
+
+@pytest.mark.requirement("M5")
+def test_a_flow_ends_with_a_message_left() -> None:
+    flow = parse(MAILBOX, "f")
+    assert flow.nodes["box"] == VoicemailNode("sales")
+    assert lint(flow, (), (), boxes=("sales",)) == []
+    position, instruction = begin(flow)
+    assert instruction == ToVoicemail("sales")
+    with pytest.raises(ValueError, match="is over"):
+        step(flow, position, Done())
+
+
+@pytest.mark.requirement("M5")
+@pytest.mark.parametrize(
+    ("text", "boxes", "expected"),
+    [
+        (
+            MAILBOX,
+            ("support", "office"),
+            "f.yaml:4: box: there is no voice mail box 'sales'; [voicemail.boxes] has office, support",
+        ),
+        (MAILBOX, (), "f.yaml:4: box: there is no voice mail box 'sales'; [voicemail.boxes] has none"),
+        (
+            "result: {status: [ok]}" + MAILBOX,
+            ("sales",),
+            "f.yaml:4: box: a function ends with 'return': the customer goes back to the agent",
+        ),
+    ],
+)
+def test_a_box_that_cannot_be_is_told_with_its_line(text: str, boxes: tuple[str, ...], expected: str) -> None:
+    assert [str(fault) for fault in lint(parse(text, "f"), (), (), boxes=boxes)] == [expected]
+
+
 @pytest.mark.parametrize("value", ["no", "0123", "1.10", "2026-01-01", "~", "1_000", "0x1f", "yes", "[x]"])
 def test_values_are_what_stands_in_the_file(value: str) -> None:
     text = value if value != "[x]" else '"[x]"'
@@ -142,12 +184,15 @@ def test_values_are_what_stands_in_the_file(value: str) -> None:
         (("start: hello", ""), "f.yaml:3: 'start' is missing"),
         (
             ("  queue:\n    queue", "  queue:\n    qeue"),
-            "f.yaml:17: queue: a node has exactly one of say, menu, queue, fax, hangup, collect, seal, post, branch, return",
+            "f.yaml:17: queue: a node has exactly one of say, menu, queue, voicemail, fax, hangup, collect, seal, "
+            "post, branch, return",
         ),
         (("    queue: sales", "    queue: sales\n    say: x"), "f.yaml:17: queue: a node has exactly one of"),
         (("    queue: sales", "    queue: [sales]"), "f.yaml:18: queue: must be a single value"),
         (("    queue: sales", "    queue: a&b"), "f.yaml:18: queue: queue: 'a&b' is no name"),
         (("    queue: sales", "    queue: sales\n    next: end"), "f.yaml:19: queue: 'next' is unknown"),
+        (("    queue: sales", "    voicemail: a/b"), "f.yaml:18: queue: voicemail: 'a/b' is no name"),
+        (("    queue: sales", "    voicemail: sales\n    next: end"), "f.yaml:19: queue: 'next' is unknown"),
         (("    hangup:", "    hangup: bye"), "f.yaml:20: end: hangup takes no value"),
         (("    hangup:", "    hangup: !!python/object:os.system x"), "f.yaml:20: end: tags like"),
         (("  hello:\n", "  end: {hangup: }\n  hello:\n"), "f.yaml:20: nodes: 'end' is given twice, first in line 4"),
@@ -350,6 +395,7 @@ nodes = st.one_of(
         retries=st.integers(0, 9),
     ),
     st.just(QueueNode("sales")),
+    st.just(VoicemailNode("sales")),
     st.just(HangUpNode()),
 )
 flows = st.builds(Flow, st.just("f"), names, st.dictionaries(names, nodes, max_size=6))
@@ -360,7 +406,7 @@ says = st.lists(st.one_of(st.just(Done()), st.just(Silence()), st.builds(Key, st
 @given(flows, says)
 def test_a_flow_that_lint_passed_always_ends(flow: Flow, heard: list[Said]) -> None:
     """Whatever a caller does, once they press nothing more the flow ends within the sum of its tries."""
-    if lint(flow, ("sales",), ()):
+    if lint(flow, ("sales",), (), boxes=("sales",)):
         return
     position, instruction = begin(flow)
     heard = [*heard, *[Silence()] * 61]
@@ -421,6 +467,14 @@ def test_every_fault_of_a_folder_is_told_at_once(tmp_path: Path) -> None:
         ("e.yaml", 0),
         ("f.yaml", 0),
     ]
+
+
+@pytest.mark.requirement("M5")
+def test_a_folder_knows_the_boxes_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(MAILBOX, encoding="utf-8")
+    assert library.load(tmp_path, {}, LANGUAGES, boxes={"sales": ""})["a"].start == "box"
+    with pytest.raises(FlowError, match=r"a\.yaml:4: box: there is no voice mail box 'sales'"):
+        library.load(tmp_path, {}, LANGUAGES, boxes={"support": ""})
 
 
 def test_a_folder_without_flows(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ DECISIONS = {
     "lab.evidence",
     "lab.fairness",
     "lab.invariants",
+    "outbound.caps",
     "outbound.lines",
     "outbound.outcome",
     "outbound.rules",

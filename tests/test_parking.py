@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from twisted.python.failure import Failure
 
+from easycall.ivr.flow import Flow, Prompt, SayNode, VoicemailNode
 from easycall.model import AgentState, AutoAnswer, Message
-from easycall.verbs import Answer, AttachData, Consult, Hold, NotNow, Park, Pick, ToVoicemail, Verb
+from easycall.verbs import Answer, AttachData, Consult, Hold, Lend, NotNow, Park, Pick, ToFlow, ToVoicemail, Verb
 
 from .test_talk import MUSIC, Person, Stage
-from .virtual import opened
+from .virtual import STRAIGHT, opened
 
 
 class Mail:
@@ -24,11 +25,14 @@ class Mail:
     def __init__(self) -> None:
         self.kept: list[Message] = []
         self.length = 3.0
+        self.full = False
 
     def file(self, message: str) -> str:
         return f"/mail/{message}"
 
     async def keep(self, message: Message) -> float:
+        if self.full:
+            raise OSError(28, "No space left on device")
         self.kept.append(message)
         return self.length
 
@@ -218,6 +222,99 @@ class TestVoicemail:
         customer.line.hang_up()
         stage.pass_()
         assert stage.daemon.of("voicemail.left") == []
+
+
+MAILBOX = Flow(STRAIGHT.name, "closed", {"closed": SayNode((Prompt(sound="closed"),), "box"), "box": VoicemailNode("sales")})
+"""A flow that says something for two seconds, and ends with a message left."""
+GREETED = 2.0 + 2.0
+"""Seconds until the tone."""
+
+
+@pytest.mark.requirement("M5")
+class TestVoicemailOfAFlow:
+    """A caller leaves a message whom no agent has sent there."""
+
+    @pytest.fixture(autouse=True)
+    def every_number_has_it(self, stage: Stage) -> None:
+        stage.joined.contacts._script.flows[STRAIGHT.name] = MAILBOX  # type: ignore[index]
+
+    def ended(self, stage: Stage) -> tuple[str, str, list[str]]:
+        record = stage.record()
+        return record.outcome.value, record.ended_by.value, [part.kind.value for part in record.segments]
+
+    def test_a_message_is_left(self, stage: Stage, mail: Mail) -> None:
+        stage.ready("ana")
+        customer = stage.calls()
+        stage.pass_(2.5)
+        assert (stage.contact.stage.value, customer.hears) == ("voicemail", "speech")
+        assert stage.ask(Hold()) == "the customer talks with nobody"
+        stage.check()
+        stage.pass_(GREETED)
+        assert customer.hears == ""
+        customer.line.hang_up()
+        stage.pass_()
+        [message] = mail.kept
+        assert (message.id, message.box, message.caller) == ("c0", "sales", "+4930123456")
+        [started], [left] = stage.daemon.of("voicemail.started"), stage.daemon.of("voicemail.left")
+        assert (started.box, started.agent, left.box, left.seconds) == ("sales", "", "sales", 3.0)
+        assert self.ended(stage) == ("message_left", "caller", ["ivr", "voicemail"])
+        assert stage.people["ana"].rings == 0
+
+    def test_the_key_ends_it(self, stage: Stage, mail: Mail) -> None:
+        customer = stage.calls()
+        stage.pass_(GREETED + 1)
+        customer.line.press("#")
+        stage.pass_(1)
+        assert customer.line.over
+        assert self.ended(stage) == ("message_left", "flow", ["ivr", "voicemail"])
+
+    @pytest.mark.parametrize("seconds", [1.0, 3.0])
+    def test_who_hangs_up_before_the_tone_has_left_none(self, stage: Stage, mail: Mail, seconds: float) -> None:
+        mail.length = 0.0
+        customer = stage.calls()
+        stage.pass_(seconds)
+        customer.line.hang_up()
+        stage.pass_()
+        assert stage.daemon.of("voicemail.left") == []
+        outcome, by, segments = self.ended(stage)
+        assert (outcome, by) == ("abandoned_in_ivr", "caller")
+        assert segments == (["ivr"] if seconds == 1.0 else ["ivr", "voicemail"])
+
+    def test_who_says_nothing_has_left_none(self, stage: Stage, mail: Mail) -> None:
+        mail.length = 0.0
+        customer = stage.calls()
+        stage.pass_(GREETED + 70)
+        assert customer.line.over
+        assert self.ended(stage)[:2] == ("abandoned_in_ivr", "flow")
+
+    @pytest.mark.logs_failures
+    def test_a_message_that_could_not_be_kept_is_a_failure(self, stage: Stage, mail: Mail) -> None:
+        mail.full = True
+        customer = stage.calls()
+        stage.pass_(GREETED + 1)
+        customer.line.hang_up()
+        stage.pass_()
+        assert self.ended(stage)[0] == "failed"
+        assert stage.daemon.of("voicemail.left") == []
+
+    def test_after_a_talk_it_is_answered_all_the_same(self, stage: Stage, mail: Mail) -> None:
+        stage.joined.contacts._script.flows["closed"] = MAILBOX  # type: ignore[index]
+        stage.joined.contacts._script.flows[STRAIGHT.name] = STRAIGHT  # type: ignore[index]
+        customer, _ = stage.talk()
+        assert stage.ask(ToFlow("closed")) == {}
+        stage.pass_(GREETED + 1)
+        customer.line.hang_up()
+        stage.pass_()
+        assert len(mail.kept) == 1
+        assert self.ended(stage)[0] == "answered"
+
+    def test_who_was_lent_comes_back_without_a_message(self, stage: Stage, mail: Mail) -> None:
+        stage.joined.contacts._script.flows["closed"] = MAILBOX  # type: ignore[index]
+        stage.joined.contacts._script.flows[STRAIGHT.name] = STRAIGHT  # type: ignore[index]
+        customer, ana = stage.talk()
+        stage.ask(Lend("closed"), 3)
+        assert stage.talking(customer, ana)
+        assert mail.kept == []
 
 
 class TestAnswer:

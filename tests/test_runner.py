@@ -9,8 +9,21 @@ import pytest
 import pytest_twisted
 
 from easycall.events import Event, FlowStep, MenuAnswered
-from easycall.ivr.flow import Choice, Finish, Flow, HangUpNode, MenuNode, Prompt, QueueNode, SayNode, ToQueue, parse_prompt
-from easycall.ivr.runner import Stuck, run
+from easycall.ivr.flow import (
+    Choice,
+    Finish,
+    Flow,
+    HangUpNode,
+    MenuNode,
+    Prompt,
+    QueueNode,
+    SayNode,
+    ToQueue,
+    ToVoicemail,
+    VoicemailNode,
+    parse_prompt,
+)
+from easycall.ivr.runner import Left, Returned, Stuck, run
 from easycall.model import Contact
 from easycall.ports import Channel, HungUp, Taken
 
@@ -77,7 +90,7 @@ class Call:
         assert len(self.told) < 5000, "the flow goes round and round"
         self.told.append(event)
 
-    async def run(self) -> ToQueue | Finish:
+    async def run(self) -> Left | Returned:
         channel: Channel = self.channel  # type: ignore[assignment]  # only the verbs a flow uses
         ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds)
         assert not self.channel.answers, "everything scripted was asked for"
@@ -122,6 +135,15 @@ async def test_a_key_in_the_greeting_answers_one_menu_only() -> None:
     call = Call("0", "", "1")
     assert await call.run() == ToQueue("sales")
     assert call.channel.asked[1:] == [("play", "press", ANY), ("wait", 4.0)]
+
+
+@pytest.mark.requirement("M5")
+@pytest_twisted.ensureDeferred
+async def test_a_message_is_left_where_the_flow_ends() -> None:
+    flow = Flow("closed", "hello", {"hello": SayNode((GREETING,), "box"), "box": VoicemailNode("sales")})
+    call = Call("", flow=flow)
+    assert await call.run() == ToVoicemail("sales")
+    assert [event.node for event in call.told if isinstance(event, FlowStep)] == ["hello", "box"]
 
 
 @pytest_twisted.ensureDeferred

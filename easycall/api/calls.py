@@ -41,8 +41,12 @@ STATUS: Mapping[Why, HTTPStatus] = {
     Why.DO_NOT_CALL: HTTPStatus.FORBIDDEN,
     Why.NO_TRUNK: HTTPStatus.FORBIDDEN,
     Why.CALLER_ID: HTTPStatus.FORBIDDEN,
+    Why.CAPPED: HTTPStatus.FORBIDDEN,
     Why.NO_LINE: HTTPStatus.CONFLICT,
 }
+
+FIELD: Mapping[Why, str] = {Why.CALLER_ID: "caller_id", Why.NO_LINE: "", Why.CAPPED: ""}
+"""The field to blame, where that is not the number."""
 
 REPEAT_SECONDS = 24 * 3600.0
 """How long the same Idempotency-Key means the same call."""
@@ -116,8 +120,7 @@ class CallRoutes:
 def refused(why: NotNow) -> Problem:
     """The answer to a call that is not made."""
     if isinstance(why, NotDialled):
-        field = "caller_id" if why.why is Why.CALLER_ID else "number"
-        return Problem(STATUS[why.why], str(why), field="" if why.why is Why.NO_LINE else field)
+        return Problem(STATUS[why.why], str(why), field=FIELD.get(why.why, "number"))
     return Problem(HTTPStatus.CONFLICT, str(why))
 
 

@@ -69,7 +69,7 @@ class DoNotCallRoutes:
         number = self._number(typed)
         if number not in self._do_not_call:
             raise unknown("number on the do-not-call list:", typed)
-        await self._do_not_call.remove(number)
+        await self._do_not_call.remove(number, request.token.name)
         return answer_json(request, {"number": number})
 
     def _number(self, typed: str) -> str:

@@ -127,6 +127,12 @@ SCHEMA: Schema = {
         "deny": Option(lists(_PREFIX)),
         "own": Option(lists(_E164)),
         "ring_seconds": Option(number("seconds", 5, 120)),
+        "call_seconds": Option(number("seconds", 60, 86_400)),
+        "calls_per_customer": Option(whole("calls", 1, 1_000_000)),
+        "calls_per_number": Option(whole("calls", 1, 1_000_000)),
+        "calls_per_agent": Option(whole("calls", 1, 1_000_000)),
+        "calls_per_queue": Option(whole("calls", 1, 1_000_000)),
+        "calls_per_day": Option(whole("calls", 1, 1_000_000)),
     },
     "trunks": {
         "asterisk": Option(BOX),

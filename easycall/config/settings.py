@@ -121,6 +121,18 @@ class DialingSettings:
     """Numbers that lead back to us, beside those of ``numbers`` and of the trunks."""
     ring_seconds: float = 30.0
     """How long a number outside is rung."""
+    call_seconds: float = 7200.0
+    """How long a call out may last, from the answer."""
+    calls_per_customer: int = 3
+    """How often one customer is called in 24 hours."""
+    calls_per_number: int = 50
+    """How often one number is dialled in 24 hours, as a customer's or another's."""
+    calls_per_agent: int = 200
+    """How many numbers are dialled for one agent in 24 hours."""
+    calls_per_queue: int = 200
+    """How many numbers are dialled for one queue in an hour."""
+    calls_per_day: int = 2000
+    """How many numbers are dialled in 24 hours."""
 
 
 @frozen

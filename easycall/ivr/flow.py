@@ -1,8 +1,8 @@
 """What an IVR flow is, and how a caller walks through it: nodes, and ``step(flow, position, said)``.  Pure.
 
 :func:`begin` gives the first position and instruction.  Whoever has a channel carries the instruction out and hands what
-came of it to :func:`step`, until the instruction is :class:`ToQueue`, :class:`Finish` or :class:`Return`.  Retries and
-time-outs are decided here.
+came of it to :func:`step`, until the instruction is :class:`ToQueue`, :class:`ToVoicemail`, :class:`Finish` or
+:class:`Return`.  Retries and time-outs are decided here.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ __all__ = [
     "SealNode",
     "Silence",
     "ToQueue",
+    "ToVoicemail",
+    "VoicemailNode",
     "begin",
     "chosen",
     "collected",
@@ -150,6 +152,14 @@ class QueueNode:
 
 
 @frozen
+class VoicemailNode:
+    """Lets the caller leave a message in a box."""
+
+    box: str
+    line: int = field(default=0, eq=False)
+
+
+@frozen
 class FaxNode:
     """Receives a fax into a box and goes on."""
 
@@ -168,7 +178,17 @@ class HangUpNode:
 
 
 Node: TypeAlias = (
-    SayNode | MenuNode | QueueNode | FaxNode | HangUpNode | CollectNode | SealNode | PostNode | BranchNode | ReturnNode
+    SayNode
+    | MenuNode
+    | QueueNode
+    | VoicemailNode
+    | FaxNode
+    | HangUpNode
+    | CollectNode
+    | SealNode
+    | PostNode
+    | BranchNode
+    | ReturnNode
 )
 
 
@@ -243,11 +263,18 @@ class ToQueue:
 
 
 @frozen
+class ToVoicemail:
+    """The flow is over: the caller leaves a message in this box."""
+
+    box: str
+
+
+@frozen
 class Finish:
     """The flow is over: hang up."""
 
 
-Instruction: TypeAlias = Say | Ask | Receive | ToQueue | Finish | Collect | Seal | Post | Branch | Return
+Instruction: TypeAlias = Say | Ask | Receive | ToQueue | ToVoicemail | Finish | Collect | Seal | Post | Branch | Return
 
 
 @frozen
@@ -353,6 +380,8 @@ def _enter(flow: Flow, position: Position) -> tuple[Position, Instruction]:
             return position, Receive(node.box)
         case QueueNode():
             return position, ToQueue(node.queue)
+        case VoicemailNode():
+            return position, ToVoicemail(node.box)
         case HangUpNode():
             return position, Finish()
         case CollectNode():

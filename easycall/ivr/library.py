@@ -41,7 +41,7 @@ def load(
     for path in files:
         try:
             flow = flows[path.stem] = _read(path)
-            faults += lint(flow, queues, spoken, services, keys)
+            faults += lint(flow, queues, spoken, services, keys, boxes or {})
         except FlowError as error:
             faults += error.faults
     for option, name in (entered or {}).items():

@@ -18,6 +18,7 @@ from easycall.ivr.flow import (
     QueueNode,
     SayNode,
     SealNode,
+    VoicemailNode,
 )
 from easycall.ivr.lint_values import value_faults
 
@@ -34,11 +35,12 @@ def lint(
     languages: Collection[str],
     services: Collection[str] = (),
     keys: Collection[str] = (),
+    boxes: Collection[str] = (),
 ) -> list[Fault]:
     """Every fault of a flow, in the order of its lines.
 
     ``queues`` are the ids of the queues there are, ``languages`` those that have a voice, ``services`` and ``keys`` the
-    names that flows may hand values to and seal them with.
+    names that flows may hand values to and seal them with, ``boxes`` those of voice mail.
     """
     if len(flow.nodes) > NODE_LIMIT:
         return [_fault(flow, "", f"{len(flow.nodes)} nodes are too many: {NODE_LIMIT} at most")]
@@ -47,6 +49,7 @@ def lint(
         *_unreachable(flow),
         *_silent_walks(flow),
         *_unknown_queues(flow, queues),
+        *_unknown_boxes(flow, boxes),
         *_unspoken(flow, languages),
     ]
     if not faults:  # what is known where can be told of ways that lead somewhere
@@ -172,6 +175,13 @@ def _unknown_queues(flow: Flow, queues: Collection[str]) -> Iterator[Fault]:
     for name, node in flow.nodes.items():
         if isinstance(node, QueueNode) and node.queue not in queues:
             yield _fault(flow, name, f"there is no queue {node.queue!r}; {known}")
+
+
+def _unknown_boxes(flow: Flow, boxes: Collection[str]) -> Iterator[Fault]:
+    known = ", ".join(sorted(boxes)) or "none"
+    for name, node in flow.nodes.items():
+        if isinstance(node, VoicemailNode) and node.box not in boxes:
+            yield _fault(flow, name, f"there is no voice mail box {node.box!r}; [voicemail.boxes] has {known}")
 
 
 def _unspoken(flow: Flow, languages: Collection[str]) -> Iterator[Fault]:

@@ -19,6 +19,7 @@ from easycall.ivr.flow import (
     ReturnNode,
     SayNode,
     SealNode,
+    VoicemailNode,
 )
 from easycall.ivr.function import STATUS, Field
 from easycall.ivr.values import GIVEN, Text, Use
@@ -77,7 +78,7 @@ def _unknown_places(flow: Flow, services: Collection[str], keys: Collection[str]
 def _ends(flow: Flow) -> Told:
     """A function ends with a result, another flow does not."""
     for name, node in flow.nodes.items():
-        if flow.function is not None and isinstance(node, QueueNode | HangUpNode):
+        if flow.function is not None and isinstance(node, QueueNode | VoicemailNode | HangUpNode):
             yield name, "a function ends with 'return': the customer goes back to the agent"
         if flow.function is None and isinstance(node, ReturnNode):
             yield name, "only a function returns: give the flow a 'result'"

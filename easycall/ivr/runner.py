@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import field, frozen
 from twisted.logger import Logger
@@ -27,6 +27,7 @@ from easycall.ivr.flow import (
     Say,
     Silence,
     ToQueue,
+    ToVoicemail,
     begin,
     chosen,
     collected,
@@ -41,7 +42,7 @@ from easycall.ports import Channel, Service, ServiceFailed, Taken
 from easycall.recording import CannotPause
 from easycall.secure.secret import Secret
 
-__all__ = ["Means", "ReceiveFax", "Returned", "Sounds", "Stuck", "run"]
+__all__ = ["Left", "Means", "ReceiveFax", "Returned", "Sounds", "Stuck", "run"]
 
 log = Logger()
 T = TypeVar("T")
@@ -51,6 +52,9 @@ WAITING_MUSIC = "default"
 
 Sounds = Callable[[Prompt, str], list[str]]
 """What to play for a prompt to a caller of that language (``""``: the site's own)."""
+
+Left: TypeAlias = ToQueue | ToVoicemail | Finish
+"""How a flow that is no function ends."""
 
 ReceiveFax = Callable[[str], Awaitable[bool]]
 """Receives a fax into a box; False when no page came."""
@@ -91,7 +95,7 @@ async def run(
     sounds: Sounds,
     means: Means | None = None,
     parameters: Mapping[str, str] | None = None,
-) -> ToQueue | Finish | Returned:
+) -> Left | Returned:
     """Walk ``flow`` with the caller on ``channel``, an answered leg, and return how it ended.
 
     What the caller chooses is told and kept in ``contact.answers``, a chosen language in ``contact.data["language"]``.  A
@@ -120,7 +124,7 @@ class _Walk:
     means: Means
     values: Values
 
-    async def to_its_end(self) -> ToQueue | Finish | Returned:
+    async def to_its_end(self) -> Left | Returned:
         """Step by step."""
         flow, contact = self.flow, self.contact
         position, instruction = begin(flow)
@@ -129,7 +133,7 @@ class _Walk:
         while True:
             if position.tries == 0:
                 self.tell(FlowStep(at=self.now(), contact=contact.id, flow=flow.name, node=position.node))
-            if isinstance(instruction, ToQueue | Finish):
+            if isinstance(instruction, Left):
                 return instruction
             if isinstance(instruction, Return):
                 return self._result(instruction)

@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 
 import yaml
 
-from easycall.ivr.flow import KEYS, Choice, FaxNode, Flow, FlowError, HangUpNode, MenuNode, Node, QueueNode, SayNode
+from easycall.ivr.flow import (
+    KEYS,
+    Choice,
+    FaxNode,
+    Flow,
+    FlowError,
+    HangUpNode,
+    MenuNode,
+    Node,
+    QueueNode,
+    SayNode,
+    VoicemailNode,
+)
 from easycall.ivr.reader import FILE_LIMIT, FLOW_NAME, NODE_NAME, Reader
 from easycall.ivr.source_values import VALUE_KINDS, function_of
 
@@ -95,6 +107,10 @@ def _queue(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     return QueueNode(reader.name(reader.fields(value, name, required=("queue",)), "queue", name), line)
 
 
+def _voicemail(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
+    return VoicemailNode(reader.name(reader.fields(value, name, required=("voicemail",)), "voicemail", name), line)
+
+
 def _fax(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     fields = reader.fields(value, name, required=("fax", "next"), optional=("otherwise",))
     following = reader.name(fields, "next", name)
@@ -113,6 +129,7 @@ _KINDS: Mapping[str, Callable[[Reader, str, int, yaml.Node], Node]] = {
     "say": _say,
     "menu": _menu,
     "queue": _queue,
+    "voicemail": _voicemail,
     "fax": _fax,
     "hangup": _hang_up,
     **VALUE_KINDS,

@@ -122,7 +122,7 @@ class OutboundCall:
             raise NotReached(Outcome.NO_AGENT, EndedBy.SYSTEM) from None
         finally:
             if not self._dialled:
-                self._route.line.release()
+                self._route.release()
 
     async def _customer_first(self, agent: Assignment) -> Course:
         try:

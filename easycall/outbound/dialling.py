@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Protocol
 
 from attrs import frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from easycall.events import CallDialled
 from easycall.model import Queue, Trunk
+from easycall.outbound.caps import DAY, Call, Caps, Counted
 from easycall.outbound.lines import Line, Lines
 from easycall.outbound.rules import NotDialled, Rules, Why
-from easycall.ports import Switch
+from easycall.ports import Channel, Switch
 
-__all__ = ["Dialling", "Route"]
+__all__ = ["Dialling", "History", "Route"]
+
+
+class History(Protocol):
+    """What was dialled before the daemon started."""
+
+    async def dialled(self, since: float, most: int) -> Iterable[CallDialled]:
+        """The latest numbers dialled after ``since``, ``most`` at most, the oldest first.  Raises StoreUnavailable."""
 
 
 @frozen(eq=False)
 class Route:
-    """How one number is dialled.  The line is taken: release it when the call is over, or comes to nothing."""
+    """How one number is dialled.  Its line is taken: release it when the call is over, or comes to nothing."""
 
     number: str
     trunk: Trunk
@@ -24,41 +35,87 @@ class Route:
     """The number shown; empty: none of ours."""
     switch: Switch
     line: Line
+    counted: Counted
+    """It counts for the caps."""
     seconds: float
     """How long it may ring."""
 
+    def release(self) -> None:
+        """The line is free again, and what was not dialled does not count.  A second time does nothing."""
+        self.line.release()
+        self.counted.release()
+
 
 class Dialling:
-    """The way out of one daemon."""
+    """The way out of one daemon.  ``await start()`` before the first call."""
 
-    def __init__(self, rules: Rules, lines: Lines, do_not_call: Container[str]) -> None:
+    def __init__(
+        self, rules: Rules, lines: Lines, do_not_call: Container[str], clock: IReactorTime, history: History | None = None
+    ) -> None:
+        """``history``: None: nothing was dialled before."""
         self.rules = rules
         self.lines = lines
         self._do_not_call = do_not_call
+        self._clock = clock
+        self._history = history
+        self._caps = Caps(rules.settings)
+        self._ends: set[IDelayedCall] = set()
         self._switches: Mapping[str, Switch] = {}
 
     def use(self, switches: Mapping[str, Switch]) -> None:
         """Dial on these Asterisks, by name."""
         self._switches = switches
 
-    def route(self, typed: str, *, caller_id: str = "", queue: Queue, pbx: str = "") -> Route:
-        """A route for a number as typed; its line is taken.
+    async def start(self) -> None:
+        """Count what was dialled before the daemon started.  Raises StoreUnavailable."""
+        if self._history is not None:
+            since = self._clock.seconds() - DAY
+            # The site's cap is reached by so many, and no other lets more pass.
+            for told in await self._history.dialled(since, self.rules.settings.calls_per_day):
+                call = Call(told.number, told.agent, told.queue, told.purpose == "customer")
+                self._caps.count(call, told.at).dialled()
 
-        ``caller_id``: the number to be shown, empty: the queue's or the trunk's; ``pbx``: the Asterisk it must be on, empty:
-        any.  Raises NotDialled.
+    async def stop(self) -> None:
+        """End no call any more."""
+        while self._ends:
+            self._ends.pop().cancel()
+
+    def route(
+        self, typed: str, *, agent: str, queue: Queue, customer: bool = False, caller_id: str = "", pbx: str = ""
+    ) -> Route:
+        """A route for a number as typed; its line is taken, and it counts for the caps.
+
+        ``agent``: who asks for it; ``customer``: whether it is a customer's; ``caller_id``: the number to be shown, empty:
+        the queue's or the trunk's; ``pbx``: the Asterisk it must be on, empty: any.  Raises NotDialled.
         """
-        number = self.rules.allowed(typed)
+        number, now = self.rules.allowed(typed), self._clock.seconds()
         if number in self._do_not_call:
             raise NotDialled(Why.DO_NOT_CALL, f"{number} is on the do-not-call list")
+        trunks, call = self.rules.trunks_for(number, caller_id, pbx), Call(number, agent, queue.id, customer)
+        self._caps.check(call, now)
         full = []
-        for trunk in self.rules.trunks_for(number, caller_id, pbx):
+        for trunk in trunks:
             switch = self._switches.get(trunk.asterisk)
             if switch is None or not switch.up:
                 full.append(f"the Asterisk of trunk {trunk.name} cannot be reached")
                 continue
             line = self.lines.take(trunk.name)
             if line is not None:
-                shown = self.rules.caller_id(trunk, caller_id, queue.caller_id)
-                return Route(number, trunk, shown, switch, line, self.rules.settings.ring_seconds)
+                shown, counted = self.rules.caller_id(trunk, caller_id, queue.caller_id), self._caps.count(call, now)
+                return Route(number, trunk, shown, switch, line, counted, self.rules.settings.ring_seconds)
             full.append(f"no line of trunk {trunk.name} is free ({self.lines.used(trunk.name)} of {trunk.lines} in use)")
         raise NotDialled(Why.NO_LINE, "; ".join(full))
+
+    def limit(self, leg: Channel, cut: Callable[[float], None]) -> None:
+        """Call ``cut`` with the most seconds a call may last when ``leg``, answered now, is still there after them."""
+        seconds = self.rules.settings.call_seconds
+        end = self._clock.callLater(seconds, cut, seconds)
+        self._ends.add(end)
+
+        def gone(_: object) -> None:
+            if end in self._ends:
+                self._ends.remove(end)
+                if end.active():
+                    end.cancel()
+
+        leg.when_gone().addCallback(gone)

@@ -1,4 +1,7 @@
-"""The numbers that are not called.  What was said yes to is stored: a number is never dialled again by a restart."""
+"""The numbers that are not called.  What was said yes to is stored: a number is never dialled again by a restart.
+
+Every change is told by an event, with the name of who asked for it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.defer import shielded
+from easycall.events import NumberListed, NumberUnlisted
+from easycall.ports import Journal
 
 __all__ = ["DoNotCall", "Entry", "Shelf"]
 
@@ -40,9 +45,10 @@ class Shelf(Protocol):
 class DoNotCall:
     """The list.  ``await start()`` before the first call."""
 
-    def __init__(self, shelf: Shelf, clock: IReactorTime) -> None:
+    def __init__(self, shelf: Shelf, clock: IReactorTime, journal: Journal) -> None:
         self._shelf = shelf
         self._clock = clock
+        self._journal = journal
         self._entries: dict[str, Entry] = {}
 
     @property
@@ -66,12 +72,15 @@ class DoNotCall:
     async def _add(self, entry: Entry) -> None:
         await self._shelf.put(entry)
         self._entries[entry.number] = entry
+        facts = {"number": entry.number, "reason": entry.reason, "by": entry.added_by}
+        self._journal.record(NumberListed(at=self._clock.seconds(), **facts))
 
-    async def remove(self, number: str) -> None:
+    async def remove(self, number: str, removed_by: str) -> None:
         """Take a number from the list.  Raises KeyError when it is not on it, StoreUnavailable."""
         self._entries[number]
-        await shielded(self._remove(number))
+        await shielded(self._remove(number, removed_by))
 
-    async def _remove(self, number: str) -> None:
+    async def _remove(self, number: str, removed_by: str) -> None:
         await self._shelf.remove(number)
-        self._entries.pop(number, None)
+        if self._entries.pop(number, None) is not None:  # another may have been faster
+            self._journal.record(NumberUnlisted(at=self._clock.seconds(), number=number, by=removed_by))

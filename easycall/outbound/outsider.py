@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from attrs import field, mutable
 from twisted.internet.defer import Deferred
 
 from easycall.acd.wrapup import NO_WRAP_UP, WrapUpRules
 from easycall.defer import dropped, unattended
-from easycall.events import CallAnswered, CallDialled, CallFailed, CallRinging
+from easycall.events import CallAnswered, CallCut, CallDialled, CallFailed, CallRinging
 from easycall.live import LiveContact
-from easycall.model import DialOutcome, OfferOutcome, Role
+from easycall.model import DialOutcome, EndedBy, OfferOutcome, Role
 from easycall.outbound.dialling import Route
 from easycall.outbound.outcome import outcome_of
 from easycall.ports import Channel, NotAnswered
@@ -23,7 +25,9 @@ def dial(live: LiveContact, route: Route, leg_id: str, role: Role, purpose: str,
     Raises ValueError when it must not be dialled.
     """
     facts = {"leg": leg_id, "number": route.number}
-    live.tell(CallDialled, agent, trunk=route.trunk.name, caller_id=route.caller_id, purpose=purpose, **facts)
+    how = {"trunk": route.trunk.name, "caller_id": route.caller_id, "queue": route.counted.call.queue}
+    live.tell(CallDialled, agent, purpose=purpose, **how, **facts)
+    route.counted.dialled()
     leg = route.switch.dial(
         route.trunk,
         route.number,
@@ -41,7 +45,7 @@ def dial(live: LiveContact, route: Route, leg_id: str, role: Role, purpose: str,
 
 def _over(ringing: Deferred[None], route: Route) -> None:
     dropped(ringing)
-    route.line.release()
+    route.release()
 
 
 async def _tell_what_becomes_of(live: LiveContact, leg: Channel, agent: str, facts: dict[str, str]) -> None:
@@ -53,6 +57,15 @@ async def _tell_what_becomes_of(live: LiveContact, leg: Channel, agent: str, fac
         live.tell(CallFailed, agent, outcome=outcome, cause=why.cause, **facts)
     else:
         live.tell(CallAnswered, agent, **facts)
+        live.dialling.limit(leg, partial(_cut, live, leg, facts))
+
+
+def _cut(live: LiveContact, leg: Channel, facts: dict[str, str], seconds: float) -> None:
+    """The call lasted as long as it may."""
+    live.tell(CallCut, seconds=seconds, **facts)
+    if leg is live.customer:
+        live.contact.ended_by = live.contact.ended_by or EndedBy.SYSTEM
+    leg.hang_up()
 
 
 @mutable(eq=False)

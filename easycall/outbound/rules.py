@@ -30,6 +30,7 @@ class Why(StrEnum):
     DO_NOT_CALL = "do_not_call"
     NO_TRUNK = "no_trunk"
     NO_LINE = "no_line"
+    CAPPED = "capped"
     CALLER_ID = "caller_id"
 
 

@@ -37,7 +37,7 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
         outsider = call_outside(live, route, contact.attempts, "transfer", course.by)
     except ValueError as error:
         log.error("{number} cannot be dialled: {error}", number=route.number, error=error)
-        route.line.release()
+        route.release()
         return _first_in_line(live, queue.id)
     try:
         async with background(keep_music(live.customer, queue.music)):
@@ -65,7 +65,7 @@ async def together(live: LiveContact, course: Outside) -> Course:
         async with background(answer_letters(live)):
             left = await course.conversation.over()
         if left is outsider.leg:
-            ended_by = EndedBy.OUTSIDE
+            ended_by = EndedBy.SYSTEM if outsider.leg.doomed else EndedBy.OUTSIDE
             if live.now() < since + LOST_SECONDS:
                 return _first_in_line(live, course.queue)
             contact.ended_by = contact.ended_by or ended_by

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from easycall.defer import background, limited, start
 from easycall.events import VoicemailLeft, VoicemailStarted
 from easycall.live import LiveContact
-from easycall.model import Message, Stage
+from easycall.model import Message, Outcome, Stage
 from easycall.ports import Messages, Taken
 from easycall.talk.alone import answer_letters
 
@@ -19,6 +19,8 @@ log = Logger()
 
 KEEP_SECONDS = 10.0
 """How long keeping a message may take."""
+UNSERVED = frozenset({Outcome.ABANDONED, Outcome.ABANDONED_IN_IVR})
+"""How it ends with a customer who talked with nobody, unless there is a message."""
 
 
 async def take_message(live: LiveContact, messages: Messages, box: str) -> None:
@@ -41,14 +43,20 @@ async def take_message(live: LiveContact, messages: Messages, box: str) -> None:
             await live.customer.record(file, seconds=messages.seconds, silence=messages.silence)
 
 
-async def keep_message(live: LiveContact, messages: Messages, box: str) -> None:
-    """The call is over: what was recorded is a message, if it is long enough."""
+async def keep_message(live: LiveContact, messages: Messages, box: str, outcome: Outcome) -> Outcome:
+    """The call is over: what was recorded is a message, if it is long enough.
+
+    Gives the contact's outcome, which was ``outcome`` before: a customer who talked with nobody, and did not just hang up,
+    left a message.
+    """
     contact = live.contact
     message = Message(contact.id, box, contact.id, contact.caller, contact.caller_name, live.now())
     try:
         seconds = await limited(start(messages.keep(message)), KEEP_SECONDS, live.clock)
     except Exception:
         log.failure("the message of contact {contact} could not be kept", contact=contact.id)
-        return
-    if seconds > 0:
-        live.tell(VoicemailLeft, box=box, message=message.id, seconds=seconds)
+        return Outcome.FAILED if outcome in UNSERVED else outcome
+    if seconds <= 0:
+        return outcome
+    live.tell(VoicemailLeft, box=box, message=message.id, seconds=seconds)
+    return Outcome.MESSAGE_LEFT if outcome in UNSERVED else outcome

@@ -23,7 +23,8 @@ def reserve(talk: Talk, verb: Consult) -> Assignment | Route:
     attempt = contact.attempts + 1
     asked: Assignment | Route
     if verb.number:
-        asked = live.dialling.route(verb.number, caller_id=verb.caller_id, queue=talk.queue, pbx=contact.pbx)
+        by, shown = talk.side.agent, verb.caller_id
+        asked = live.dialling.route(verb.number, agent=by, queue=talk.queue, caller_id=shown, pbx=contact.pbx)
     elif verb.queue:
         asked = live.distributor.reserve_one_of(verb.queue, contact.id, attempt, contact.pbx)
     else:
@@ -46,6 +47,6 @@ def call(talk: Talk, asked: Assignment | Route) -> Side | Outsider:
 def give_back(asked: Assignment | Route) -> None:
     """It came to nothing before anybody was rung."""
     if isinstance(asked, Route):
-        asked.line.release()
+        asked.release()
     else:
         asked.ended(OfferOutcome.LOST)

@@ -49,11 +49,12 @@ async def _to_flow(talk: Talk, verb: ToFlow) -> StageOfTalk:
 
 async def _to_number(talk: Talk, verb: ToNumber) -> StageOfTalk:
     live = talk.live
-    route = live.dialling.route(verb.number, caller_id=verb.caller_id, queue=talk.queue, pbx=live.contact.pbx)
+    by, shown = talk.side.agent, verb.caller_id
+    route = live.dialling.route(verb.number, agent=by, queue=talk.queue, caller_id=shown, pbx=live.contact.pbx)
     try:
         return await _give_away(talk, "number", route.number, ReachOutside(route, talk.queue.id, talk.side.agent))
     except BaseException:
-        route.line.release()
+        route.release()
         raise
 
 

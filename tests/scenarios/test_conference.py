@@ -11,7 +11,7 @@ import pytest
 
 from easycall.client import Refused
 
-from .callcentre import CallCentre
+from .callcentre import STRAIGHT, CallCentre
 from .people import SOON, Agent, Caller, Person, hears, segments, talking
 from .test_call_control import asks, connected
 from .test_calls_out import used
@@ -24,6 +24,25 @@ def loudness(sound: bytes, tone: int) -> float:
         samples = array.array("h", file.readframes(file.getnframes()))
     turn = cmath.exp(-2j * cmath.pi * tone / 8000)
     return abs(sum(sample * turn**number for number, sample in enumerate(samples))) ** 2
+
+
+CLOSED = "95510"
+"""The number whose flow ends at voice mail."""
+
+
+async def leaves_a_message(centre: CallCentre, carl: Caller) -> None:
+    """Carl, who speaks all the time, hears the greeting, speaks, hangs up; what he said is found over the API."""
+    await hears(carl, "speech")
+    await hears(carl, "silence", 10)  # greeting and tone are over
+    await centre.world.pause(2.5)
+    carl.hangs_up()
+    left = await centre.feed.wait("voicemail.left", SOON, contact=await carl.contact())
+    assert left["seconds"] > 1
+    messages = (await centre.client.get("/api/v1/voicemails?box=sales"))["voicemails"]
+    [message] = [one for one in messages if one["contact"] == await carl.contact()]
+    assert (message["id"], message["caller"], message["seconds"]) == (left["message"], carl.number, left["seconds"])
+    sound = await centre.client.get(f"/api/v1/voicemails/{message['id']}/audio")
+    assert loudness(sound, 700) > 100 * loudness(sound, 1000)
 
 
 async def three(centre: CallCentre) -> tuple[Caller, Agent, Agent]:
@@ -202,17 +221,26 @@ async def test_a_message_is_left_and_heard(centre: CallCentre) -> None:
     await hears(carl, ana)
     await asks(carl, "transfer", voicemail="sales")
     await ana.is_released()
-    await hears(carl, "speech")
-    await hears(carl, "silence", 10)  # greeting and tone are over
-    await centre.world.pause(2.5)
-    carl.hangs_up()
-    left = await centre.feed.wait("voicemail.left", SOON, contact=await carl.contact())
-    assert left["seconds"] > 1
-    [message] = (await centre.client.get("/api/v1/voicemails?box=sales"))["voicemails"]
-    assert (message["id"], message["caller"], message["seconds"]) == (left["message"], carl.number, left["seconds"])
-    sound = await centre.client.get(f"/api/v1/voicemails/{message['id']}/audio")
-    assert loudness(sound, 700) > 100 * loudness(sound, 1000)
+    await leaves_a_message(centre, carl)
     assert (await carl.record())["ended_by"] == "caller"
+
+
+@pytest.mark.requirement("M5")
+@pytest.mark.site(numbers={STRAIGHT: "straight", CLOSED: "closed"})
+async def test_a_flow_lets_a_caller_leave_a_message(centre: CallCentre) -> None:
+    ana = await centre.agent("ana").works()
+    early = await centre.caller("early").dials(CLOSED)
+    await early.reaches("message")
+    early.hangs_up()
+    record = await early.record()
+    assert (segments(record)[-1], record["outcome"], record["ended_by"]) == ("voicemail", "abandoned_in_ivr", "caller")
+
+    carl = await centre.caller("carl").dials(CLOSED, speaks=True)
+    await centre.feed.wait("voicemail.started", 10, contact=await carl.contact(), box="sales")
+    await leaves_a_message(centre, carl)
+    record = await carl.record()
+    assert (segments(record), record["outcome"]) == (["ivr", "voicemail"], "message_left")
+    assert not ana.was_rung
 
 
 @pytest.mark.site(auto_answer="asked")
