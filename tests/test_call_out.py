@@ -168,6 +168,7 @@ class TestCustomerFirst:
         assert stage.carol.hears == MUSIC
         [item] = stage.joined.distributor.waiting("sales")
         assert item.contact == "c0"
+        assert stage.people["ana"].rings == 1
         stage.ready("bo")
         stage.pass_(2)
         assert stage.talking(stage.carol, stage.people["bo"])

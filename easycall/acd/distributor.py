@@ -46,6 +46,9 @@ class Assignment:
         self.auto_answer = agent.auto_answer
         self.attempt = attempt
         """1 for the first agent rung for the contact, and so on."""
+        self.refusal: Mapping[str, float] = {}
+        """Once it came to nothing: this agent, until when the contact is not offered again, see
+        :attr:`easycall.model.WorkItem.refused`."""
 
     def rings(self) -> None:
         """The agent's phone rings."""
@@ -53,6 +56,7 @@ class Assignment:
 
     def ended(self, outcome: OfferOutcome) -> None:
         """It came to nothing: the agent is released."""
+        self.refusal = self._distributor.refusal(self.agent, outcome)
         self._distributor.release(self.agent, outcome)
 
     def talks(self) -> None:
@@ -205,8 +209,12 @@ class Distributor:
             self.forget(place)
         if self._places.get(contact) is place:
             refused = {agent: until for agent, until in place.item.refused.items() if until > now}
-            refused[agent_id] = now + REFUSED_SECONDS.get(outcome, 30.0)
+            refused |= self.refusal(agent_id, outcome)
             place.item = self._waiting[contact] = evolve(place.item, refused=refused)
+
+    def refusal(self, agent_id: str, outcome: OfferOutcome) -> Mapping[str, float]:
+        """The agent, and until when a contact is not offered again after that outcome."""
+        return {agent_id: self._clock.seconds() + REFUSED_SECONDS.get(outcome, 30.0)}
 
     def release(self, agent_id: str, outcome: OfferOutcome) -> None:
         """An agent who was reserved or rung is free again."""

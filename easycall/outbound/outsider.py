@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import field, mutable
 from twisted.internet.defer import Deferred
 
@@ -65,6 +67,11 @@ class Outsider:
     """True once the one outside answered and was joined with somebody."""
     over: bool = field(default=False, init=False)
     """True once the one outside has nothing more to do with the contact."""
+
+    @property
+    def refusal(self) -> Mapping[str, float]:
+        """No contact is offered to somebody outside."""
+        return {}
 
     @property
     def name(self) -> str:
