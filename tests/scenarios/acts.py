@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..pages import two_pages
+from .callcentre import after
 from .matrix import At
 from .offices import number_of
 from .people import SOON, Called, Caller, hears
 from .stage import Call
 from .test_fax import upload
 
+WHISTLE_SECONDS = 1.0
+"""By then the machines are at it, which takes some ten more for a page."""
 PARKED_SECONDS = 5.0
 """How long a customer is parked who comes back."""
 
@@ -206,7 +209,7 @@ async def to_fax(call: Call) -> None:
 
 async def machine_starts(call: Call) -> None:
     await call.starts_machine()
-    await call.told("fax.progress", page=1)
+    await after(call.centre.reactor, WHISTLE_SECONDS)
 
 
 async def fax_is_over(call: Call) -> None:
