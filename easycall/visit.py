@@ -157,7 +157,7 @@ class Visit:
                 case RunFlow():
                     following = await self._flow(following.flow)
                 case Wait():
-                    following = await self._wait(live.distributor.queues[following.queue], following.enqueued)
+                    following = await self._wait(following)
                 case Reach():
                     following = await self._reach(following)
                 case Stay():
@@ -213,12 +213,14 @@ class Visit:
 
     # In a queue
 
-    async def _wait(self, queue: Queue, enqueued: float | None) -> Course:
+    async def _wait(self, wait: Wait) -> Course:
         live, contact = self.live, self.contact
+        queue = live.distributor.queues[wait.queue]
         contact.queue, contact.agent = queue.id, ""
         live.at(Stage.WAITING)
-        joined = live.now() if enqueued is None else enqueued
-        place = live.distributor.enter(WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts))
+        joined = live.now() if wait.enqueued is None else wait.enqueued
+        item = WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts, wait.refused)
+        place = live.distributor.enter(item)
         if self._outcome is not Outcome.ANSWERED:
             self._outcome = Outcome.ABANDONED
         try:
@@ -307,7 +309,7 @@ class Visit:
     def _back_to(self, reach: Reach) -> Course:
         """Reaching the agent came to nothing."""
         front = self.live.distributor.front(reach.queue)
-        return Wait(reach.queue, front if reach.enqueued is None else reach.enqueued)
+        return Wait(reach.queue, front if reach.enqueued is None else reach.enqueued, reach.assignment.refusal)
 
 
 def _ended_by(customer: Channel) -> EndedBy:

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
+from twisted.internet.task import deferLater
 
 from easycall.config import DialingSettings
 from easycall.events import CallDialled, CallFailed
 from easycall.model import AgentState, EndedBy, Stage, Trunk
 from easycall.outbound.call import CallOut, First
 from easycall.outbound.rules import NotDialled, Why
+from easycall.ports import Channel
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import Alternate, Cancel, Complete, Consult, Hold, NotNow, Retrieve, ToNumber
@@ -168,6 +170,7 @@ class TestCustomerFirst:
         assert stage.carol.hears == MUSIC
         [item] = stage.joined.distributor.waiting("sales")
         assert item.contact == "c0"
+        assert stage.people["ana"].rings == 1
         stage.ready("bo")
         stage.pass_(2)
         assert stage.talking(stage.carol, stage.people["bo"])
@@ -500,9 +503,31 @@ class TestTransferOutside:
         assert (stage.ended()[1], stage.lines) == ("caller", 0)
         assert not hasattr(stage.dora, "line") or stage.dora.line.over
 
-    def test_the_link_is_cut_meanwhile(self, stage: OutsideStage) -> None:
+    def test_the_customer_comes_home_without_the_link(self, stage: OutsideStage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody is dialled before it is back."""
         customer, _ = stage.talk()
-        stage.ask(ToNumber(DORA), 0.5)
+        switch = stage.joined.pbxs[0].switch
+        fetch = switch.fetch
+
+        async def fetched_and_cut(*legs: Channel) -> None:
+            await fetch(*legs)
+            stage.asterisk.cut_ami()
+            while switch.up:
+                await deferLater(stage.reactor, 0.001)
+
+        monkeypatch.setattr(switch, "fetch", fetched_and_cut)
+        stage.joined.contacts.ask("c0", ToNumber(DORA))
+        stage.pass_(0.1)
+        assert customer.hears == MUSIC
+        stage.pass_(5)
+        assert stage.talking(customer, stage.dora)
+        stage.check()
+
+    @pytest.mark.parametrize("thousandths", [*range(8), 500])
+    def test_the_link_is_cut_meanwhile(self, stage: OutsideStage, thousandths: int) -> None:
+        customer, _ = stage.talk()
+        stage.joined.contacts.ask("c0", ToNumber(DORA))
+        stage.pass_(thousandths / 1000)
         stage.asterisk.cut_ami()
         stage.pass_(15)
         assert stage.talking(customer, stage.dora)

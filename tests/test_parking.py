@@ -106,9 +106,10 @@ class TestPark:
 
     def test_who_picks_and_does_not_answer_leaves_it_first_in_line(self, stage: Stage) -> None:
         customer, _ = parked(stage, "bo")
-        stage.people["bo"].when_rung = "decline"
-        stage.ask(Pick("bo"), 2)
-        assert waiting(stage) == ["c0"]
+        bo = stage.people["bo"]
+        bo.when_rung = "decline"
+        stage.ask(Pick("bo"), 5)
+        assert (bo.rings, stage.state("bo"), waiting(stage)) == (1, "ready", ["c0"])
         assert customer.hears == MUSIC
 
     def test_nobody_picks_it_and_the_agent_who_parked_it_is_rung(self, stage: Stage) -> None:

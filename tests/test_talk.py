@@ -400,8 +400,9 @@ class TestConsult:
         stage.people["bo"].when_rung = "decline"
         stage.ask(Consult("bo"))
         ana.line.hang_up()
-        stage.pass_(2)
+        stage.pass_(5)
         assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c0"]
+        assert (stage.people["bo"].rings, stage.state("bo")) == (1, "ready")
         assert customer.hears == MUSIC
 
     def test_the_other_is_gone_in_the_moment_of_the_hand_over(self, stage: Stage) -> None:

@@ -21,12 +21,6 @@ from easycall.ports import Journal
 
 __all__ = ["Distributor", "Offer", "Place"]
 
-REFUSED_SECONDS: Mapping[OfferOutcome, float] = {OfferOutcome.LOST: 1.0, OfferOutcome.BUSY: 1.0}
-"""How long an item is not offered again to an agent after such an outcome; 30 s after any other.
-
-An offer lost for technical reasons is repeated soon, but not in a hot loop; so is one that a private call was in the way of.
-"""
-
 FRONT_SECONDS = 0.001
 """How much earlier than the first in line one joined who goes before."""
 
@@ -164,7 +158,7 @@ class Distributor:
             self.forget(place)
         if self._places.get(contact) is place:
             refused = {agent: until for agent, until in place.item.refused.items() if until > now}
-            refused[agent_id] = now + REFUSED_SECONDS.get(outcome, 30.0)
+            refused |= self.staff.refusal(agent_id, outcome)
             place.item = self._waiting[contact] = evolve(place.item, refused=refused)
 
     def reserve_one_of(self, queue: str, contact: str, attempt: int, pbx: str = "") -> Assignment:

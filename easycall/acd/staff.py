@@ -18,7 +18,13 @@ from easycall.events import AgentAssigned, AgentChanged, Event
 from easycall.model import PHONE, Agent, AgentState, Missed, OfferOutcome, PhoneState, Queue
 from easycall.ports import Journal
 
-__all__ = ["Assignment", "Staff"]
+__all__ = ["REFUSED_SECONDS", "Assignment", "Staff"]
+
+REFUSED_SECONDS: Mapping[OfferOutcome, float] = {OfferOutcome.LOST: 1.0, OfferOutcome.BUSY: 1.0}
+"""How long an item is not offered again to an agent after such an outcome; 30 s after any other.
+
+An offer lost for technical reasons is repeated soon, but not in a hot loop; so is one that a private call was in the way of.
+"""
 
 NOT_READY_AFTER: Mapping[OfferOutcome, str] = {
     OfferOutcome.NO_ANSWER: "missed",
@@ -37,6 +43,9 @@ class Assignment:
         self.auto_answer = agent.auto_answer
         self.attempt = attempt
         """1 for the first agent rung for the contact, and so on."""
+        self.refusal: Mapping[str, float] = {}
+        """Once it came to nothing: this agent, until when the contact is not offered again, see
+        :attr:`easycall.model.WorkItem.refused`."""
 
     def rings(self) -> None:
         """The agent's phone rings."""
@@ -44,6 +53,7 @@ class Assignment:
 
     def ended(self, outcome: OfferOutcome) -> None:
         """It came to nothing: the agent is released."""
+        self.refusal = self._staff.refusal(self.agent, outcome)
         self._staff.release(self.agent, outcome)
 
     def talks(self, queue: str) -> None:
@@ -123,6 +133,10 @@ class Staff:
         if hindrance := routing.hindrance(agent, pbx):
             raise NotNow(f"{agent_id}: {hindrance}")
         return agent
+
+    def refusal(self, agent_id: str, outcome: OfferOutcome) -> Mapping[str, float]:
+        """The agent, and until when a contact is not offered again after that outcome."""
+        return {agent_id: self._clock.seconds() + REFUSED_SECONDS.get(outcome, 30.0)}
 
     def release(self, agent_id: str, outcome: OfferOutcome) -> None:
         """An agent who was reserved or rung is free again."""

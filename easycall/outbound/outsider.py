@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from attrs import field, mutable
@@ -79,6 +80,11 @@ class Outsider:
     """True once the one outside answered and was joined with somebody."""
     over: bool = field(default=False, init=False)
     """True once the one outside has nothing more to do with the contact."""
+
+    @property
+    def refusal(self) -> Mapping[str, float]:
+        """No contact is offered to somebody outside."""
+        return {}
 
     @property
     def name(self) -> str:

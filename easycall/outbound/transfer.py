@@ -32,6 +32,8 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
     queue = live.distributor.queues[course.queue]
     contact.agent, contact.queue = "", queue.id
     live.at(Stage.DIALLING)
+    if not live.switch.up:
+        await _until_up(live, course)
     contact.attempts += 1
     try:
         outsider = call_outside(live, route, contact.attempts, "transfer", course.by)
@@ -51,6 +53,16 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
         return _first_in_line(live, queue.id)
     finally:
         outsider.leave(OfferOutcome.CALLER_LEFT)
+
+
+async def _until_up(live: LiveContact, course: ReachOutside) -> None:
+    """The customer may have come home without the link; what is dialled without it is lost: wait for it."""
+    try:
+        async with background(keep_music(live.customer, live.distributor.queues[course.queue].music)):
+            await live.switch.when_up()
+    except BaseException:
+        course.route.line.release()
+        raise
 
 
 async def together(live: LiveContact, course: Outside) -> Course:

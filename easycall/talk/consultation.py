@@ -151,7 +151,7 @@ class Consultation:
         if outcome is OfferOutcome.ANSWERED:
             return self.hand_over
         self.end(outcome)
-        talk.back_to_queue()
+        talk.back_to_queue(self.second.refusal)
         return None
 
     async def hand_over(self) -> StageOfTalk | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from easycall.acd.staff import Assignment
 from easycall.ports import Conference, Conversation
@@ -42,6 +43,8 @@ class Wait:
     queue: str
     enqueued: float | None = None
     """When it joined, for its place in line; None: when it does, behind the others."""
+    refused: Mapping[str, float] = field(factory=dict)
+    """Agents who did not take it just now -> until when it is not offered to them again."""
 
 
 @frozen

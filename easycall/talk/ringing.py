@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from attrs import field, mutable
 
@@ -43,6 +43,11 @@ class Side:
     def name(self) -> str:
         """The agent's id."""
         return self.assignment.agent
+
+    @property
+    def refusal(self) -> Mapping[str, float]:
+        """Once the agent did not take it: see :class:`easycall.talk.course.Wait`."""
+        return self.assignment.refusal
 
     @property
     def attempt(self) -> int:

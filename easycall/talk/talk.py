@@ -342,6 +342,6 @@ class Talk:
         self.name_others()
         return self._parted
 
-    def back_to_queue(self) -> None:
-        """The contact goes on first in line."""
-        self._course = Wait(self.queue.id, self.live.distributor.front(self.queue.id))
+    def back_to_queue(self, refused: Mapping[str, float] | None = None) -> None:
+        """The contact goes on first in line; ``refused``: by whom just now, see :class:`easycall.talk.course.Wait`."""
+        self._course = Wait(self.queue.id, self.live.distributor.front(self.queue.id), refused or {})

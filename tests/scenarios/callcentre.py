@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from easycall.acd.distributor import REFUSED_SECONDS
+from easycall.acd.staff import REFUSED_SECONDS
 from easycall.asterisk.ami import Action, Message
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.manager import Account, Manager
@@ -34,7 +34,7 @@ from easycall.tap import Joined, join
 
 from ..proxy import Proxy
 from .ground import Worlds
-from .people import SOON, Agent, Caller, Outsider
+from .people import SOON, Agent, Called, Caller, Outsider
 from .story import Story
 
 LASTING_SECONDS = 1.0
@@ -144,6 +144,12 @@ class CallCentre:
         self.outsiders.append(outsider)
         return outsider
 
+    def called(self, name: str, phone: str) -> Called:
+        """The same, a customer."""
+        called = Called(self, name, phone)
+        self.outsiders.append(called)
+        return called
+
     # Waiting
 
     async def until(self, condition: Callable[[], Any], seconds: float, expected: str) -> None:
@@ -240,7 +246,7 @@ class CallCentre:
         """What the PBX shows and what the daemon holds at this moment."""
         box = self.running.pbxs[0].box.name
         answer = await self._pbx.collect(Action.of("Status", Variables=",".join(STATUS_VARIABLES)))
-        on_the_line = {caller.number for caller in self.callers if caller.dialled and caller.leg.is_up}
+        on_the_line = {caller.number for caller in self.callers if caller.had_a_call and caller.leg.is_up}
         legs = {live.leg for live in self.running.contacts.live.values() if live.caller in on_the_line}
         return Evidence(
             channels=channels(box, answer),

@@ -1,8 +1,9 @@
 """The matrix of call control: each step of each flow × everything that can go wrong there, and what must come of it.  Pure.
 
-A *place* is who is where: the customer, the agent who has the call (agent 1) and the one who is asked (agent 2).  A *step*
-leads to a place.  :func:`expected` gives the place that a failure at a place must lead to, by the rules of call control:
-the customer is with an agent, or first in line, and never hung up by us; an agent who leaves wraps up.
+A *place* is who is where: the customer, the agent who has the call (agent 1), the one who is asked (agent 2) and somebody
+outside who is asked.  A *step* leads to a place.  :func:`expected` gives the place that a failure at a place must lead to,
+by the rules of call control: the customer is with somebody, or first in line, and never hung up by us; an agent who leaves
+wraps up.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 __all__ = [
+    "NOT_REACHED",
     "ON_A_LEG",
     "ON_THE_WAY",
     "At",
@@ -36,22 +38,35 @@ class At(StrEnum):
     ONE = "agent 1"
     TWO = "agent 2"
     BOTH = "both agents"
+    OUTSIDE = "somebody outside"
     MUSIC = "music"
+    PARKED = "music, parked"
     FLOW = "a flow"
+    FAX = "the fax"
+    MAIL = "voice mail"
+    UNCALLED = "nobody: not called yet"
+    RUNG = "nobody: rung"
     GONE = "nobody: gone"
 
 
+NOT_REACHED = (At.UNCALLED, At.RUNG)
+"""Before a customer whom we call has answered."""
+
+
 class Is(StrEnum):
-    """What an agent does."""
+    """What an agent does, or somebody outside."""
 
     READY = "ready"
     NOT_READY = "not ready"
+    RESERVED = "reserved"
     RINGS = "rung"
     TALKS = "talks"
     WAITS = "hears music"
     WRAPS_UP = "wraps up"
     LISTENS = "listens"
     """As a supervisor, of whom the customer knows nothing."""
+    AWAY = "away"
+    """Somebody outside, with whom nobody has a call."""
 
 
 ON_A_LEG = (Is.TALKS, Is.WAITS)
@@ -64,20 +79,24 @@ class Place:
     customer: At
     one: Is = Is.NOT_READY
     two: Is = Is.NOT_READY
+    outside: Is = Is.AWAY
     ended_by: str = ""
     """Who ended the contact, once the customer is gone."""
+    outcome: str = ""
+    """What became of a contact whose customer was not reached."""
 
     @property
     def in_line(self) -> bool:
         """The customer waits for whoever is free next: nobody has the call and no phone rings for it."""
-        return self.customer is At.MUSIC and not {self.one, self.two} & {Is.RINGS, *ON_A_LEG}
+        return self.customer is At.MUSIC and not {self.one, self.two, self.outside} & {Is.RINGS, *ON_A_LEG}
 
     def __str__(self) -> str:
         if self.customer is At.GONE:
-            where = f"ended by the {self.ended_by}"
+            where = f"ended by the {self.ended_by}{self.outcome and f', {self.outcome}'}"
         else:
             where = "in line, music" if self.in_line else f"customer: {self.customer}"
-        return f"{where}; 1 {self.one}, 2 {self.two}"
+        outside = "" if self.outside is Is.AWAY else f", outside {self.outside}"
+        return f"{where}; 1 {self.one}, 2 {self.two}{outside}"
 
 
 class Failure(StrEnum):
@@ -85,6 +104,9 @@ class Failure(StrEnum):
 
     NOTHING = "(success)"
     CUSTOMER = "customer hangs up"
+    CUSTOMER_BUSY = "customer is busy"
+    CUSTOMER_DECLINES = "customer declines"
+    CUSTOMER_MISSES = "customer does not answer"
     ONE = "agent 1 hangs up"
     ONE_DECLINES = "agent 1 declines"
     ONE_MISSES = "agent 1 does not answer"
@@ -92,11 +114,22 @@ class Failure(StrEnum):
     TWO_DECLINES = "agent 2 declines"
     TWO_MISSES = "agent 2 does not answer"
     TWO_NOT_READY = "agent 2 is not ready"
+    OUTSIDER = "outsider hangs up"
+    OUTSIDER_BUSY = "outsider is busy"
+    OUTSIDER_DECLINES = "outsider declines"
+    OUTSIDER_MISSES = "outsider does not answer"
     API = "API hangs up"
     LINK = "AMI link cut and back"
     ACTION_LOST = "AMI link cut, the action lost"
     ANSWER_LOST = "AMI link cut, the answer lost"
 
+
+UNREACHED = {
+    Failure.CUSTOMER_BUSY: "busy",
+    Failure.CUSTOMER_DECLINES: "declined",
+    Failure.CUSTOMER_MISSES: "no_answer",
+}
+"""Why a customer whom we call is not reached -> the outcome."""
 
 ON_THE_WAY = (Failure.TWO_NOT_READY, Failure.ACTION_LOST, Failure.ANSWER_LOST)
 """What happens while the step is taken, and not afterwards."""
@@ -106,6 +139,10 @@ def possible(step: Step, failure: Failure) -> bool:
     """Whether that can happen at a step at all."""
     place = step.place
     return {
+        Failure.CUSTOMER: place.customer not in NOT_REACHED,
+        Failure.CUSTOMER_BUSY: place.customer is At.RUNG,
+        Failure.CUSTOMER_DECLINES: place.customer is At.RUNG,
+        Failure.CUSTOMER_MISSES: place.customer is At.RUNG,
         Failure.ONE: place.one in ON_A_LEG,
         Failure.ONE_DECLINES: place.one is Is.RINGS,
         Failure.ONE_MISSES: place.one is Is.RINGS,
@@ -113,7 +150,12 @@ def possible(step: Step, failure: Failure) -> bool:
         Failure.TWO_DECLINES: place.two is Is.RINGS,
         Failure.TWO_MISSES: place.two is Is.RINGS,
         Failure.TWO_NOT_READY: step.asks_two,
-        Failure.ACTION_LOST: not step.dials_at_once,
+        Failure.OUTSIDER: place.outside in ON_A_LEG,
+        Failure.OUTSIDER_BUSY: place.outside is Is.RINGS,
+        Failure.OUTSIDER_DECLINES: place.outside is Is.RINGS,
+        Failure.OUTSIDER_MISSES: place.outside is Is.RINGS,
+        Failure.ACTION_LOST: not (step.dials_at_once or step.by_itself),
+        Failure.ANSWER_LOST: not step.by_itself,
     }.get(failure, True)
 
 
@@ -124,33 +166,50 @@ def expected(place: Place, failure: Failure) -> Place:
             return _over(place, "caller")
         case Failure.API:
             return _over(place, "api")
+        case Failure.CUSTOMER_BUSY | Failure.CUSTOMER_DECLINES | Failure.CUSTOMER_MISSES:
+            return evolve(_over(place, "network"), outcome=UNREACHED[failure])
         case Failure.ONE:
             return _one_leaves(evolve(place, one=Is.WRAPS_UP))
         case Failure.TWO:
             return _two_leaves(evolve(place, two=Is.NOT_READY if place.two is Is.LISTENS else Is.WRAPS_UP))
+        case Failure.OUTSIDER:
+            return _outsider_leaves(evolve(place, outside=Is.AWAY))
         case Failure.ONE_DECLINES:
-            return evolve(place, one=Is.READY)
+            return _one_is_not_had(place, Is.READY)
         case Failure.ONE_MISSES:
-            return evolve(place, one=Is.NOT_READY)
+            return _one_is_not_had(place, Is.NOT_READY)
         case Failure.TWO_DECLINES:
             return evolve(place, two=Is.READY)
         case Failure.TWO_MISSES:
             return evolve(place, two=Is.NOT_READY)
+        case Failure.OUTSIDER_BUSY | Failure.OUTSIDER_DECLINES | Failure.OUTSIDER_MISSES:
+            return evolve(place, outside=Is.AWAY)
         case _:
             return place
 
 
 def _over(place: Place, by: str) -> Place:
-    """The contact has ended: who had talked wraps up, who was only rung is free."""
+    """The contact has ended: who had talked with the customer wraps up, who was only rung is free."""
     after = {Is.RINGS: Is.READY, Is.TALKS: Is.WRAPS_UP, Is.WAITS: Is.WRAPS_UP, Is.LISTENS: Is.NOT_READY}
-    return Place(At.GONE, after.get(place.one, place.one), after.get(place.two, place.two), by)
+    if place.customer in NOT_REACHED:
+        return Place(At.GONE, Is.READY, place.two, ended_by=by, outcome="cancelled")
+    return Place(At.GONE, after.get(place.one, place.one), after.get(place.two, place.two), ended_by=by)
+
+
+def _one_is_not_had(place: Place, one: Is) -> Place:
+    """Who was rung for the customer is not there: that is the end of a call whose customer was not dialled yet."""
+    if place.customer is At.UNCALLED:
+        return evolve(_over(place, "agent"), one=one, outcome="no_agent")
+    return evolve(place, one=one)
 
 
 def _one_leaves(place: Place) -> Place:
-    """The second agent gets the customer, now or by answering; without one the customer is first in line, or in a flow."""
+    """Who is asked gets the customer, now or by answering; else the customer is first in line, or where it was."""
     if place.two in ON_A_LEG:
         return evolve(place, customer=At.TWO, two=Is.TALKS)
-    if place.customer is At.ONE:
+    if place.outside in ON_A_LEG:
+        return evolve(place, customer=At.OUTSIDE, outside=Is.TALKS)
+    if place.customer in (At.ONE, At.RUNG):
         return _over(place, "agent")
     return place
 
@@ -161,6 +220,13 @@ def _two_leaves(place: Place) -> Place:
         return _over(place, "agent")
     if place.customer is At.BOTH:
         return evolve(place, customer=At.ONE)
+    return place if place.customer is At.ONE else evolve(place, one=Is.WAITS)
+
+
+def _outsider_leaves(place: Place) -> Place:
+    """The same of somebody outside."""
+    if place.customer is At.OUTSIDE:
+        return _over(place, "outside")
     return place if place.customer is At.ONE else evolve(place, one=Is.WAITS)
 
 
@@ -175,6 +241,10 @@ class Step:
     """It needs agent 2, and is refused while that one is not ready."""
     dials_at_once: bool = False
     """The first thing it does is to dial, for one who asks: that is not done again when it was lost."""
+    seconds: float = 0.0
+    """How long after the step before it comes by the clock; 0: it does not."""
+    by_itself: bool = False
+    """Nobody asks for it: what the link loses at its moment cannot be chosen."""
 
 
 @frozen

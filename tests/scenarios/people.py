@@ -45,6 +45,11 @@ class Person:
         """Their end of the call."""
         raise NotImplementedError
 
+    @property
+    def had_a_call(self) -> bool:
+        """True once there was a call."""
+        raise NotImplementedError
+
     def tell(self, what: str) -> None:
         """Let the story say what they do."""
         self.centre.story.tell(self.name, what)
@@ -58,7 +63,21 @@ class Person:
         await self.leg.ended(seconds)
 
 
-class Caller(Person):
+class Customer(Person):
+    """Somebody for whom there is a contact."""
+
+    async def contact(self, seconds: float = SOON) -> str:
+        """The id of the contact."""
+        raise NotImplementedError
+
+    async def record(self, seconds: float = SOON) -> Mapping[str, Any]:
+        """The record, once the contact has ended."""
+        contact = await self.contact()
+        await self.centre.feed.wait("contact.ended", seconds, contact=contact)
+        return await self.centre.client.get(f"/api/v1/contacts/{contact}")
+
+
+class Caller(Customer):
     """A caller, with a calling number nobody else has, and the contact easycall makes of the call."""
 
     def __init__(self, centre: CallCentre, name: str, number: str) -> None:
@@ -72,7 +91,7 @@ class Caller(Person):
         return self._leg
 
     @property
-    def dialled(self) -> bool:
+    def had_a_call(self) -> bool:
         """True once there is a call."""
         return self._leg is not None
 
@@ -107,12 +126,6 @@ class Caller(Person):
         await self.presses(key)
         await self.waits_in(queue)
 
-    async def record(self, seconds: float = SOON) -> Mapping[str, Any]:
-        """The record, once the contact has ended."""
-        contact = await self.contact()
-        await self.centre.feed.wait("contact.ended", seconds, contact=contact)
-        return await self.centre.client.get(f"/api/v1/contacts/{contact}")
-
 
 class Agent(Person):
     """An agent at work: logs in over the API, takes calls at a phone of the world."""
@@ -132,7 +145,7 @@ class Agent(Person):
         return self._call
 
     @property
-    def was_rung(self) -> bool:
+    def had_a_call(self) -> bool:
         """True once there was a call."""
         return self._call is not None
 
@@ -218,12 +231,28 @@ class Outsider(Person):
         self._call = await self.phone.rings(seconds)
         return self._call
 
+    @property
+    def had_a_call(self) -> bool:
+        """True once there was a call."""
+        return self._call is not None
+
     async def answers(self, seconds: float = SOON) -> legs.PhoneCall:
         """Answer, as soon as the telephone rings."""
         call = await self.rings(seconds)
         self.tell("answers")
         await call.answer(self.voice)
         return call
+
+
+class Called(Customer, Outsider):
+    """A customer whom easycall calls."""
+
+    called_as = ""
+    """The id of the contact, which is there as soon as the call is asked for."""
+
+    async def contact(self, seconds: float = SOON) -> str:
+        assert self.called_as, f"nobody calls {self.name}"
+        return self.called_as
 
 
 async def hears(who: Person, what: str | Person, seconds: float | None = None) -> None:

@@ -14,7 +14,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from easycall.acd.distributor import REFUSED_SECONDS
+from easycall.acd.staff import REFUSED_SECONDS
 from easycall.defer import start
 from easycall.events import ContactEnded, Event
 from easycall.lab.day.callers import Caller
