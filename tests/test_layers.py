@@ -14,6 +14,7 @@ DECISIONS = {
     "acd.routing",
     "acd.agent",
     "acd.wrapup",
+    "acd.expectation",
     "asterisk.ami",
     "asterisk.agi",
     "asterisk.causes",
