@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from easycall.acd.distributor import Offer, Place
 from easycall.acd.staff import Assignment
-from easycall.company import keep_company
+from easycall.company import keep_company, sayings
 from easycall.defer import background, dropped, limited, start
 from easycall.events import ContactArrived, ContactEnded, Offered
 from easycall.fax import callers
@@ -232,10 +232,9 @@ class Visit:
         """Keep on the leg where the caller waits and since when; then what the caller hears while waiting."""
         live = self.live
         values = {"EC_Q": queue.id, "EC_T0": str(round(place.item.enqueued * 1000))}
-        sounds = live.script.busy(queue, self.contact.data.get("language", ""))
         with suppress(HungUp):
             await live.at_home(lambda: live.customer.remember(values))
-            await keep_company(live.customer, queue, sounds, place, live.now)
+            await keep_company(live.customer, queue.music, sayings(live, queue, place), place, live.now)
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
         """Offer the caller to one agent; None when it came to nothing."""

@@ -56,6 +56,7 @@ CONDUCT = {
     "acd.distributor",
     "acd.profiles",
     "acd.staff",
+    "acd.waits",
     "acd.wrapping_up",
     "audience",
     "company",

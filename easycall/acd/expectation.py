@@ -23,7 +23,17 @@ from easycall.acd.agent import BUSY
 from easycall.acd.routing import hindrance
 from easycall.model import Agent, AgentState
 
-__all__ = ["RANGES", "Expectation", "Rate", "Score", "expected_wait", "free_agents", "rounded_range", "working_agents"]
+__all__ = [
+    "BEYOND",
+    "RANGES",
+    "Expectation",
+    "Rate",
+    "Score",
+    "expected_wait",
+    "free_agents",
+    "rounded_range",
+    "working_agents",
+]
 
 MEMORY_SECONDS = 7200.0
 """What is older than this counts for a third, while there is something to learn from; a night teaches nothing."""
@@ -60,7 +70,9 @@ RANGES = tuple(
         *((15, 20), (20, 30), (30, 45), (45, 60)),
     )
 )
-"""What is told of an expected wait: from and to, in seconds; longer ones are (3600, 0): "more than an hour"."""
+"""What is told of an expected wait: from and to, in seconds."""
+BEYOND = (RANGES[-1][1], 0)
+"""What is told of a longer one: more than an hour."""
 
 
 def expected_wait(ahead: int, agents: float, service_rate: float, leaving_rate: float) -> float | None:
@@ -115,7 +127,7 @@ def free_agents(queue: str, agents: Iterable[Agent]) -> int:
 def rounded_range(seconds: float) -> tuple[int, int]:
     """What is told of an expected wait of 0 seconds or more: the range of :data:`RANGES` in whose middle it lies best."""
     fitting = [(low, high) for low, high in RANGES if low <= seconds <= high]
-    return min(fitting, key=lambda span: abs(span[0] + span[1] - 2 * seconds)) if fitting else (RANGES[-1][1], 0)
+    return min(fitting, key=lambda span: abs(span[0] + span[1] - 2 * seconds)) if fitting else BEYOND
 
 
 @define
