@@ -21,6 +21,7 @@ from easycall.events import (
     Offered,
     Picked,
     Queued,
+    QueueLeft,
     VoicemailStarted,
 )
 from easycall.model import Agent, AgentState, EndedBy, Queue
@@ -124,6 +125,8 @@ class Waits:
             case Answered():
                 if expectation := self._waits_in(event.contact):
                     expectation.answered(event.contact, event.at, event.at - self._offered.pop(event.contact, event.at))
+            case QueueLeft():
+                self._gives_up(event)
             case Picked() | FlowStep() | VoicemailStarted():
                 self._elsewhere(event)
             case ContactEnded():
@@ -148,14 +151,15 @@ class Waits:
 
     def _ends(self, event: ContactEnded) -> None:
         self._offered.pop(event.contact, None)
-        expectation = self._waits_in(event.contact)
-        queue = self._queue_of.pop(event.contact, "")
-        if expectation is None:
-            return
         if event.ended_by is EndedBy.CALLER:
-            expectation.gave_up(event.contact, event.at, free_agents(queue, self._agents.values()) > 0)
-        else:
-            expectation.taken(event.contact, event.at)
+            self._gives_up(event)
+        self._elsewhere(event)
+        self._queue_of.pop(event.contact, None)
+
+    def _gives_up(self, event: Event) -> None:
+        if expectation := self._waits_in(event.contact):
+            free = free_agents(self._queue_of[event.contact], self._agents.values())
+            expectation.gave_up(event.contact, event.at, free > 0)
 
     def _agent_changed(self, event: AgentChanged) -> None:
         work = self._works.get(event.agent)

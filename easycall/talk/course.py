@@ -10,6 +10,7 @@ from easycall.acd.staff import Assignment
 from easycall.ports import Conversation
 
 if TYPE_CHECKING:
+    from easycall.ivr.runner import Waiting
     from easycall.outbound.dialling import Route
     from easycall.outbound.outsider import Outsider
     from easycall.talk.ringing import Side
@@ -22,6 +23,8 @@ class RunFlow:
     """The contact goes on in a flow."""
 
     flow: str
+    waited: Waiting | None = None
+    """The caller comes from a queue of this flow, by a key; None: the flow begins."""
 
 
 @frozen
@@ -31,6 +34,8 @@ class Wait:
     queue: str
     enqueued: float | None = None
     """When it joined, for its place in line; None: when it does, behind the others."""
+    flow: RunFlow | None = None
+    """The flow it came from, and how it goes on there when the caller presses a key; None: it does not."""
 
 
 @frozen
