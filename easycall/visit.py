@@ -237,6 +237,7 @@ class Visit:
     def _by_key(self, flow: RunFlow, place: Place, key: str) -> Course:
         """The caller leaves the line by a key; the place is kept for when the flow leads back."""
         queue, joined = place.item.queue, place.item.enqueued
+        place.leave()
         self._kept[queue] = joined
         self.live.tell(QueueLeft, queue=queue, waited=round(self.live.now() - joined, 3))
         return evolve(flow, waited=evolve(flow.waited, pressed=key) if flow.waited is not None else None)
