@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from easycall.acd.distributor import Distributor
+from easycall.acd.waits import Waits
 from easycall.defer import cancelled, start
 from easycall.events import Event
 from easycall.fax.desk import FaxDesk
@@ -49,9 +50,11 @@ class Contacts:
         fax: FaxDesk | None = None,
         *,
         messages: Messages | None = None,
+        waits: Waits | None = None,
         park_seconds: float = PARK_SECONDS,
     ) -> None:
         """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
+        ``waits``: what is known of waits, needed when queues announce them;
         ``park_seconds``: how long one is parked before the contact goes back."""
         self._clock = clock
         self._journal = journal
@@ -63,6 +66,7 @@ class Contacts:
         self._park_seconds = park_seconds
         self._recordings = recordings
         self._fax = fax
+        self._waits = waits
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -134,7 +138,7 @@ class Contacts:
 
     def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:
         shared = self._clock, self._record, self._distributor, self._script, self._dialling, self._recordings, self._fax
-        return LiveContact(contact, switch, customer, *shared)
+        return LiveContact(contact, switch, customer, *shared, waits=self._waits)
 
     def _visit(self, live: LiveContact, call: OutboundCall | None = None) -> Visit:
         return Visit(live, self._messages, self._park_seconds, call)

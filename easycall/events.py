@@ -72,6 +72,7 @@ __all__ = [
     "PbxUp",
     "PhoneLost",
     "Picked",
+    "QueueLeft",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -222,6 +223,17 @@ class Queued(Event):
     position: int
     since: float = 0.0
     """When it counts as having joined: earlier than now for one who comes back to an old place or to the front."""
+
+
+@frozen(kw_only=True)
+class QueueLeft(Event):
+    """The caller pressed a key and goes on in the flow.  The place is kept, and the contact is offered to nobody, until the
+    flow leads back to the queue."""
+
+    kind = "queue.left"
+    queue: str
+    waited: float
+    """Seconds since it joined."""
 
 
 @frozen(kw_only=True)

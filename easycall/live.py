@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd.distributor import Distributor
 from easycall.acd.staff import Staff
+from easycall.acd.waits import Waits
 from easycall.audience import Audience
 from easycall.defer import dropped, first
 from easycall.events import Event
@@ -49,6 +50,8 @@ class LiveContact:
     """None: nothing can be recorded."""
     fax: FaxDesk | None = None
     """None: there is no fax."""
+    waits: Waits | None = None
+    """None: nothing is known of waits."""
     mailbox: Mailbox = field(factory=Mailbox)
     audience: Audience = field(factory=Audience)
     """Who listens beside those who talk."""

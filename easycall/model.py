@@ -357,11 +357,22 @@ class Queue:
     busy_repeat_seconds: float = 30.0
     """How often the busy prompt is repeated; 0: never."""
     record: RecordRule = RecordRule.NEVER
+    """Whether its talks are recorded."""
     caller_id: str = ""
     """The number shown to whom its agents dial; empty: the trunk's."""
-    """Whether its talks are recorded."""
+    announce_position: bool = False
+    """Whether a waiting caller is told the place in line."""
+    announce_wait: bool = False
+    """Whether a waiting caller is told the expected wait, as a rounded range, when it is known."""
+    announce_seconds: float = 60.0
+    """How often."""
     lost_agent: LostAgent = field(default=LostAgent.REQUEUE, converter=LostAgent)
     """What becomes of a customer whose agent's phone died in talk."""
+
+    @property
+    def announces(self) -> bool:
+        """Whether a waiting caller is told anything of the wait."""
+        return self.announce_position or self.announce_wait
 
 
 @frozen

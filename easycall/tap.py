@@ -26,6 +26,7 @@ from easycall.acd.desktops import Desktops
 from easycall.acd.distributor import Distributor
 from easycall.acd.profiles import Profiles
 from easycall.acd.staff import Staff
+from easycall.acd.waits import Waits
 from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Account, Manager
 from easycall.asterisk.switch import AsteriskSwitch
@@ -34,6 +35,7 @@ from easycall.config import AgentSettings, AsteriskBox, Config, FaxSettings
 from easycall.contacts import Contacts
 from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.ivr import library
+from easycall.ivr.announcement import Announcements
 from easycall.ivr.flow import Flow
 from easycall.ivr.prompts import Prompts
 from easycall.ivr.runner import Means, Sounds
@@ -98,6 +100,7 @@ class Conduct:
     do_not_call: DoNotCall
     profiles: Profiles
     desktops: Desktops
+    waits: Waits
     fax: FaxDesk | None = None
 
     def let_go(self) -> None:
@@ -132,7 +135,8 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     given = config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID())
     conduct = make_conduct(*given, size=files.size, fax=fax, messages=messages)
 
-    spoken = library.every_prompt(flows, config.queues, config.voicemail.boxes)
+    announcements = Announcements(config.prompts.voices)
+    spoken = library.every_prompt(flows, config.queues, config.voicemail.boxes, announcements)
     before = [
         parts.store(config.data, database),
         parts.prompts(prompts, chain(spoken, [fax.start_prompt] if fax else [])),
@@ -170,18 +174,21 @@ def make_conduct(
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
     distributor = Distributor(config.queues, staff, clock, journal)
-    script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes)
+    waits = Waits(distributor, staff.agents, clock.seconds)
+    journal.subscribe(waits.take)
+    announcements = Announcements(config.prompts.voices)
+    script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes, announcements)
     do_not_call = DoNotCall(DoNotCallShelf(database), clock, journal)
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
     dialling = Dialling(rules, Lines(config.trunks), do_not_call, clock, CallHistory(database))
     shared = clock, journal, distributor, script, new_id, dialling, recordings, fax
-    contacts = Contacts(*shared, messages=messages, park_seconds=config.park_seconds)
+    contacts = Contacts(*shared, messages=messages, waits=waits, park_seconds=config.park_seconds)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
     supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)
     profiles = Profiles(staff, ProfileShelf(database), clock)
     desktops = Desktops(staff, clock, config.staff.desktop_seconds)
-    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops, fax
+    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops, waits, fax
     return Conduct(*made)
 
 
@@ -280,6 +287,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
         profiles=conduct.profiles,
         desktops=conduct.desktops,
         distributor=conduct.distributor,
+        waits=conduct.waits,
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,
         journal=conduct.journal,

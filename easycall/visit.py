@@ -16,12 +16,12 @@ from twisted.logger import Logger
 
 from easycall.acd.distributor import Offer, Place
 from easycall.acd.staff import Assignment
-from easycall.company import keep_company
+from easycall.company import Exits, keep_company, sayings
 from easycall.defer import background, dropped, limited, start
-from easycall.events import ContactArrived, ContactEnded, Offered
+from easycall.events import ContactArrived, ContactEnded, Offered, QueueLeft
 from easycall.fax import callers
-from easycall.ivr.flow import ToQueue, ToVoicemail
-from easycall.ivr.runner import Left, Returned, run
+from easycall.ivr.flow import ToVoicemail
+from easycall.ivr.runner import Left, Returned, Waiting, run
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
@@ -69,6 +69,8 @@ class Visit:
         self._outcome = Outcome.ABANDONED_IN_IVR
         self._box = ""
         """Where a message was left."""
+        self._kept: dict[str, float] = {}
+        """Queue -> when it joined, of those the caller left by a key before anybody answered."""
 
     def end(self, by: EndedBy) -> None:
         """Hang the caller up; the first who ends a contact is the one who ended it."""
@@ -155,7 +157,7 @@ class Visit:
         while following is not None:
             match following:
                 case RunFlow():
-                    following = await self._flow(following.flow)
+                    following = await self._flow(following)
                 case Wait():
                     following = await self._wait(following)
                 case Reach():
@@ -183,26 +185,29 @@ class Visit:
 
     # In a flow
 
-    async def _flow(self, name: str) -> Course:
+    async def _flow(self, course: RunFlow) -> Course:
         live, contact = self.live, self.contact
         contact.agent = ""
         live.at(Stage.IVR)
         await live.recorder.stop("flow")
         async with background(answer_letters(live)):
-            left = await callers.unless_fax(live, partial(self._walk, name))
+            if course.waited is not None:
+                await live.at_home(lambda: live.customer.music(None))
+            left = await callers.unless_fax(live, partial(self._walk, course))
         match left:
-            case ToQueue():
-                return Wait(left.queue)
+            case Waiting():
+                return Wait(left.queue, self._kept.get(left.queue), flow=RunFlow(course.flow, left))
             case ToVoicemail():
                 return TakeMessage(left.box)
-        if self._outcome is Outcome.ABANDONED_IN_IVR:
+        if self._outcome is Outcome.ABANDONED_IN_IVR or (self._outcome is Outcome.ABANDONED and self._kept):
             self._outcome = Outcome.SELF_SERVED
         return None
 
-    async def _walk(self, name: str) -> Left | Returned:
+    async def _walk(self, course: RunFlow) -> Left | Returned:
         live, script = self.live, self.live.script
         means = evolve(script.means, unheard=live.unheard, receive_fax=partial(callers.receive, live))
-        return await run(script.named(name), live.customer, live.record, live.now, self.contact, script.sounds, means)
+        told = live.record, live.now, self.contact, script.sounds, means
+        return await run(script.named(course.flow), live.customer, *told, waited=course.waited)
 
     async def _message(self, box: str) -> Course:
         if self._messages is None:
@@ -223,10 +228,17 @@ class Visit:
         place = live.distributor.enter(item)
         if self._outcome is not Outcome.ANSWERED:
             self._outcome = Outcome.ABANDONED
+        way_back = wait.flow.waited if wait.flow is not None else None
+        exits = Exits(way_back.keys if way_back is not None else "")
         try:
-            async with background(self._company(queue, place)) as company:
+            async with background(self._company(queue, place, exits)) as company:
+                company.addCallback(lambda leaves: exits.used.ring() if leaves else None)
                 while True:
-                    news = await self._news_of(place)
+                    if exits.used.rung and wait.flow is not None and not place.reserved:
+                        return self._by_key(wait.flow, place, exits.pressed)
+                    news = await self._news_of(place, exits)
+                    if news is None:
+                        continue
                     if isinstance(news, Letter) and isinstance(news.verb, Pick):
                         if (assignment := pick(live, news, news.verb)) is not None:
                             return Reach(assignment, queue.id, "", place.item.enqueued)
@@ -241,20 +253,32 @@ class Visit:
         finally:
             place.leave()
 
-    async def _news_of(self, place: Place) -> Letter | Offer:
-        """Wait for the next offer, or for the next verb."""
-        offers: list[Offer] = []
-        news = await self.live.news(place.offer().addCallback(offers.append))
-        return news if isinstance(news, Letter) else offers[0]
+    def _by_key(self, flow: RunFlow, place: Place, key: str) -> Course:
+        """The caller leaves the line by a key; the place is kept for when the flow leads back."""
+        queue, joined = place.item.queue, place.item.enqueued
+        place.leave()
+        self._kept[queue] = joined
+        self.live.tell(QueueLeft, queue=queue, waited=round(self.live.now() - joined, 3))
+        return evolve(flow, waited=evolve(flow.waited, pressed=key) if flow.waited is not None else None)
 
-    async def _company(self, queue: Queue, place: Place) -> None:
-        """Keep on the leg where the caller waits and since when; then what the caller hears while waiting."""
+    async def _news_of(self, place: Place, exits: Exits) -> Letter | Offer | None:
+        """Wait for the next offer, or for the next verb; None: the caller pressed a key that leads on."""
+        offers: list[Offer] = []
+        events = [] if exits.used.rung else [exits.used.wait()]
+        news = await self.live.news(place.offer().addCallback(offers.append), *events)
+        return news if isinstance(news, Letter) else offers[0] if offers else None
+
+    async def _company(self, queue: Queue, place: Place, exits: Exits) -> bool:
+        """Keep on the leg where the caller waits and since when; then what the caller hears while waiting.
+
+        True: the caller leaves by a key.
+        """
         live = self.live
         values = {"EC_Q": queue.id, "EC_T0": str(round(place.item.enqueued * 1000))}
-        sounds = live.script.busy(queue, self.contact.data.get("language", ""))
         with suppress(HungUp):
             await live.at_home(lambda: live.customer.remember(values))
-            await keep_company(live.customer, queue, sounds, place, live.now)
+            return await keep_company(live.customer, queue.music, sayings(live, queue, place), place, live.now, exits)
+        return False
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
         """Offer the caller to one agent; None when it came to nothing."""
@@ -275,6 +299,7 @@ class Visit:
     async def _talk(self, talk: Talk) -> Course:
         """Caller and agent talk until one leaves."""
         self._outcome = Outcome.ANSWERED
+        self._kept.clear()
         return await talk.carry()
 
     async def _until_up(self, queue: Queue, assignment: Assignment) -> None:

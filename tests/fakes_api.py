@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 
+from easycall.acd.waits import Waits
 from easycall.api.app import Api
 from easycall.config import DialingSettings, Right, Token
 from easycall.config.settings import USUAL_RIGHTS
@@ -90,6 +92,9 @@ class Desk:
 
     def waiting(self, queue: str) -> list[WorkItem]:
         return [item for item in self.items if item.queue == queue]
+
+    def ahead(self, contact: str) -> Mapping[str, int]:
+        return Counter(item.queue for item in self.items)
 
     def log_in(self, agent_id: str, phone: str, queues: Sequence[str] | None = None, by: str = "") -> None:
         self.asked.append(("log_in", agent_id, phone, queues))
@@ -261,6 +266,7 @@ class Running:
     def __init__(self, folder: Path, **more: Any) -> None:
         """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
+        self.waits = Waits(self.desk, self.desk.agents, reactor.seconds)
         self.supervisions = Listening()
         self.desktops = Screens()
         self.dialling = Dialling(RULES, Lines(RULES.trunks), (), reactor)
@@ -270,6 +276,7 @@ class Running:
         self.api = Api(
             **{"staff": self.desk, "profiles": None, "desktops": self.desktops, **more},
             distributor=self.desk,
+            waits=self.waits,
             contacts=self.contacts,
             supervisions=self.supervisions,
             journal=self.journal,

@@ -501,6 +501,27 @@ async def test_queues_show_their_line(site: Running) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_queues_show_their_expected_wait(site: Running) -> None:
+    _, body, _ = await site.ask("GET", "/api/v1/queues")
+    cards, loans = (queue["expected_wait"] for queue in body["queues"])
+    assert cards["seconds"] == 0, "an agent is free"
+    assert (loans["known"], loans["method"], loans["compared"]) == (False, "formula", 0)
+    site.desk.agents["ana"].state = AgentState.TALKING
+    _, body, _ = await site.ask("GET", "/api/v1/queues")
+    assert body["queues"][0]["expected_wait"]["seconds"] == 190, "what is believed: 180 s and the wrap-up"
+    site.desk.agents["ana"].state = AgentState.OFFLINE
+    _, body, _ = await site.ask("GET", "/api/v1/queues")
+    assert body["queues"][0]["expected_wait"] == {
+        "seconds": None,
+        "known": False,
+        "method": "formula",
+        "bias": None,
+        "mean_absolute_error": None,
+        "compared": 0,
+    }
+
+
+@pytest_twisted.ensureDeferred
 async def test_live_contacts(site: Running) -> None:
     site.contacts.add("c1", agent="ana")
     for path in ("/api/v1/contacts", "/api/v1/contacts?state=live"):

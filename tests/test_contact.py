@@ -13,6 +13,7 @@ import pytest
 from easycall.acd.agent import BUSY, NotNow
 from easycall.acd.distributor import REFUSED_SECONDS, Distributor
 from easycall.acd.staff import Staff
+from easycall.acd.waits import Waits
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.switch import AsteriskSwitch
 from easycall.contacts import Contacts
@@ -105,8 +106,11 @@ class World:
         staff = [Agent(name, name.title(), served, served, name) for name, served in (agents or {}).items()]
         self.distributor = Distributor(queues, Staff(staff, queues, self.clock, self.notes), self.clock, self.notes)
         ids = iter(f"k{number:03}" for number in range(1000))
-        script = Script(FLOWS, str, lambda prompt, language: [prompt.sound])
-        self.contacts = Contacts(self.clock, self.notes, self.distributor, script, lambda: next(ids), no_dialling())
+        script = Script(FLOWS, str, lambda prompt, language: [prompt.sound or prompt.spoken(language, "en")[1]])
+        self.waits = Waits(self.distributor, self.distributor.staff.agents, self.clock.seconds)
+        self.notes.listeners.append(lambda event: self.waits.take(0, event))
+        shared = self.clock, self.notes, self.distributor, script, lambda: next(ids), no_dialling()
+        self.contacts = Contacts(*shared, waits=self.waits)
         for agent in staff:
             self.distributor.staff.log_in(agent.id)
             self.distributor.staff.set_state(agent.id, AgentState.READY)

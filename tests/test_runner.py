@@ -18,12 +18,11 @@ from easycall.ivr.flow import (
     Prompt,
     QueueNode,
     SayNode,
-    ToQueue,
     ToVoicemail,
     VoicemailNode,
     parse_prompt,
 )
-from easycall.ivr.runner import Left, Returned, Stuck, run
+from easycall.ivr.runner import Left, Returned, Stuck, Waiting, run
 from easycall.model import Contact
 from easycall.ports import Channel, HungUp, Taken
 
@@ -90,11 +89,17 @@ class Call:
         assert len(self.told) < 5000, "the flow goes round and round"
         self.told.append(event)
 
-    async def run(self) -> Left | Returned:
+    async def run(self, waited: Waiting | None = None) -> Left | Returned:
         channel: Channel = self.channel  # type: ignore[assignment]  # only the verbs a flow uses
-        ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds)
+        ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds, waited=waited)
         assert not self.channel.answers, "everything scripted was asked for"
         return ended
+
+    async def queue(self) -> str:
+        """The queue it ended in."""
+        ended = await self.run()
+        assert isinstance(ended, Waiting)
+        return ended.queue
 
 
 ANY = "0123456789*#"
@@ -103,7 +108,7 @@ ANY = "0123456789*#"
 @pytest_twisted.ensureDeferred
 async def test_a_caller_chooses() -> None:
     call = Call("", "", "1")
-    assert await call.run() == ToQueue("sales")
+    assert await call.queue() == "sales"
     assert call.channel.asked == [("play", "hello", "190"), ("play", "press", ANY), ("wait", 4.0)]
     assert call.contact.answers == {"main": "sales"}
     assert call.contact.data == {}
@@ -118,14 +123,14 @@ async def test_a_caller_chooses() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_key_stops_the_prompt_and_is_not_asked_for_again() -> None:
     call = Call("", "1")
-    assert await call.run() == ToQueue("sales")
+    assert await call.queue() == "sales"
     assert call.channel.asked == [("play", "hello", "190"), ("play", "press", ANY)]
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_key_in_the_greeting_answers_the_menu_behind_it() -> None:
     call = Call("1")
-    assert await call.run() == ToQueue("sales")
+    assert await call.queue() == "sales"
     assert call.channel.asked == [("play", "hello", "190")]
     assert [event.kind for event in call.told] == ["ivr.step", "ivr.step", "ivr.answered", "ivr.step"]
 
@@ -133,7 +138,7 @@ async def test_a_key_in_the_greeting_answers_the_menu_behind_it() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_key_in_the_greeting_answers_one_menu_only() -> None:
     call = Call("0", "", "1")
-    assert await call.run() == ToQueue("sales")
+    assert await call.queue() == "sales"
     assert call.channel.asked[1:] == [("play", "press", ANY), ("wait", 4.0)]
 
 
@@ -161,7 +166,7 @@ async def test_silence_and_wrong_keys_end_in_otherwise() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_chosen_language_is_heard_and_kept() -> None:
     call = Call("9", "5", "1")
-    assert await call.run() == ToQueue("sales")
+    assert await call.queue() == "sales"
     assert call.channel.asked[1:] == [("play", "press.zh", ANY), ("play", "no.zh", "press.zh", ANY)]
     assert call.contact.data == {"language": "zh"}
     assert call.contact.answers == {"main": "sales"}
@@ -171,7 +176,7 @@ async def test_a_chosen_language_is_heard_and_kept() -> None:
 async def test_a_leg_taken_away_hears_the_same_step_again() -> None:
     home = ""
     call = Call(Taken, home, "", "", Taken, home, Taken, home, "1")
-    assert await call.run() == ToQueue("sales")
+    assert await call.queue() == "sales"
     assert call.channel.asked == [
         ("play", "hello", "190"),
         ("home",),
@@ -207,7 +212,7 @@ async def test_a_flow_that_never_asks_is_stopped() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_caller_who_goes_on_choosing_is_not_stopped() -> None:
     call = Call("", *["0"] * 500, "1")
-    assert await call.run() == ToQueue("sales")
+    assert await call.queue() == "sales"
 
 
 @pytest_twisted.ensureDeferred

@@ -6,6 +6,8 @@ agent is nobody else's and a contact is offered to one agent at a time.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 
 from attrs import evolve
@@ -138,6 +140,12 @@ class Distributor:
         """The place of a contact in its queue, from 1.  Raises KeyError when it does not wait."""
         line = self.waiting(self._places[contact].item.queue)
         return 1 + [item.contact for item in line].index(contact)
+
+    def ahead(self, contact: str) -> Mapping[str, int]:
+        """Queue -> how many who look for an agent go before a contact that waits; ``""``: before one who joins now.
+        Raises KeyError when the contact does not wait."""
+        mine = routing.rank(self._places[contact].item) if contact else (math.inf, "")
+        return Counter(item.queue for item in self._waiting.values() if routing.rank(item) < mine)
 
     def looks_for(self, place: Place) -> bool:
         """True while an agent is still to be found for the contact of this place."""

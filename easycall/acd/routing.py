@@ -8,7 +8,7 @@ from attrs import frozen
 
 from easycall.model import Agent, AgentState, PhoneState, WorkItem
 
-__all__ = ["Pair", "hindrance", "in_order", "match", "next_look"]
+__all__ = ["Pair", "hindrance", "in_order", "match", "next_look", "rank"]
 
 PRIVATE = frozenset({PhoneState.IN_USE, PhoneState.RINGING})
 
@@ -21,9 +21,14 @@ class Pair:
     agent: str
 
 
+def rank(item: WorkItem) -> tuple[float, str]:
+    """First come, first served; ties by contact id, which grows with time of arrival.  The lower goes first."""
+    return item.enqueued, item.contact
+
+
 def in_order(waiting: Iterable[WorkItem]) -> list[WorkItem]:
-    """First come, first served; ties by contact id, which grows with time of arrival."""
-    return sorted(waiting, key=lambda item: (item.enqueued, item.contact))
+    """By :func:`rank`."""
+    return sorted(waiting, key=rank)
 
 
 def hindrance(agent: Agent, pbx: str = "") -> str:

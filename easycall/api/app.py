@@ -26,6 +26,7 @@ from easycall.api.conduct import (
     RecordingFiles,
     Staff,
     Supervisions,
+    Waits,
 )
 from easycall.api.contacts import ContactRoutes
 from easycall.api.donotcall import DoNotCallRoutes
@@ -63,6 +64,7 @@ class Api:
         profiles: Profiles,
         desktops: Desktops,
         distributor: Distributor,
+        waits: Waits,
         contacts: Contacts,
         supervisions: Supervisions,
         journal: Journal,
@@ -91,7 +93,7 @@ class Api:
             self.app,
             HealthRoutes(links),
             AgentRoutes(staff, profiles, journal),
-            QueueRoutes(staff, distributor, clock),
+            QueueRoutes(staff, distributor, waits, clock),
             ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
             SupervisionRoutes(supervisions, staff, contacts, clock),
             VoicemailRoutes(messages),

@@ -7,6 +7,7 @@ from typing import BinaryIO, Protocol
 
 from twisted.internet.defer import Deferred
 
+from easycall.acd.waits import Forecast
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode, WorkItem
 from easycall.outbound.call import CallOut
@@ -27,6 +28,7 @@ __all__ = [
     "Staff",
     "Supervision",
     "Supervisions",
+    "Waits",
     "WrapUps",
 ]
 
@@ -111,6 +113,13 @@ class Distributor(Protocol):
 
     def waiting(self, queue: str) -> list[WorkItem]:
         """Who waits in a queue, first in line first."""
+
+
+class Waits(Protocol):
+    """The expected waits."""
+
+    def of_queue(self, queue: str) -> Forecast:
+        """Of one who would join the queue now.  Raises KeyError."""
 
 
 class Contacts(Protocol):

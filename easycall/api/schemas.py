@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 
 from easycall.acd.routing import hindrance
+from easycall.acd.waits import Forecast
 from easycall.api.conduct import Distributor, Staff
 from easycall.api.problems import Problem
 from easycall.model import Agent, AgentState, Contact, Queue, WorkItem
@@ -38,6 +39,7 @@ __all__ = [
     "record_view",
     "record_with_journey",
     "recording_view",
+    "wait_view",
 ]
 
 T = TypeVar("T")
@@ -169,6 +171,22 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
             for position, item in enumerate(waiting, 1)
         ],
     }
+
+
+def wait_view(forecast: Forecast) -> dict[str, Any]:
+    """What is expected of a queue's waits, and how good such expectations were of late."""
+    return {
+        "seconds": _rounded(forecast.seconds, 1),
+        "known": forecast.known,
+        "method": "head_of_line" if forecast.by_head else "formula",
+        "bias": _rounded(forecast.bias, 4),
+        "mean_absolute_error": _rounded(forecast.mean_absolute_error, 1),
+        "compared": forecast.compared,
+    }
+
+
+def _rounded(value: float | None, places: int) -> float | None:
+    return None if value is None else round(value, places)
 
 
 def _since(then: float, now: float) -> float:

@@ -148,6 +148,8 @@ class QueueNode:
     """Hands the caller to a queue."""
 
     queue: str
+    keys: Mapping[str, Choice] = field(factory=dict)
+    """What a caller may press while waiting, and where that leads."""
     line: int = field(default=0, eq=False)
 
 
@@ -257,9 +259,10 @@ class Receive:
 
 @frozen
 class ToQueue:
-    """The flow is over: the caller waits in this queue."""
+    """The caller waits in this queue: the flow is over, unless one of ``keys`` is pressed."""
 
     queue: str
+    keys: str = ""
 
 
 @frozen
@@ -317,7 +320,15 @@ def begin(flow: Flow) -> tuple[Position, Instruction]:
 def chosen(flow: Flow, position: Position, said: Said) -> Choice | None:
     """The choice the caller made with ``said``, if it was one."""
     node = flow.nodes[position.node]
-    return node.choices.get(said.key) if isinstance(node, MenuNode) and isinstance(said, Key) else None
+    if not isinstance(said, Key):
+        return None
+    match node:
+        case MenuNode():
+            return node.choices.get(said.key)
+        case QueueNode():
+            return node.keys.get(said.key)
+        case _:
+            return None
 
 
 def collected(flow: Flow, position: Position, said: Said) -> CollectNode | None:
@@ -329,6 +340,8 @@ def collected(flow: Flow, position: Position, said: Said) -> CollectNode | None:
 def step(flow: Flow, position: Position, said: Said) -> tuple[Position, Instruction]:
     """Where the caller goes from ``position``, and what to do there.  Raises ValueError behind the end of a flow."""
     node = flow.nodes[position.node]
+    if choice := chosen(flow, position, said):
+        return _enter(flow, Position(choice.next, language=choice.language or position.language))
     match node:
         case SayNode():
             return _enter(flow, evolve(position, node=node.next))
@@ -342,8 +355,6 @@ def step(flow: Flow, position: Position, said: Said) -> tuple[Position, Instruct
         case CollectNode():
             return _collected(flow, position, node, said)
         case MenuNode():
-            if choice := chosen(flow, position, said):
-                return _enter(flow, Position(choice.next, language=choice.language or position.language))
             if position.tries >= node.retries:
                 return _enter(flow, Position(node.otherwise, language=position.language))
             first = node.invalid if isinstance(said, Key) else ()
@@ -379,7 +390,7 @@ def _enter(flow: Flow, position: Position) -> tuple[Position, Instruction]:
         case FaxNode():
             return position, Receive(node.box)
         case QueueNode():
-            return position, ToQueue(node.queue)
+            return position, ToQueue(node.queue, "".join(node.keys))
         case VoicemailNode():
             return position, ToVoicemail(node.box)
         case HangUpNode():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from easycall.acd.expectation import BEYOND, RANGES
 from easycall.config import Config
+from easycall.ivr.announcement import LANGUAGES, Announcements
 from easycall.ivr.flow import Fault, Flow, FlowError, Prompt, parse_prompt
 from easycall.ivr.lint import lint
 from easycall.ivr.source import FILE_LIMIT, parse
@@ -32,8 +34,8 @@ def load(
     prompts of the queues and boxes.
     """
     flows: dict[str, Flow] = {}
-    faults = [*_queue_faults(queues), *_box_faults(boxes or {})]
     spoken = frozenset(languages)
+    faults = [*_queue_faults(queues, spoken), *_box_faults(boxes or {})]
     try:
         files = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -61,9 +63,14 @@ def flows_of(config: Config) -> dict[str, Flow]:
 
 
 def every_prompt(
-    flows: Mapping[str, Flow], queues: Mapping[str, Queue], boxes: Mapping[str, str] | None = None
+    flows: Mapping[str, Flow],
+    queues: Mapping[str, Queue],
+    boxes: Mapping[str, str] | None = None,
+    announcements: Announcements | None = None,
 ) -> Iterator[Prompt]:
-    """Everything callers may hear, for rendering it before they call."""
+    """Everything callers may hear, for rendering it before they call; ``announcements``: needed for queues that have any."""
+    if announcements is not None and any(queue.announces for queue in queues.values()):
+        yield from announcements.every([*RANGES, BEYOND])
     for flow in flows.values():
         yield from flow.prompts()
     for queue in queues.values():
@@ -97,8 +104,12 @@ def _box_faults(boxes: Mapping[str, str]) -> Iterator[Fault]:
             yield Fault("voicemail.boxes", 0, box, str(error))
 
 
-def _queue_faults(queues: Mapping[str, Queue]) -> Iterator[Fault]:
+def _queue_faults(queues: Mapping[str, Queue], languages: Collection[str]) -> Iterator[Fault]:
     for queue in queues.values():
+        if queue.announces and not LANGUAGES & set(languages):
+            known = ", ".join(sorted(languages))
+            wanted = " or ".join(sorted(LANGUAGES))
+            yield Fault(f"queues.{queue.id}", 0, "announce", f"needs a voice for {wanted}; those with a voice: {known}")
         try:
             if queue.busy_prompt:
                 parse_prompt(queue.busy_prompt)

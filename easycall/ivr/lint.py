@@ -69,6 +69,8 @@ def _targets(node: Node) -> Iterator[tuple[str, str]]:
         case MenuNode():
             yield from ((f"choice {key}", choice.next) for key, choice in node.choices.items())
             yield "otherwise", node.otherwise
+        case QueueNode():
+            yield from ((f"key {key}", choice.next) for key, choice in node.keys.items())
         case FaxNode():
             yield "next", node.next
             if node.otherwise != node.next:
@@ -199,6 +201,8 @@ def _languages(node: Node) -> set[str]:
             prompts = node.prompts
         case MenuNode():
             prompts, choices = (*node.prompts, *node.invalid), node.choices
+        case QueueNode():
+            choices = node.keys
         case CollectNode():
             prompts = (*node.prompts, *node.invalid)
     return {language for prompt in prompts for language, _ in prompt.texts} | {

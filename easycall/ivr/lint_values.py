@@ -51,7 +51,7 @@ def value_faults(flow: Flow, ways: Ways, services: Collection[str], keys: Collec
         for value, kind in _made(node).items():
             if kinds.setdefault(value, kind) != kind:
                 yield name, f"the value {value!r} is another kind of thing elsewhere: take another name"
-    known = _known(flow, ways)
+    known = _known(flow, ways, {value for value, kind in kinds.items() if kind.secret})
     for name, node in flow.nodes.items():
         for value in dict.fromkeys(_used(node)):
             if value not in kinds:
@@ -117,8 +117,8 @@ def _prompts(node: Node) -> tuple[Prompt, ...]:
     return ()
 
 
-def _known(flow: Flow, ways: Ways) -> dict[str, frozenset[str]]:
-    """Node -> the values that are known on every way to it."""
+def _known(flow: Flow, ways: Ways, secrets: Collection[str]) -> dict[str, frozenset[str]]:
+    """Node -> the values that are known on every way to it.  Secrets are forgotten when a caller begins to wait."""
     parameters = flow.function.parameters if flow.function else ()
     known: dict[str, frozenset[str]] = {flow.start: frozenset((*GIVEN, *parameters))}
     changed = [flow.start]
@@ -126,6 +126,8 @@ def _known(flow: Flow, ways: Ways) -> dict[str, frozenset[str]]:
         name = changed.pop()
         for part, target in ways[name]:
             arriving = known[name] | (_made(flow.nodes[name]).keys() if part == "next" else frozenset())
+            if isinstance(flow.nodes[name], QueueNode):
+                arriving -= frozenset(secrets)
             before = known.get(target)
             after = arriving if before is None else before & arriving
             if after != before:

@@ -21,6 +21,7 @@ from easycall.ivr.flow import (
     Instruction,
     Key,
     Known,
+    Position,
     Prompt,
     Receive,
     Said,
@@ -42,7 +43,7 @@ from easycall.ports import Channel, Service, ServiceFailed, Taken
 from easycall.recording import CannotPause
 from easycall.secure.secret import Secret
 
-__all__ = ["Left", "Means", "ReceiveFax", "Returned", "Sounds", "Stuck", "run"]
+__all__ = ["Left", "Means", "ReceiveFax", "Returned", "Sounds", "Stuck", "Waiting", "run"]
 
 log = Logger()
 T = TypeVar("T")
@@ -53,8 +54,6 @@ WAITING_MUSIC = "default"
 Sounds = Callable[[Prompt, str], list[str]]
 """What to play for a prompt to a caller of that language (``""``: the site's own)."""
 
-Left: TypeAlias = ToQueue | ToVoicemail | Finish
-"""How a flow that is no function ends."""
 
 ReceiveFax = Callable[[str], Awaitable[bool]]
 """Receives a fax into a box; False when no page came."""
@@ -86,6 +85,23 @@ class Returned:
     result: Mapping[str, str]
 
 
+@frozen
+class Waiting:
+    """The caller waits in a queue, and goes on in the flow when one of ``keys`` is pressed."""
+
+    queue: str
+    keys: str
+    position: Position
+    known: Mapping[str, str] = field(repr=False)
+    """What the flow knows of the caller; secrets are forgotten."""
+    pressed: str = field(default="", repr=False)
+    """The key that was."""
+
+
+Left: TypeAlias = Waiting | ToVoicemail | Finish
+"""How a flow that is no function ends."""
+
+
 async def run(
     flow: Flow,
     channel: Channel,
@@ -95,18 +111,21 @@ async def run(
     sounds: Sounds,
     means: Means | None = None,
     parameters: Mapping[str, str] | None = None,
+    waited: Waiting | None = None,
 ) -> Left | Returned:
     """Walk ``flow`` with the caller on ``channel``, an answered leg, and return how it ended.
 
     What the caller chooses is told and kept in ``contact.answers``, a chosen language in ``contact.data["language"]``.  A
     leg that is taken away in the middle hears the same step again when it is home.  Secrets are forgotten when it is over,
-    however it ends.  Raises HungUp, Stuck, and Unfit for parameters or a result that do not fit.
+    however it ends.  ``waited``: the caller comes from a queue of the flow, by a key.  Raises HungUp, Stuck, and Unfit for
+    parameters or a result that do not fit.
     """
     given = flow.function.arguments(parameters or {}) if flow.function else {}
-    known = {**given, "contact": contact.id, "caller": contact.caller, "dialled": contact.dialled}
+    kept = waited.known if waited is not None else {}
+    known = {**kept, **given, "contact": contact.id, "caller": contact.caller, "dialled": contact.dialled}
     walk = _Walk(flow, channel, tell, now, contact, sounds, means or Means(), Values(known))
     try:
-        return await walk.to_its_end()
+        return await walk.to_its_end(waited)
     finally:
         walk.values.forget()
 
@@ -124,17 +143,23 @@ class _Walk:
     means: Means
     values: Values
 
-    async def to_its_end(self) -> Left | Returned:
+    async def to_its_end(self, waited: Waiting | None) -> Left | Returned:
         """Step by step."""
         flow, contact = self.flow, self.contact
-        position, instruction = begin(flow)
+        if waited is None:
+            position, instruction = begin(flow)
+        else:
+            self._chose(waited.position, Key(waited.pressed))
+            position, instruction = step(flow, waited.position, Key(waited.pressed))
         ahead = ""  # a key that cut a prompt short answers the question behind it
         steps = 0
         while True:
             if position.tries == 0:
                 self.tell(FlowStep(at=self.now(), contact=contact.id, flow=flow.name, node=position.node))
-            if isinstance(instruction, Left):
+            if isinstance(instruction, Finish | ToVoicemail):
                 return instruction
+            if isinstance(instruction, ToQueue):
+                return Waiting(instruction.queue, instruction.keys, position, self.values.kept())
             if isinstance(instruction, Return):
                 return self._result(instruction)
             if (steps := steps + 1) > STEP_LIMIT:
@@ -145,16 +170,23 @@ class _Walk:
             else:
                 said = await self._carry_out(instruction, position.node, position.language)
                 ahead = said.key if isinstance(instruction, Say) and isinstance(said, Key) else ""
-            if choice := chosen(flow, position, said):
+            if self._chose(position, said):
                 steps = 0
-                contact.answers[position.node] = choice.name
-                if choice.language:
-                    contact.data["language"] = choice.language
-                self.tell(MenuAnswered(at=self.now(), contact=contact.id, node=position.node, choice=choice.name))
             elif isinstance(said, Keys) and (node := collected(flow, position, said)):
                 steps = 0
                 self._keep(position.node, node.name, said.keys, secret=node.secret)
             position, instruction = step(flow, position, said)
+
+    def _chose(self, position: Position, said: Said) -> bool:
+        """Whether the caller made a choice, which is kept and told."""
+        choice = chosen(self.flow, position, said)
+        if choice is None:
+            return False
+        self.contact.answers[position.node] = choice.name
+        if choice.language:
+            self.contact.data["language"] = choice.language
+        self.tell(MenuAnswered(at=self.now(), contact=self.contact.id, node=position.node, choice=choice.name))
+        return True
 
     def _keep(self, node: str, name: str, keys: str, *, secret: bool) -> None:
         """A value was keyed; a secret one is known to this walk only."""

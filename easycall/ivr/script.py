@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
+from easycall.ivr.announcement import Announcements
 from easycall.ivr.flow import Flow, Function, parse_prompt
 from easycall.ivr.runner import Means, Sounds
 from easycall.model import Queue
@@ -26,6 +27,8 @@ class Script:
     """What flows may use."""
     boxes: Mapping[str, str] = field(factory=dict)
     """Voice mail box -> its greeting; empty: the tone alone."""
+    announcements: Announcements = field(factory=Announcements)
+    """What waiting callers are told of their wait."""
 
     def flow(self, dialled: str) -> Flow:
         """The flow a caller of that number goes through."""
@@ -50,3 +53,11 @@ class Script:
     def busy(self, queue: Queue, language: str) -> list[str]:
         """What a caller of a queue hears when nobody is free; empty: nothing."""
         return self.sounds(parse_prompt(queue.busy_prompt), language) if queue.busy_prompt else []
+
+    def place(self, position: int, language: str) -> list[str]:
+        """What a waiting caller is told of the place in line, from 1."""
+        return self.sounds(self.announcements.position(position), language)
+
+    def expected_wait(self, low: int, high: int, language: str) -> list[str]:
+        """What a waiting caller is told of the expected wait: from and to, in seconds; ``high`` 0: no end."""
+        return self.sounds(self.announcements.wait(low, high), language)

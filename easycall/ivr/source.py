@@ -73,14 +73,9 @@ def _menu(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     fields = reader.fields(
         value, name, required=("menu", "choices", "otherwise"), optional=("invalid", "retries", "timeout")
     )
-    choices = {}
-    if "choices" in fields:
-        for key, (at, choice) in reader.mapping(fields["choices"][1], f"{name}.choices").items():
-            if len(key) != 1 or key not in KEYS:
-                reader.fault(at, f"{name}.choices", f"{key[:40]!r} is no key: one of {' '.join(KEYS)}")
-            choices[key] = _choice(reader, f"{name}.choices.{key[:8]}", choice)
-        if not choices:
-            reader.fault(fields["choices"][0], name, "the menu has no choices")
+    choices = _choices(reader, fields, "choices", name)
+    if "choices" in fields and not choices:
+        reader.fault(fields["choices"][0], name, "the menu has no choices")
     return MenuNode(
         prompts=reader.prompts(fields, "menu", name),
         choices=choices,
@@ -90,6 +85,16 @@ def _menu(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
         timeout=reader.number(fields, "timeout", name, 1, 25, 5),
         line=line,
     )
+
+
+def _choices(reader: Reader, fields: Mapping[str, tuple[int, yaml.Node]], name: str, where: str) -> dict[str, Choice]:
+    """Key -> what it means."""
+    choices = {}
+    for key, (at, choice) in reader.mapping(fields[name][1], f"{where}.{name}").items() if name in fields else ():
+        if len(key) != 1 or key not in KEYS:
+            reader.fault(at, f"{where}.{name}", f"{key[:40]!r} is no key: one of {' '.join(KEYS)}")
+        choices[key] = _choice(reader, f"{where}.{name}.{key[:8]}", choice)
+    return choices
 
 
 def _choice(reader: Reader, where: str, value: yaml.Node) -> Choice:
@@ -104,7 +109,8 @@ def _choice(reader: Reader, where: str, value: yaml.Node) -> Choice:
 
 
 def _queue(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
-    return QueueNode(reader.name(reader.fields(value, name, required=("queue",)), "queue", name), line)
+    fields = reader.fields(value, name, required=("queue",), optional=("keys",))
+    return QueueNode(reader.name(fields, "queue", name), _choices(reader, fields, "keys", name), line)
 
 
 def _voicemail(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:

@@ -125,6 +125,10 @@ class Values:
         secrets = (value.reveal() for value in self._values.values() if isinstance(value, Secret))
         return any(len(secret) >= LONG and secret in digits for secret in secrets)
 
+    def kept(self) -> dict[str, str]:
+        """The values that are no secrets."""
+        return {name: value for name, value in self._values.items() if not isinstance(value, Secret)}
+
     def forget(self) -> None:
         """Drop everything, secrets first of all."""
         for value in self._values.values():

@@ -22,6 +22,7 @@ from easycall.events import (
     PbxUp,
     Picked,
     Queued,
+    QueueLeft,
 )
 from easycall.model import AgentState, OfferOutcome
 
@@ -73,7 +74,7 @@ class Fairness:
                 self._stand(event.contact)
             case OfferEnded():
                 self._offer_ended(event)
-            case Answered() | Picked():
+            case Answered() | Picked() | QueueLeft():
                 self._forget(event.contact)
             case ContactEnded():
                 self._forget(event.contact)

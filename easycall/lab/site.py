@@ -96,6 +96,7 @@ ring_seconds = {ring_seconds:g}
 wrap_up_seconds = {wrap_up_seconds:g}
 busy_prompt = "{busy_prompt}"
 record = "{record}"
+{sales}
 
 [queues.support]
 name = "Support"
@@ -155,6 +156,7 @@ class Site:
         fax_detect: Mapping[str, str] | None = None,
         park_seconds: float = 90,
         auto_answer: str = "never",
+        sales: str = "",
         more: str = NO_PAYMENTS,
     ) -> Site:
         """Write the configuration into ``folder``, for its owner only: there are secrets in it.
@@ -163,7 +165,8 @@ class Site:
         ``noise``: prompts are noise, for a lab without espeak-ng and sox; ``flows``: other flows than those we ship;
         ``numbers``: dialled number -> flow, where it is not ``welcome``; ``agents``: who works there, by id;
         ``fax_lines``, ``fax_detect``: see ``[fax]``; ``lines``, ``ring_outside``: of the trunk into the world, and how long
-        a number there is rung; ``more``: further sections, as they stand in the file.
+        a number there is rung; ``sales``: further options of that queue, and ``more``: further sections, as they stand in
+        the file.
         """
         token = "ec_" + secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -196,6 +199,7 @@ class Site:
                 ring_outside=ring_outside,
                 voicemail=state.folder / "voicemail",
                 park_seconds=park_seconds,
+                sales=sales,
                 more=more,
             ),
             encoding="utf-8",

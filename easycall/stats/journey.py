@@ -89,6 +89,8 @@ def _text(event: facts.Event) -> str:
             return f"the service {event.service} is asked at {event.node} ({event.outcome})"
         case facts.Queued():
             return f"waits in {event.queue} at place {event.position}"
+        case facts.QueueLeft():
+            return f"leaves the line of {event.queue} by a key, its place is kept"
         case facts.Offered():
             return f"is offered to {event.agent} (attempt {event.attempt})"
         case facts.ScreenPop():

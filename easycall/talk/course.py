@@ -11,6 +11,7 @@ from easycall.acd.staff import Assignment
 from easycall.ports import Conference, Conversation
 
 if TYPE_CHECKING:
+    from easycall.ivr.runner import Waiting
     from easycall.outbound.dialling import Route
     from easycall.outbound.outsider import Outsider
     from easycall.talk.ringing import Side
@@ -34,6 +35,8 @@ class RunFlow:
     """The contact goes on in a flow."""
 
     flow: str
+    waited: Waiting | None = None
+    """The caller comes from a queue of this flow, by a key; None: the flow begins."""
 
 
 @frozen
@@ -45,6 +48,8 @@ class Wait:
     """When it joined, for its place in line; None: when it does, behind the others."""
     refused: Mapping[str, float] = field(factory=dict)
     """Agents who did not take it just now -> until when it is not offered to them again."""
+    flow: RunFlow | None = None
+    """The flow it came from, and how it goes on there when the caller presses a key; None: it does not."""
 
 
 @frozen
