@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "easycall"
 
-NOUNS = {"model", "events", "verbs", "config", "ports", "secure.secret"}
+NOUNS = {"model", "hours", "events", "verbs", "config", "ports", "secure.secret"}
 DECISIONS = {
     "acd.routing",
     "acd.agent",
