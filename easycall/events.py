@@ -20,6 +20,7 @@ from easycall.model import (
     Missed,
     OfferOutcome,
     Outcome,
+    OverflowWhen,
     Party,
     SupervisionMode,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "PbxUp",
     "PhoneLost",
     "Picked",
+    "QueueOverflowed",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -205,6 +207,19 @@ class Queued(Event):
     position: int
     since: float = 0.0
     """When it counts as having joined: earlier than now for one who comes back to an old place or to the front."""
+
+
+@frozen(kw_only=True)
+class QueueOverflowed(Event):
+    """A rule of the queue kept the contact out of it, or took it out of the line."""
+
+    kind = "queue.overflowed"
+    queue: str
+    to: str
+    """Where it goes: ``queue:ID``, ``voicemail:BOX``, ``flow:NAME`` or ``hang_up``."""
+    rule: OverflowWhen
+    waited: float
+    """Seconds since it began to wait, in this queue or in one it overflowed from; 0 of one that was not let in."""
 
 
 @frozen(kw_only=True)

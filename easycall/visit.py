@@ -18,18 +18,19 @@ from easycall.acd.distributor import Offer, Place
 from easycall.acd.staff import Assignment
 from easycall.company import keep_company
 from easycall.defer import background, dropped, limited, start
-from easycall.events import ContactArrived, ContactEnded, Offered
+from easycall.events import ContactArrived, ContactEnded, Offered, QueueOverflowed
 from easycall.fax import callers
 from easycall.ivr.flow import Finish, ToQueue
 from easycall.ivr.runner import Returned, run
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
-from easycall.model import EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
+from easycall.model import EndedBy, OfferOutcome, Outcome, OverflowRule, Queue, Role, Stage, WorkItem
 from easycall.offering import connect, ring_agent
 from easycall.outbound.call import NotReached, OutboundCall
 from easycall.outbound.transfer import reach_outside, together
+from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow, course_of
 from easycall.ports import Channel, HungUp, Messages
-from easycall.talk import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Talk, Wait
+from easycall.talk import Course, Farewell, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Talk, Wait
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
 from easycall.talk.message import keep_message, take_message
 from easycall.verbs import Pick
@@ -46,13 +47,21 @@ class Visit:
     """One contact being carried."""
 
     def __init__(
-        self, live: LiveContact, messages: Messages | None, park_seconds: float, call: OutboundCall | None = None
+        self,
+        live: LiveContact,
+        messages: Messages | None,
+        park_seconds: float,
+        overflow: Overflow,
+        call: OutboundCall | None = None,
     ) -> None:
         """``call``: how the customer is reached first; None: a caller reached us."""
         self.live = live
         self.contact = live.contact
         self._messages = messages
         self._park_seconds = park_seconds
+        self._overflow = overflow
+        self._overflowed = 0
+        """How often a queue did not keep it."""
         self._call = call
         self._outcome = Outcome.ABANDONED_IN_IVR
         self._box = ""
@@ -145,13 +154,15 @@ class Visit:
                 case RunFlow():
                     following = await self._flow(following.flow)
                 case Wait():
-                    following = await self._wait(live.distributor.queues[following.queue], following.enqueued)
+                    following = await self._wait(live.distributor.queues[following.queue], following)
                 case Reach():
                     following = await self._reach(following)
                 case Stay():
                     following = await stay(live, following, live.distributor.queues[following.queue], self._park_seconds)
                 case TakeMessage():
                     following = await self._message(following.box)
+                case Farewell():
+                    following = await self._farewell(following.say)
                 case Joined(side, conversation, queue, since):
                     following = await self._talk(Talk(live, side, conversation, live.distributor.queues[queue], since))
                 case ReachOutside():
@@ -194,20 +205,45 @@ class Visit:
         await take_message(self.live, self._messages, box)
         return None
 
+    async def _farewell(self, say: str) -> Course:
+        live = self.live
+        live.at(Stage.IVR)
+        sounds = live.script.spoken(say, self.contact.data.get("language", ""))
+
+        async def say_it() -> None:
+            await live.customer.music(None)
+            await live.customer.play(sounds)
+
+        if sounds:
+            async with background(answer_letters(live)):
+                await live.at_home(say_it)
+        return None
+
     # In a queue
 
-    async def _wait(self, queue: Queue, enqueued: float | None) -> Course:
+    async def _wait(self, queue: Queue, wait: Wait) -> Course:
         live, contact = self.live, self.contact
         contact.queue, contact.agent = queue.id, ""
+        joined = live.now() if wait.enqueued is None else wait.enqueued
+        since = live.now() if wait.since is None else wait.since
+        entering = wait.enqueued is None or wait.overflowed
+        if isinstance(rule := self._overflow.judge(queue, since, entering=entering), OverflowRule):
+            return self._goes(queue, rule, joined, since)
         live.at(Stage.WAITING)
-        joined = live.now() if enqueued is None else enqueued
         place = live.distributor.enter(WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts))
         if self._outcome is not Outcome.ANSWERED:
             self._outcome = Outcome.ABANDONED
         try:
             async with background(self._company(queue, place)) as company:
                 while True:
-                    news = await self._news_of(place)
+                    rule = self._overflow.judge(queue, since)
+                    if isinstance(rule, OverflowRule) and not place.reserved:
+                        place.leave()
+                        return self._goes(queue, rule, joined, since)
+                    until = live.now() if isinstance(rule, OverflowRule) else rule
+                    news = await self._news_of(place, self._overflow.may_change(queue, until))
+                    if news is None:
+                        continue
                     if isinstance(news, Letter) and isinstance(news.verb, Pick):
                         if (assignment := pick(live, news, news.verb)) is not None:
                             return Reach(assignment, queue.id, "", place.item.enqueued)
@@ -222,11 +258,23 @@ class Visit:
         finally:
             place.leave()
 
-    async def _news_of(self, place: Place) -> Letter | Offer:
-        """Wait for the next offer, or for the next verb."""
+    def _goes(self, queue: Queue, rule: OverflowRule, joined: float, since: float) -> Course:
+        """The contact does not stay in the queue."""
+        self._overflowed += 1
+        if self._overflowed > OVERFLOW_LIMIT:
+            raise RuntimeError(f"queue {queue.id}: its overflow leads back to it, through flows")
+        self.live.tell(
+            QueueOverflowed, queue=queue.id, to=rule.place, rule=rule.when, waited=round(self.live.now() - since, 3)
+        )
+        if self._outcome is not Outcome.ANSWERED:
+            self._outcome = OUTCOMES.get(rule.when, Outcome.OVERFLOWED)
+        return course_of(rule, joined, since)
+
+    async def _news_of(self, place: Place, again: Deferred[None]) -> Letter | Offer | None:
+        """Wait for the next offer, or for the next verb; None: another rule of the queue may hold."""
         offers: list[Offer] = []
-        news = await self.live.news(place.offer().addCallback(offers.append))
-        return news if isinstance(news, Letter) else offers[0]
+        news = await self.live.news(place.offer().addCallback(offers.append), again)
+        return news if isinstance(news, Letter) else offers[0] if offers else None
 
     async def _company(self, queue: Queue, place: Place) -> None:
         """Keep on the leg where the caller waits and since when; then what the caller hears while waiting."""
@@ -290,7 +338,7 @@ class Visit:
     def _back_to(self, reach: Reach) -> Course:
         """Reaching the agent came to nothing."""
         front = self.live.distributor.front(reach.queue)
-        return Wait(reach.queue, front if reach.enqueued is None else reach.enqueued)
+        return Wait(reach.queue, front if reach.enqueued is None else reach.enqueued, since=reach.enqueued)
 
 
 def _ended_by(customer: Channel) -> EndedBy:

@@ -60,8 +60,12 @@ class Notes:
         for listener in self.listeners:
             listener(event)
 
-    def subscribe(self, listener: Any) -> Any:
-        raise NotImplementedError
+    def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
+        def told(event: Event) -> None:
+            listener(len(self.events), event)
+
+        self.listeners.append(told)
+        return lambda: self.listeners.remove(told)
 
     @property
     def kinds(self) -> list[str]:

@@ -8,7 +8,10 @@ from attrs import frozen
 
 from easycall.model import Agent, AgentState, PhoneState, WorkItem
 
-__all__ = ["Pair", "hindrance", "in_order", "match", "next_look"]
+__all__ = ["UNREACHABLE", "Pair", "hindrance", "in_order", "match", "next_look"]
+
+UNREACHABLE = "phone unreachable"
+"""A hindrance: see :func:`hindrance`."""
 
 PRIVATE = frozenset({PhoneState.IN_USE, PhoneState.RINGING})
 
@@ -37,7 +40,7 @@ def hindrance(agent: Agent, pbx: str = "") -> str:
     if agent.desktop_lost:
         return "desktop lost"
     states = [agent.phones.get(pbx)] if pbx else list(agent.phones.values())
-    return "phone unreachable" if states and set(states) == {PhoneState.UNREACHABLE} else ""
+    return UNREACHABLE if states and set(states) == {PhoneState.UNREACHABLE} else ""
 
 
 def match(waiting: Iterable[WorkItem], agents: Iterable[Agent], frozen_pbxs: Collection[str], now: float) -> list[Pair]:

@@ -207,4 +207,4 @@ SCHEMA: Schema = {
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Below ``asterisk``, ``queues``, ``hours``, ``services``, ``agents``, ``trunks`` sections have names of the operator's own."""
+"""Sections below ``asterisk``, ``queues``, ``hours``, ``services``, ``agents``, ``trunks`` have names the operator chose."""

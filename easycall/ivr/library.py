@@ -67,8 +67,8 @@ def every_prompt(
     for flow in flows.values():
         yield from flow.prompts()
     for queue in queues.values():
-        if queue.busy_prompt:
-            yield parse_prompt(queue.busy_prompt)
+        for _, text in _texts(queue):
+            yield parse_prompt(text)
     for greeting in filter(None, (boxes or {}).values()):
         yield parse_prompt(greeting)
 
@@ -99,8 +99,16 @@ def _box_faults(boxes: Mapping[str, str]) -> Iterator[Fault]:
 
 def _queue_faults(queues: Mapping[str, Queue]) -> Iterator[Fault]:
     for queue in queues.values():
-        try:
-            if queue.busy_prompt:
-                parse_prompt(queue.busy_prompt)
-        except ValueError as error:
-            yield Fault(f"queues.{queue.id}", 0, "busy_prompt", str(error))
+        for option, text in _texts(queue):
+            try:
+                parse_prompt(text)
+            except ValueError as error:
+                yield Fault(f"queues.{queue.id}", 0, option, str(error))
+
+
+def _texts(queue: Queue) -> Iterator[tuple[str, str]]:
+    """What callers of a queue may hear: option, and what stands there."""
+    says = ((f"overflow[{number}].say", rule.say) for number, rule in enumerate(queue.overflow, 1))
+    for option, text in (("busy_prompt", queue.busy_prompt), ("max_wait_prompt", queue.max_wait_prompt), *says):
+        if text:
+            yield option, text

@@ -20,12 +20,13 @@ The second one is another agent, or somebody outside (:mod:`easycall.outbound`).
 Each stage is a method that waits for news (a verb from the mailbox, a leg that left) and gives the next stage.
 """
 
-from easycall.talk.course import Course, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Wait
+from easycall.talk.course import Course, Farewell, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Wait
 from easycall.talk.ringing import Side, ring
 from easycall.talk.talk import Talk
 
 __all__ = [
     "Course",
+    "Farewell",
     "Joined",
     "Outside",
     "Reach",

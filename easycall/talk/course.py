@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from easycall.outbound.outsider import Outsider
     from easycall.talk.ringing import Side
 
-__all__ = ["Course", "Joined", "Outside", "Reach", "ReachOutside", "RunFlow", "Stay", "TakeMessage", "Wait"]
+__all__ = ["Course", "Farewell", "Joined", "Outside", "Reach", "ReachOutside", "RunFlow", "Stay", "TakeMessage", "Wait"]
 
 
 @frozen
@@ -31,6 +31,10 @@ class Wait:
     queue: str
     enqueued: float | None = None
     """When it joined, for its place in line; None: when it does, behind the others."""
+    since: float | None = None
+    """When it began to wait, as the rules of the queue count; None: now."""
+    overflowed: bool = False
+    """It comes from a queue whose rule sent it on; else with a place in line it comes back, and is not kept out."""
 
 
 @frozen
@@ -58,6 +62,14 @@ class TakeMessage:
     """The contact leaves a message."""
 
     box: str
+
+
+@frozen
+class Farewell:
+    """The contact ends, when a text was heard."""
+
+    say: str
+    """A text, or ``sound:NAME``; empty: at once."""
 
 
 @frozen
@@ -91,5 +103,5 @@ class Outside:
     """Where the contact goes on if that was lost at once."""
 
 
-Course: TypeAlias = RunFlow | Wait | Reach | Joined | ReachOutside | Outside | Stay | TakeMessage | None
+Course: TypeAlias = RunFlow | Wait | Reach | Joined | ReachOutside | Outside | Stay | TakeMessage | Farewell | None
 """None: the contact ends."""
