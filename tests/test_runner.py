@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_twisted
 
 from easycall.events import Event, FlowStep, MenuAnswered
-from easycall.ivr.flow import Choice, Finish, Flow, HangUpNode, MenuNode, Prompt, QueueNode, SayNode, ToQueue, parse_prompt
-from easycall.ivr.runner import Stuck, run
+from easycall.hours import Hours, spans_of
+from easycall.ivr.flow import (
+    Choice,
+    Finish,
+    Flow,
+    HangUpNode,
+    HoursNode,
+    MenuNode,
+    Prompt,
+    QueueNode,
+    SayNode,
+    ToQueue,
+    parse_prompt,
+)
+from easycall.ivr.runner import Means, Stuck, run
 from easycall.model import Contact
 from easycall.ports import Channel, HungUp, Taken
 
@@ -27,6 +41,13 @@ FLOW = Flow(
     "welcome",
     "hello",
     {"hello": SayNode((GREETING,), "main"), "main": MENU, "sales": QueueNode("sales"), "bye": HangUpNode()},
+)
+
+OFFICE = Hours("office", ZoneInfo("UTC"), {3: spans_of(["08:00-18:00"])})  # on Thursdays: the epoch began on one
+HOURS = Flow(
+    "hours",
+    "now",
+    {"now": HoursNode("office", "open", "shut"), "open": QueueNode("sales"), "shut": HangUpNode()},
 )
 
 Answer = str | type[Exception]
@@ -79,7 +100,7 @@ class Call:
 
     async def run(self) -> ToQueue | Finish:
         channel: Channel = self.channel  # type: ignore[assignment]  # only the verbs a flow uses
-        ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds)
+        ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds, Means(hours={"office": OFFICE}))
         assert not self.channel.answers, "everything scripted was asked for"
         return ended
 
@@ -100,6 +121,15 @@ async def test_a_caller_chooses() -> None:
         MenuAnswered(at=102.0, contact="c1", node="main", choice="sales"),
         FlowStep(at=103.0, contact="c1", flow="welcome", node="sales"),
     ]
+
+
+@pytest.mark.requirement("V1")
+@pytest_twisted.ensureDeferred
+async def test_the_clock_is_looked_at_when_the_caller_is_there() -> None:
+    for now, ended in ((8 * 3600.0 - 2, Finish()), (8 * 3600.0, ToQueue("sales")), (18 * 3600.0, Finish())):
+        call = Call(flow=HOURS)
+        call.now = itertools.count(now).__next__
+        assert await call.run() == ended
 
 
 @pytest_twisted.ensureDeferred

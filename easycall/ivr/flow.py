@@ -45,10 +45,12 @@ __all__ = [
     "FlowError",
     "Function",
     "HangUpNode",
+    "HoursNode",
     "Instruction",
     "Key",
     "Keys",
     "Known",
+    "LookAtHours",
     "MenuNode",
     "Node",
     "Position",
@@ -161,6 +163,16 @@ class FaxNode:
 
 
 @frozen
+class HoursNode:
+    """Goes on by opening hours."""
+
+    hours: str
+    open: str
+    closed: str
+    line: int = field(default=0, eq=False)
+
+
+@frozen
 class HangUpNode:
     """Ends the call."""
 
@@ -168,7 +180,17 @@ class HangUpNode:
 
 
 Node: TypeAlias = (
-    SayNode | MenuNode | QueueNode | FaxNode | HangUpNode | CollectNode | SealNode | PostNode | BranchNode | ReturnNode
+    SayNode
+    | MenuNode
+    | QueueNode
+    | FaxNode
+    | HoursNode
+    | HangUpNode
+    | CollectNode
+    | SealNode
+    | PostNode
+    | BranchNode
+    | ReturnNode
 )
 
 
@@ -236,6 +258,13 @@ class Receive:
 
 
 @frozen
+class LookAtHours:
+    """Tell whether these opening hours are ``open`` or ``closed``."""
+
+    hours: str
+
+
+@frozen
 class ToQueue:
     """The flow is over: the caller waits in this queue."""
 
@@ -247,7 +276,7 @@ class Finish:
     """The flow is over: hang up."""
 
 
-Instruction: TypeAlias = Say | Ask | Receive | ToQueue | Finish | Collect | Seal | Post | Branch | Return
+Instruction: TypeAlias = Say | Ask | Receive | LookAtHours | ToQueue | Finish | Collect | Seal | Post | Branch | Return
 
 
 @frozen
@@ -312,6 +341,8 @@ def step(flow: Flow, position: Position, said: Said) -> tuple[Position, Instruct
         case BranchNode():
             known = said.value if isinstance(said, Known) else ""
             return _go(flow, position, node.cases.get(known, node.otherwise))
+        case HoursNode():
+            return _go(flow, position, node.open if said == Known("open") else node.closed)
         case CollectNode():
             return _collected(flow, position, node, said)
         case MenuNode():
@@ -351,6 +382,8 @@ def _enter(flow: Flow, position: Position) -> tuple[Position, Instruction]:
             return position, Ask(node.prompts, node.timeout)
         case FaxNode():
             return position, Receive(node.box)
+        case HoursNode():
+            return position, LookAtHours(node.hours)
         case QueueNode():
             return position, ToQueue(node.queue)
         case HangUpNode():

@@ -24,12 +24,13 @@ def load(
     keys: Collection[str] = (),
     entered: Mapping[str, str] | None = None,
     boxes: Mapping[str, str] | None = None,
+    hours: Collection[str] = (),
 ) -> dict[str, Flow]:
     """Every flow in ``directory``, by name.  ``languages`` are those that have a voice.
 
     ``services`` and ``keys`` are the names flows may use; ``entered``: option of the configuration -> flow that callers
-    begin with; ``boxes``: of voice mail, with their greetings.  Raises FlowError with every fault of every file, and of the
-    prompts of the queues and boxes.
+    begin with; ``boxes``: of voice mail, with their greetings; ``hours``: the names of opening hours.  Raises FlowError
+    with every fault of every file, and of the prompts of the queues and boxes.
     """
     flows: dict[str, Flow] = {}
     faults = [*_queue_faults(queues), *_box_faults(boxes or {})]
@@ -41,7 +42,7 @@ def load(
     for path in files:
         try:
             flow = flows[path.stem] = _read(path)
-            faults += lint(flow, queues, spoken, services, keys)
+            faults += lint(flow, queues, spoken, services, keys, hours)
         except FlowError as error:
             faults += error.faults
     for option, name in (entered or {}).items():
@@ -57,7 +58,7 @@ def load(
 def flows_of(config: Config) -> dict[str, Flow]:
     """Every flow of a configuration.  Raises FlowError."""
     names = config.services, config.keys, config.entered
-    return load(config.flows_directory, config.queues, config.prompts.voices, *names, config.voicemail.boxes)
+    return load(config.flows_directory, config.queues, config.prompts.voices, *names, config.voicemail.boxes, config.hours)
 
 
 def every_prompt(

@@ -11,6 +11,7 @@ from easycall.ivr.flow import (
     Fault,
     FaxNode,
     Flow,
+    HoursNode,
     MenuNode,
     Node,
     PostNode,
@@ -34,11 +35,12 @@ def lint(
     languages: Collection[str],
     services: Collection[str] = (),
     keys: Collection[str] = (),
+    hours: Collection[str] = (),
 ) -> list[Fault]:
     """Every fault of a flow, in the order of its lines.
 
     ``queues`` are the ids of the queues there are, ``languages`` those that have a voice, ``services`` and ``keys`` the
-    names that flows may hand values to and seal them with.
+    names that flows may hand values to and seal them with, ``hours`` those of opening hours.
     """
     if len(flow.nodes) > NODE_LIMIT:
         return [_fault(flow, "", f"{len(flow.nodes)} nodes are too many: {NODE_LIMIT} at most")]
@@ -47,6 +49,7 @@ def lint(
         *_unreachable(flow),
         *_silent_walks(flow),
         *_unknown_queues(flow, queues),
+        *_unknown_hours(flow, hours),
         *_unspoken(flow, languages),
     ]
     if not faults:  # what is known where can be told of ways that lead somewhere
@@ -73,6 +76,9 @@ def _targets(node: Node) -> Iterator[tuple[str, str]]:
         case CollectNode() | PostNode():
             yield "next", node.next
             yield "otherwise", node.otherwise
+        case HoursNode():
+            yield "open", node.open
+            yield "closed", node.closed
         case SealNode():
             yield "next", node.next
         case BranchNode():
@@ -157,6 +163,8 @@ def _silent(node: Node) -> list[str]:
             return [node.otherwise]
         case PostNode():
             return [node.next, node.otherwise]
+        case HoursNode():
+            return [node.open, node.closed]
         case BranchNode():
             return [*node.cases.values(), node.otherwise]
         case _:
@@ -172,6 +180,13 @@ def _unknown_queues(flow: Flow, queues: Collection[str]) -> Iterator[Fault]:
     for name, node in flow.nodes.items():
         if isinstance(node, QueueNode) and node.queue not in queues:
             yield _fault(flow, name, f"there is no queue {node.queue!r}; {known}")
+
+
+def _unknown_hours(flow: Flow, hours: Collection[str]) -> Iterator[Fault]:
+    known = f"there are {', '.join(sorted(hours))}" if hours else "there are none"
+    for name, node in flow.nodes.items():
+        if isinstance(node, HoursNode) and node.hours not in hours:
+            yield _fault(flow, name, f"there are no hours {node.hours!r} in the configuration; {known}")
 
 
 def _unspoken(flow: Flow, languages: Collection[str]) -> Iterator[Fault]:

@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 
 import yaml
 
-from easycall.ivr.flow import KEYS, Choice, FaxNode, Flow, FlowError, HangUpNode, MenuNode, Node, QueueNode, SayNode
+from easycall.ivr.flow import (
+    KEYS,
+    Choice,
+    FaxNode,
+    Flow,
+    FlowError,
+    HangUpNode,
+    HoursNode,
+    MenuNode,
+    Node,
+    QueueNode,
+    SayNode,
+)
 from easycall.ivr.reader import FILE_LIMIT, FLOW_NAME, NODE_NAME, Reader
 from easycall.ivr.source_values import VALUE_KINDS, function_of
 
@@ -101,6 +113,12 @@ def _fax(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     return FaxNode(reader.name(fields, "fax", name), following, reader.name(fields, "otherwise", name) or following, line)
 
 
+def _hours(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
+    fields = reader.fields(value, name, required=("hours", "open", "closed"))
+    hours, open_, closed = (reader.name(fields, part, name) for part in ("hours", "open", "closed"))
+    return HoursNode(hours, open_, closed, line)
+
+
 def _hang_up(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     fields = reader.fields(value, name, required=("hangup",))
     at, nothing = fields["hangup"]
@@ -114,6 +132,7 @@ _KINDS: Mapping[str, Callable[[Reader, str, int, yaml.Node], Node]] = {
     "menu": _menu,
     "queue": _queue,
     "fax": _fax,
+    "hours": _hours,
     "hangup": _hang_up,
     **VALUE_KINDS,
 }
