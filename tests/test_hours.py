@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easycall.hours import Hours, Span, public_holidays, spans_of, weekdays_of, zone_of
@@ -130,6 +130,7 @@ def scanned(hours: Hours, minute: int) -> bool:
     return False
 
 
+@settings(deadline=None)
 @given(some_hours(), st.integers(0, 1440), st.floats(0, 59.999))
 def test_every_minute_over_both_changes_of_the_clock(drawn: tuple[Hours, int], ahead: int, second: float) -> None:
     hours, first = drawn
@@ -144,6 +145,7 @@ def test_every_minute_over_both_changes_of_the_clock(drawn: tuple[Hours, int], a
         assert until == (first + changed) * 60
 
 
+@settings(deadline=None)
 @given(some_hours())
 def test_every_change_is_told_once(drawn: tuple[Hours, int]) -> None:
     """Who waits from change to change misses none: so nothing has to poll."""
