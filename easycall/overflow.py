@@ -9,16 +9,20 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from easycall.acd.distributor import Distributor
 from easycall.acd.overflow import OF_STAFF, Facts, judge
 from easycall.acd.presence import Presence
 from easycall.events import AgentChanged, Event
+from easycall.live import LiveContact
 from easycall.model import Outcome, OverflowRule, OverflowTo, OverflowWhen, Queue
-from easycall.ports import Journal
+from easycall.ports import BridgeFailed, Journal
 from easycall.talk import Course, Farewell, RunFlow, TakeMessage, Wait
 
-__all__ = ["OUTCOMES", "OVERFLOW_LIMIT", "Overflow", "course_of"]
+__all__ = ["OUTCOMES", "OVERFLOW_LIMIT", "Overflow", "course_of", "out_of_music"]
+
+log = Logger()
 
 OUTCOMES: Mapping[OverflowWhen, Outcome] = {OverflowWhen.CLOSED: Outcome.CLOSED, OverflowWhen.FULL: Outcome.FULL}
 """What has become of a contact whom no agent takes after such a rule; ``overflowed`` after any other."""
@@ -109,3 +113,15 @@ def course_of(rule: OverflowRule, enqueued: float, since: float) -> Course:
             return RunFlow(rule.target)
         case OverflowTo.HANG_UP:
             return Farewell(rule.say)
+
+
+async def out_of_music(live: LiveContact) -> None:
+    """Let the customer who waited hear at once what comes next, and not when a command that waits under music is over.
+
+    Without the link to Asterisk nobody can be fetched: then it is heard up to 20 s later.  Raises HungUp.
+    """
+    if live.switch.up:
+        try:
+            await live.switch.fetch(live.customer)
+        except BridgeFailed as why:
+            log.warn("contact {contact} hears music a little longer: {why}", contact=live.contact.id, why=why)

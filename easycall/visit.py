@@ -28,7 +28,7 @@ from easycall.model import EndedBy, OfferOutcome, Outcome, OverflowRule, Queue, 
 from easycall.offering import connect, ring_agent
 from easycall.outbound.call import NotReached, OutboundCall
 from easycall.outbound.transfer import reach_outside, together
-from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow, course_of
+from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow, course_of, out_of_music
 from easycall.ports import Channel, HungUp, Messages
 from easycall.talk import Course, Farewell, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Talk, Wait
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
@@ -228,7 +228,7 @@ class Visit:
         since = live.now() if wait.since is None else wait.since
         entering = wait.enqueued is None or wait.overflowed
         if isinstance(rule := self._overflow.judge(queue, since, entering=entering), OverflowRule):
-            return self._goes(queue, rule, joined, since)
+            return await self._sent_on(self._goes(queue, rule, joined, since))
         live.at(Stage.WAITING)
         place = live.distributor.enter(WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts))
         if self._outcome is not Outcome.ANSWERED:
@@ -239,7 +239,8 @@ class Visit:
                     rule = self._overflow.judge(queue, since)
                     if isinstance(rule, OverflowRule) and not place.reserved:
                         place.leave()
-                        return self._goes(queue, rule, joined, since)
+                        course = self._goes(queue, rule, joined, since)
+                        break
                     until = live.now() if isinstance(rule, OverflowRule) else rule
                     news = await self._news_of(place, self._overflow.may_change(queue, until))
                     if news is None:
@@ -257,6 +258,13 @@ class Visit:
                         live.at(Stage.WAITING)
         finally:
             place.leave()
+        return await self._sent_on(course)
+
+    async def _sent_on(self, course: Course) -> Course:
+        """To another queue it goes with the music it hears."""
+        if not isinstance(course, Wait):
+            await out_of_music(self.live)
+        return course
 
     def _goes(self, queue: Queue, rule: OverflowRule, joined: float, since: float) -> Course:
         """The contact does not stay in the queue."""

@@ -548,6 +548,9 @@ class FakeSwitch:
     def dial(self, trunk: Trunk, number: str, **how: Any) -> FakeChannel:
         return self.ring(trunk.dial_string(number), **how)
 
+    async def fetch(self, *channels: FakeChannel) -> None:
+        """They are at home."""
+
     async def bridge(self, one: FakeChannel, other: FakeChannel) -> FakeConversation:
         await self._takes()
         if not self.up:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -508,7 +508,7 @@ async def test_queues_show_their_line(site: Running) -> None:
 async def test_queues_show_whether_they_are_open_and_their_limits(site: Running) -> None:
     always = Hours("always", ZoneInfo("UTC"), dict.fromkeys(range(7), spans_of(["00:00-24:00"])))
     today = datetime.fromtimestamp(reactor.seconds(), UTC).date()
-    never = Hours("never", ZoneInfo("UTC"), {}, holidays={today: "Rest"})
+    never = Hours("never", ZoneInfo("UTC"), {}, holidays=dict.fromkeys((today, today + timedelta(days=1)), "Rest"))
     cards, loans = site.desk.queues["cards"], site.desk.queues["loans"]
     site.desk.queues["cards"] = evolve(cards, hours=always, max_waiting=20, max_wait_seconds=900.0)
     _, body, _ = await site.ask("GET", "/api/v1/queues")

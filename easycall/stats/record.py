@@ -45,7 +45,7 @@ from easycall.events import (
     TalkEnded,
     VoicemailStarted,
 )
-from easycall.model import Direction, EndedBy, OfferOutcome, Outcome, OverflowWhen
+from easycall.model import Direction, EndedBy, OfferOutcome, Outcome, OverflowTo, OverflowWhen
 from easycall.stats.recordings import Recording, recordings_of
 
 __all__ = ["Overflowed", "Record", "Segment", "SegmentKind", "fold"]
@@ -276,7 +276,7 @@ class _Line:
         self.overflows.append(Overflowed(event.at, event.queue, event.rule, event.to, event.waited))
         if self._open.kind not in (SegmentKind.OFFER, *WITH_AGENT):
             self.queue = event.queue
-            if self._open.kind is SegmentKind.WAITING:
+            if self._open.kind is SegmentKind.WAITING and event.to == OverflowTo.HANG_UP:
                 self._begin(event.at, SegmentKind.CLOSING)
 
     @take.register
