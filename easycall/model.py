@@ -360,7 +360,7 @@ class OverflowWhen(StrEnum):
     NOBODY_LOGGED_IN = "nobody_logged_in"
     """No agent who serves the queue is logged in."""
     NOBODY_ELIGIBLE = "nobody_eligible"
-    """None is ready or will be when the present contact is done, with a phone that can be reached."""
+    """None is ready or will be when the present contact is done, with a phone and a desktop that are there."""
     WAITED = "waited"
     """It has waited so long, in all queues it overflowed from together."""
     EXPECTED_WAIT = "expected_wait"

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from easycall.acd.distributor import Distributor
 from easycall.acd.overflow import OF_STAFF, Facts, judge
 from easycall.acd.presence import Presence
-from easycall.events import AgentChanged, Event
+from easycall.events import AgentAssigned, AgentChanged, Event
 from easycall.live import LiveContact
 from easycall.model import Outcome, OverflowRule, OverflowTo, OverflowWhen, Queue
 from easycall.ports import BridgeFailed, Journal
@@ -88,7 +88,7 @@ class Overflow:
             self._telling.cancel()
 
     def _told(self, sequence: int, event: Event) -> None:
-        if isinstance(event, AgentChanged) and (lost := self._presence.take(event)):
+        if isinstance(event, AgentChanged | AgentAssigned) and (lost := self._presence.take(event)):
             self._lost |= lost
             if self._telling is None or not self._telling.active():
                 # Later: whoever changed the agent is not done.

@@ -7,13 +7,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easycall.acd.overflow import Facts, judge
 from easycall.acd.presence import AT_WORK, Presence
-from easycall.acd.routing import UNREACHABLE
-from easycall.events import AgentChanged, Answered, ContactEnded, Offered, OfferEnded, Queued, QueueOverflowed
+from easycall.acd.routing import PRIVATE_CALL
+from easycall.events import AgentAssigned, AgentChanged, Answered, ContactEnded, Offered, OfferEnded, Queued, QueueOverflowed
 from easycall.hours import Hours, spans_of
 from easycall.ivr.flow import Flow, QueueNode
 from easycall.model import (
@@ -146,23 +147,35 @@ changes = st.lists(
         agent=st.sampled_from(["ana", "bo", "chen"]),
         state=st.sampled_from(AgentState),
         queues=st.sets(st.sampled_from(["sales", "support"])).map(tuple),
-        hindrance=st.sampled_from(["", "on a private call", UNREACHABLE]),
+        hindrance=st.sampled_from(["", "on a private call", "phone unreachable", "desktop lost"]),
+        next=st.sampled_from([None, AgentState.READY, AgentState.NOT_READY, AgentState.OFFLINE]),
+    )
+    | st.builds(
+        AgentAssigned,
+        at=st.just(0.0),
+        agent=st.sampled_from(["ana", "bo", "chen"]),
+        queues=st.just(()),
+        serves=st.sets(st.sampled_from(["sales", "support"])).map(tuple),
     ),
     max_size=30,
 )
 
 
 @given(changes)
-def test_presence_is_what_counting_the_latest_word_of_each_gives(events: list[AgentChanged]) -> None:
+def test_presence_is_what_counting_the_latest_word_of_each_gives(events: list[AgentChanged | AgentAssigned]) -> None:
     presence, latest = Presence(), dict[str, AgentChanged]()
 
     def counted(line: str) -> tuple[int, int]:
         serving = [one for one in latest.values() if line in one.queues and one.state is not AgentState.OFFLINE]
-        return len(serving), sum(one.state in AT_WORK and one.hindrance != UNREACHABLE for one in serving)
+        there = [one for one in serving if one.hindrance in ("", PRIVATE_CALL) and one.next in (None, AgentState.READY)]
+        return len(serving), sum(one.state in AT_WORK for one in there)
 
     for event in events:
         before = {line: counted(line) for line in ("sales", "support")}
-        latest[event.agent] = event
+        if isinstance(event, AgentChanged):
+            latest[event.agent] = event
+        elif event.agent in latest:
+            latest[event.agent] = evolve(latest[event.agent], queues=event.serves)
         lost = presence.take(event)
         for line, (logged_in, eligible) in before.items():
             now = counted(line)
@@ -284,15 +297,12 @@ def test_when_the_last_agent_leaves_those_who_wait_go_at_once(when: str) -> None
         world.until(lambda: len(world.notes.of(Answered)) == 2)
         world.caller(leg="c3")
         world.until(lambda: len(world.notes.of(Queued)) == 3)
-        for name in ("ana", "bo"):
-            world.distributor.staff.set_state(name, AgentState.NOT_READY)
+        world.distributor.staff.set_state("ana", AgentState.NOT_READY)
         world.clock.advance(30)
-        assert not world.overflowed, "both talk still"
-        caller.dies()
-        world.until(lambda: world.distributor.staff.agents["ana"].state is AgentState.NOT_READY)
-        world.clock.advance(10)
-        assert not world.overflowed, "one is there"
-        second.dies()
+        assert not world.overflowed, "bo talks, and will be ready"
+        world.distributor.staff.set_state("bo", AgentState.NOT_READY)
+        for leg in (caller, second):
+            leg.dies()
     else:
         world.until(world.has(Queued))
         leave("ana")
@@ -424,3 +434,14 @@ def test_an_expected_wait_is_asked_for_when_one_comes(monkeypatch: pytest.Monkey
     world.caller()
     assert world.ended().outcome is Outcome.OVERFLOWED
     assert [one[1] for one in world.overflowed] == ["expected_wait"]
+
+
+def test_the_last_agent_leaves_the_queue_while_working() -> None:
+    world = Centre({"ana": ("sales", "support")}, sales={"overflow": (rule("nobody_logged_in", "flow:bye"),)})
+    staff = world.distributor.staff
+    staff.set_state("ana", AgentState.NOT_READY)
+    world.caller()
+    world.until(world.has(Queued))
+    staff.assign("ana", ("support",), ("support",), {})
+    world.until(world.has(QueueOverflowed))
+    assert world.ended().outcome is Outcome.OVERFLOWED

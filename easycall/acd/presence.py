@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from attrs import evolve
+
 from easycall.acd.agent import BUSY
-from easycall.acd.routing import UNREACHABLE
-from easycall.events import AgentChanged
+from easycall.acd.routing import PRIVATE_CALL
+from easycall.events import AgentAssigned, AgentChanged
 from easycall.model import AgentState
 
 __all__ = ["Presence"]
 
 AT_WORK = (BUSY | {AgentState.READY, AgentState.WRAP_UP}) - {AgentState.SUPERVISING}
-"""States of an agent who takes contacts, now or when the present one is done."""
+"""States of an agent who takes contacts, now or, if nothing else was asked for, when the present one is done."""
 
 
 class Presence:
@@ -34,16 +36,22 @@ class Presence:
 
     @property
     def eligible(self) -> Mapping[str, int]:
-        """Queue -> how many of them are at work (:data:`AT_WORK`) with a phone that is not known to be out of reach."""
+        """Queue -> how many of them take contacts now, or will when the present contact, wrap-up or private call is over."""
         return self._eligible
 
-    def take(self, event: AgentChanged) -> set[str]:
+    def take(self, event: AgentChanged | AgentAssigned) -> set[str]:
         """An agent changed.  The queues that nobody is logged in for, or eligible, any more."""
         before = self._latest.get(event.agent)
-        self._latest[event.agent] = event
+        if isinstance(event, AgentChanged):
+            after = event
+        elif before is not None:
+            after = evolve(before, queues=event.serves)
+        else:
+            return set()  # logged out: the queues are told with the log-in
+        self._latest[event.agent] = after
         lost: set[str] = set()
         for counts, queues_of in ((self._logged_in, _logged_in), (self._eligible, _eligible)):
-            old, new = queues_of(before) if before else set(), queues_of(event)
+            old, new = queues_of(before) if before else set(), queues_of(after)
             counts.update(new - old)
             counts.subtract(old - new)
             lost |= {queue for queue in old - new if not counts[queue]}
@@ -55,4 +63,5 @@ def _logged_in(event: AgentChanged) -> set[str]:
 
 
 def _eligible(event: AgentChanged) -> set[str]:
-    return set(event.queues) if event.state in AT_WORK and event.hindrance != UNREACHABLE else set()
+    stays = event.state in AT_WORK and event.next in (None, AgentState.READY)
+    return set(event.queues) if stays and event.hindrance in ("", PRIVATE_CALL) else set()

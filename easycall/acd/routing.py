@@ -8,10 +8,10 @@ from attrs import frozen
 
 from easycall.model import Agent, AgentState, PhoneState, WorkItem
 
-__all__ = ["UNREACHABLE", "Pair", "hindrance", "in_order", "match", "next_look"]
+__all__ = ["PRIVATE_CALL", "Pair", "hindrance", "in_order", "match", "next_look"]
 
-UNREACHABLE = "phone unreachable"
-"""A hindrance: see :func:`hindrance`."""
+PRIVATE_CALL = "on a private call"
+"""The one hindrance that ends by itself: see :func:`hindrance`."""
 
 PRIVATE = frozenset({PhoneState.IN_USE, PhoneState.RINGING})
 
@@ -36,11 +36,11 @@ def hindrance(agent: Agent, pbx: str = "") -> str:
     Asterisk may be from another: ``pbx`` is where it would be rung; without, only one that none reaches is a hindrance.
     """
     if PRIVATE.intersection(agent.phones.values()):
-        return "on a private call"
+        return PRIVATE_CALL
     if agent.desktop_lost:
         return "desktop lost"
     states = [agent.phones.get(pbx)] if pbx else list(agent.phones.values())
-    return UNREACHABLE if states and set(states) == {PhoneState.UNREACHABLE} else ""
+    return "phone unreachable" if states and set(states) == {PhoneState.UNREACHABLE} else ""
 
 
 def match(waiting: Iterable[WorkItem], agents: Iterable[Agent], frozen_pbxs: Collection[str], now: float) -> list[Pair]:
