@@ -14,13 +14,15 @@ from twisted.logger import Logger
 from easycall.acd.distributor import Distributor
 from easycall.acd.overflow import OF_STAFF, Facts, judge
 from easycall.acd.presence import Presence
+from easycall.defer import background
 from easycall.events import AgentAssigned, AgentChanged, Event
 from easycall.live import LiveContact
-from easycall.model import Outcome, OverflowRule, OverflowTo, OverflowWhen, Queue
+from easycall.model import Outcome, OverflowRule, OverflowTo, OverflowWhen, Queue, Stage
 from easycall.ports import BridgeFailed, Journal
 from easycall.talk import Course, Farewell, RunFlow, TakeMessage, Wait
+from easycall.talk.alone import answer_letters
 
-__all__ = ["OUTCOMES", "OVERFLOW_LIMIT", "Overflow", "course_of", "out_of_music"]
+__all__ = ["OUTCOMES", "OVERFLOW_LIMIT", "Overflow", "course_of", "out_of_music", "say_farewell"]
 
 log = Logger()
 
@@ -125,3 +127,18 @@ async def out_of_music(live: LiveContact) -> None:
             await live.switch.fetch(live.customer)
         except BridgeFailed as why:
             log.warn("contact {contact} hears music a little longer: {why}", contact=live.contact.id, why=why)
+
+
+async def say_farewell(live: LiveContact, say: str) -> Course:
+    """The last a customer hears.  Raises HungUp."""
+    live.at(Stage.IVR)
+    sounds = live.script.spoken(say, live.contact.data.get("language", ""))
+
+    async def say_it() -> None:
+        await live.customer.music(None)
+        await live.customer.play(sounds)
+
+    if sounds:
+        async with background(answer_letters(live)):
+            await live.at_home(say_it)
+    return None

@@ -28,7 +28,7 @@ from easycall.model import EndedBy, OfferOutcome, Outcome, OverflowRule, Queue, 
 from easycall.offering import connect, ring_agent
 from easycall.outbound.call import NotReached, OutboundCall
 from easycall.outbound.transfer import reach_outside, together
-from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow, course_of, out_of_music
+from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow, course_of, out_of_music, say_farewell
 from easycall.ports import Channel, HungUp, Messages
 from easycall.talk import Course, Farewell, Joined, Outside, Reach, ReachOutside, RunFlow, Stay, TakeMessage, Talk, Wait
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
@@ -162,7 +162,7 @@ class Visit:
                 case TakeMessage():
                     following = await self._message(following.box)
                 case Farewell():
-                    following = await self._farewell(following.say)
+                    following = await say_farewell(live, following.say)
                 case Joined(side, conversation, queue, since):
                     following = await self._talk(Talk(live, side, conversation, live.distributor.queues[queue], since))
                 case ReachOutside():
@@ -203,20 +203,6 @@ class Visit:
             raise RuntimeError(f"box {box}: there is no voice mail")
         self._box = box
         await take_message(self.live, self._messages, box)
-        return None
-
-    async def _farewell(self, say: str) -> Course:
-        live = self.live
-        live.at(Stage.IVR)
-        sounds = live.script.spoken(say, self.contact.data.get("language", ""))
-
-        async def say_it() -> None:
-            await live.customer.music(None)
-            await live.customer.play(sounds)
-
-        if sounds:
-            async with background(answer_letters(live)):
-                await live.at_home(say_it)
         return None
 
     # In a queue
