@@ -22,6 +22,7 @@ from easycall.live import LiveContact
 from easycall.model import Contact, Direction, EndedBy, Stage
 from easycall.outbound.call import CallOut, First, OutboundCall, undialled
 from easycall.outbound.dialling import Dialling
+from easycall.overflow import Overflow
 from easycall.ports import Arrival, Channel, Journal, Messages, Switch
 from easycall.recording import Recordings
 from easycall.verbs import NotNow, Verb
@@ -64,6 +65,7 @@ class Contacts:
         self._dialling = dialling
         self._messages = messages
         self._park_seconds = park_seconds
+        self._overflow = Overflow(distributor, clock, journal, waits.known if waits is not None else None)
         self._recordings = recordings
         self._fax = fax
         self._waits = waits
@@ -141,7 +143,7 @@ class Contacts:
         return LiveContact(contact, switch, customer, *shared, waits=self._waits)
 
     def _visit(self, live: LiveContact, call: OutboundCall | None = None) -> Visit:
-        return Visit(live, self._messages, self._park_seconds, call)
+        return Visit(live, self._messages, self._park_seconds, self._overflow, call)
 
     def _carry(self, visit: Visit) -> None:
         contact_id = visit.contact.id
@@ -167,6 +169,7 @@ class Contacts:
         What the coroutines do on their way out is not a fact any more and is not recorded.
         """
         self._stopped = True
+        self._overflow.stop()
         for running in list(self._running.values()):
             await cancelled(running)
 

@@ -20,6 +20,7 @@ from easycall.model import (
     Missed,
     OfferOutcome,
     Outcome,
+    OverflowWhen,
     Party,
     SupervisionMode,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "PhoneLost",
     "Picked",
     "QueueLeft",
+    "QueueOverflowed",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -234,6 +236,19 @@ class QueueLeft(Event):
     queue: str
     waited: float
     """Seconds since it joined."""
+
+
+@frozen(kw_only=True)
+class QueueOverflowed(Event):
+    """A rule of the queue kept the contact out of it, or took it out of the line."""
+
+    kind = "queue.overflowed"
+    queue: str
+    to: str
+    """Where it goes: ``queue:ID``, ``voicemail:BOX``, ``flow:NAME`` or ``hang_up``."""
+    rule: OverflowWhen
+    waited: float
+    """Seconds since it began to wait, in this queue or in one it overflowed from; 0 of one that was not let in."""
 
 
 @frozen(kw_only=True)

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from attrs import field, frozen, mutable
 
+from easycall.hours import Hours
+
 __all__ = [
     "HUNG_UP_EARLY",
     "NUMBER",
@@ -20,6 +22,7 @@ __all__ = [
     "Agent",
     "AgentState",
     "AutoAnswer",
+    "Closing",
     "Contact",
     "DialOutcome",
     "Direction",
@@ -33,6 +36,9 @@ __all__ = [
     "Missed",
     "OfferOutcome",
     "Outcome",
+    "OverflowRule",
+    "OverflowTo",
+    "OverflowWhen",
     "Party",
     "PhoneState",
     "Profile",
@@ -251,6 +257,12 @@ class Outcome(StrEnum):
     MESSAGE_LEFT = "message_left"
     """The caller talked with nobody and left a message."""
     FAILED = "failed"
+    CLOSED = "closed"
+    """The queue was closed: by its rule the contact heard a message, left one, or went to a flow."""
+    FULL = "full"
+    """The same, as too many waited already."""
+    OVERFLOWED = "overflowed"
+    """The same, by another rule of the queue: as the wait was or would be too long, or nobody was there to serve it."""
     BUSY = "busy"
     """This and those below: the customer was dialled and not reached (:class:`DialOutcome`)."""
     NO_ANSWER = "no_answer"
@@ -334,6 +346,59 @@ class DispositionRule(StrEnum):
     """The agent takes no other contact before."""
 
 
+class Closing(StrEnum):
+    """What becomes of those who wait when their queue closes."""
+
+    SERVE = "serve"
+    """They are still served."""
+    OVERFLOW = "overflow"
+    """They go where those go who come later."""
+
+
+class OverflowWhen(StrEnum):
+    """When a rule of a queue takes a contact out of the line, or does not let it in."""
+
+    CLOSED = "closed"
+    FULL = "full"
+    """So many wait already as may."""
+    NOBODY_LOGGED_IN = "nobody_logged_in"
+    """No agent who serves the queue is logged in."""
+    NOBODY_ELIGIBLE = "nobody_eligible"
+    """None is ready or will be when the present contact is done, with a phone and a desktop that are there."""
+    WAITED = "waited"
+    """It has waited so long, in all queues it overflowed from together."""
+    EXPECTED_WAIT = "expected_wait"
+    """It would have to wait so long from now, as far as that can be told."""
+
+
+class OverflowTo(StrEnum):
+    """Where a rule of a queue sends a contact."""
+
+    QUEUE = "queue"
+    VOICEMAIL = "voicemail"
+    FLOW = "flow"
+    HANG_UP = "hang_up"
+
+
+@frozen
+class OverflowRule:
+    """One rule of a queue; of all that apply the first counts."""
+
+    when: OverflowWhen
+    to: OverflowTo
+    target: str = ""
+    """The queue, box or flow; empty: hang up."""
+    seconds: float = 0.0
+    """How long, of the rules about waiting."""
+    say: str = ""
+    """A text, or ``sound:NAME``, that is heard before the call is hung up."""
+
+    @property
+    def place(self) -> str:
+        """Where it sends a contact, as it is written: ``queue:backup``."""
+        return f"{self.to}:{self.target}" if self.target else self.to.value
+
+
 @frozen
 class Queue:
     """A line of waiting contacts, with its rules."""
@@ -368,6 +433,23 @@ class Queue:
     """How often."""
     lost_agent: LostAgent = field(default=LostAgent.REQUEUE, converter=LostAgent)
     """What becomes of a customer whose agent's phone died in talk."""
+    hours: Hours | None = None
+    """When it is open; None: always."""
+    closing: Closing = field(default=Closing.SERVE, converter=Closing)
+    """What becomes of those who wait when it closes."""
+    max_waiting: int = 0
+    """How many may wait; 0: as many as come."""
+    max_wait_seconds: float = 14400.0
+    """How long one may wait before the call is hung up."""
+    max_wait_prompt: str = ""
+    """What is heard then."""
+    overflow: tuple[OverflowRule, ...] = ()
+
+    @property
+    def rules(self) -> tuple[OverflowRule, ...]:
+        """The overflow rules, with the longest wait as the last one."""
+        longest = self.max_wait_seconds
+        return (*self.overflow, OverflowRule(OverflowWhen.WAITED, OverflowTo.HANG_UP, "", longest, self.max_wait_prompt))
 
     @property
     def announces(self) -> bool:

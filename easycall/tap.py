@@ -216,7 +216,7 @@ def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
         name: WebService(reactor, clock, one.url, ca=one.ca, token=one.token, seconds=one.timeout)
         for name, one in config.services.items()
     }
-    return Means({name: Seal(pem) for name, pem in config.keys.items()}, services)
+    return Means({name: Seal(pem) for name, pem in config.keys.items()}, services, hours=config.hours)
 
 
 def join_conduct(

@@ -18,19 +18,21 @@ from easycall.acd.distributor import Offer, Place
 from easycall.acd.staff import Assignment
 from easycall.company import Exits, keep_company, sayings
 from easycall.defer import background, dropped, limited, start
-from easycall.events import ContactArrived, ContactEnded, Offered, QueueLeft
+from easycall.events import ContactArrived, ContactEnded, Offered, QueueLeft, QueueOverflowed
 from easycall.fax import callers
 from easycall.ivr.flow import ToVoicemail
 from easycall.ivr.runner import Left, Returned, Waiting, run
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
-from easycall.model import EndedBy, OfferOutcome, Outcome, Queue, Role, Stage, WorkItem
+from easycall.model import EndedBy, OfferOutcome, Outcome, OverflowRule, Queue, Role, Stage, WorkItem
 from easycall.offering import connect, ring_agent
 from easycall.outbound.call import NotReached, OutboundCall
 from easycall.outbound.transfer import reach_outside, several_together, together
+from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow, course_of, out_of_music, say_farewell
 from easycall.ports import Channel, HungUp, Messages
 from easycall.talk import (
     Course,
+    Farewell,
     Joined,
     Outside,
     OutsideConference,
@@ -58,13 +60,21 @@ class Visit:
     """One contact being carried."""
 
     def __init__(
-        self, live: LiveContact, messages: Messages | None, park_seconds: float, call: OutboundCall | None = None
+        self,
+        live: LiveContact,
+        messages: Messages | None,
+        park_seconds: float,
+        overflow: Overflow,
+        call: OutboundCall | None = None,
     ) -> None:
         """``call``: how the customer is reached first; None: a caller reached us."""
         self.live = live
         self.contact = live.contact
         self._messages = messages
         self._park_seconds = park_seconds
+        self._overflow = overflow
+        self._overflowed = 0
+        """How often a queue did not keep it."""
         self._call = call
         self._outcome = Outcome.ABANDONED_IN_IVR
         self._box = ""
@@ -166,6 +176,8 @@ class Visit:
                     following = await stay(live, following, live.distributor.queues[following.queue], self._park_seconds)
                 case TakeMessage():
                     following = await self._message(following.box)
+                case Farewell():
+                    following = await say_farewell(live, following.say)
                 case Joined(side, conversation, queue, since):
                     following = await self._talk(Talk(live, side, conversation, live.distributor.queues[queue], since))
                 case ReachOutside():
@@ -196,7 +208,8 @@ class Visit:
             left = await callers.unless_fax(live, partial(self._walk, course))
         match left:
             case Waiting():
-                return Wait(left.queue, self._kept.get(left.queue), flow=RunFlow(course.flow, left))
+                kept = self._kept.get(left.queue)
+                return Wait(left.queue, kept, flow=RunFlow(course.flow, left), since=kept)
             case ToVoicemail():
                 return TakeMessage(left.box)
         if self._outcome is Outcome.ABANDONED_IN_IVR or (self._outcome is Outcome.ABANDONED and self._kept):
@@ -222,8 +235,12 @@ class Visit:
         live, contact = self.live, self.contact
         queue = live.distributor.queues[wait.queue]
         contact.queue, contact.agent = queue.id, ""
-        live.at(Stage.WAITING)
         joined = live.now() if wait.enqueued is None else wait.enqueued
+        since = live.now() if wait.since is None else wait.since
+        entering = wait.enqueued is None or wait.overflowed
+        if isinstance(rule := self._overflow.judge(queue, since, entering=entering), OverflowRule):
+            return await self._sent_on(self._goes(queue, rule, joined, since))
+        live.at(Stage.WAITING)
         item = WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts, wait.refused)
         place = live.distributor.enter(item)
         if self._outcome is not Outcome.ANSWERED:
@@ -236,7 +253,13 @@ class Visit:
                 while True:
                     if exits.used.rung and wait.flow is not None and not place.reserved:
                         return self._by_key(wait.flow, place, exits.pressed)
-                    news = await self._news_of(place, exits)
+                    rule = self._overflow.judge(queue, since)
+                    if isinstance(rule, OverflowRule) and not place.reserved:
+                        place.leave()
+                        course = self._goes(queue, rule, joined, since)
+                        break
+                    until = live.now() if isinstance(rule, OverflowRule) else rule
+                    news = await self._news_of(place, exits, self._overflow.may_change(queue, until))
                     if news is None:
                         continue
                     if isinstance(news, Letter) and isinstance(news.verb, Pick):
@@ -252,6 +275,25 @@ class Visit:
                         live.at(Stage.WAITING)
         finally:
             place.leave()
+        return await self._sent_on(course)
+
+    async def _sent_on(self, course: Course) -> Course:
+        """To another queue it goes with the music it hears."""
+        if not isinstance(course, Wait):
+            await out_of_music(self.live)
+        return course
+
+    def _goes(self, queue: Queue, rule: OverflowRule, joined: float, since: float) -> Course:
+        """The contact does not stay in the queue."""
+        self._overflowed += 1
+        if self._overflowed > OVERFLOW_LIMIT:
+            raise RuntimeError(f"queue {queue.id}: its overflow leads back to it, through flows")
+        self.live.tell(
+            QueueOverflowed, queue=queue.id, to=rule.place, rule=rule.when, waited=round(self.live.now() - since, 3)
+        )
+        if self._outcome is not Outcome.ANSWERED:
+            self._outcome = OUTCOMES.get(rule.when, Outcome.OVERFLOWED)
+        return course_of(rule, joined, since)
 
     def _by_key(self, flow: RunFlow, place: Place, key: str) -> Course:
         """The caller leaves the line by a key; the place is kept for when the flow leads back."""
@@ -261,10 +303,10 @@ class Visit:
         self.live.tell(QueueLeft, queue=queue, waited=round(self.live.now() - joined, 3))
         return evolve(flow, waited=evolve(flow.waited, pressed=key) if flow.waited is not None else None)
 
-    async def _news_of(self, place: Place, exits: Exits) -> Letter | Offer | None:
-        """Wait for the next offer, or for the next verb; None: the caller pressed a key that leads on."""
+    async def _news_of(self, place: Place, exits: Exits, again: Deferred[None]) -> Letter | Offer | None:
+        """Wait for the next offer, or for the next verb; None: a key that leads on was pressed, or another rule may hold."""
         offers: list[Offer] = []
-        events = [] if exits.used.rung else [exits.used.wait()]
+        events = [again] if exits.used.rung else [again, exits.used.wait()]
         news = await self.live.news(place.offer().addCallback(offers.append), *events)
         return news if isinstance(news, Letter) else offers[0] if offers else None
 
@@ -334,7 +376,8 @@ class Visit:
     def _back_to(self, reach: Reach) -> Course:
         """Reaching the agent came to nothing."""
         front = self.live.distributor.front(reach.queue)
-        return Wait(reach.queue, front if reach.enqueued is None else reach.enqueued, reach.assignment.refusal)
+        enqueued = front if reach.enqueued is None else reach.enqueued
+        return Wait(reach.queue, enqueued, reach.assignment.refusal, since=reach.enqueued)
 
 
 def _ended_by(customer: Channel) -> EndedBy:

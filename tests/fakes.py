@@ -60,8 +60,12 @@ class Notes:
         for listener in self.listeners:
             listener(event)
 
-    def subscribe(self, listener: Any) -> Any:
-        raise NotImplementedError
+    def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
+        def told(event: Event) -> None:
+            listener(len(self.events), event)
+
+        self.listeners.append(told)
+        return lambda: self.listeners.remove(told)
 
     @property
     def kinds(self) -> list[str]:
@@ -543,6 +547,9 @@ class FakeSwitch:
 
     def dial(self, trunk: Trunk, number: str, **how: Any) -> FakeChannel:
         return self.ring(trunk.dial_string(number), **how)
+
+    async def fetch(self, *channels: FakeChannel) -> None:
+        """They are at home."""
 
     async def bridge(self, one: FakeChannel, other: FakeChannel) -> FakeConversation:
         await self._takes()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -19,6 +22,7 @@ from twisted.python.failure import Failure
 from easycall.api import site as bounds
 from easycall.api.verbs import WISHES
 from easycall.events import Answered, ContactArrived
+from easycall.hours import Hours, spans_of
 from easycall.model import AgentState, EndedBy, Party, Stage, WorkItem
 from easycall.verbs import (
     Alternate,
@@ -519,6 +523,24 @@ async def test_queues_show_their_expected_wait(site: Running) -> None:
         "mean_absolute_error": None,
         "compared": 0,
     }
+
+
+@pytest_twisted.ensureDeferred
+async def test_queues_show_whether_they_are_open_and_their_limits(site: Running) -> None:
+    always = Hours("always", ZoneInfo("UTC"), dict.fromkeys(range(7), spans_of(["00:00-24:00"])))
+    today = datetime.fromtimestamp(reactor.seconds(), UTC).date()
+    never = Hours("never", ZoneInfo("UTC"), {}, holidays=dict.fromkeys((today, today + timedelta(days=1)), "Rest"))
+    cards, loans = site.desk.queues["cards"], site.desk.queues["loans"]
+    site.desk.queues["cards"] = evolve(cards, hours=always, max_waiting=20, max_wait_seconds=900.0)
+    _, body, _ = await site.ask("GET", "/api/v1/queues")
+    shown, plain = body["queues"]
+    assert shown["opening"] == {"hours": "always", "open": True, "why": "open", "until": None}
+    assert shown["limits"] == {"max_waiting": 20, "max_wait_seconds": 900.0}
+    assert plain["opening"] == {"hours": None, "open": True, "why": "open", "until": None}
+    assert plain["limits"] == {"max_waiting": None, "max_wait_seconds": 14400.0}
+    site.desk.queues["loans"] = evolve(loans, hours=never)
+    _, body, _ = await site.ask("GET", "/api/v1/queues")
+    assert body["queues"][1]["opening"] == {"hours": "never", "open": False, "why": "closed: holiday Rest", "until": None}
 
 
 @pytest_twisted.ensureDeferred

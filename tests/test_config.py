@@ -486,8 +486,8 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     shown["api"].pop("tokens")
     shown["fax"].pop("detect")  # whose numbers are the operator's own
     shown["agents"]["ana"].pop("phone")
-    shown["queues"]["sales"].pop("caller_id")
-    shown["queues"]["sales"].pop("dispositions")
+    for name in ("caller_id", "dispositions", "hours", "overflow"):
+        shown["queues"]["sales"].pop(name)
     config = load(path, ENVIRON)
     assert shown["staff"]["desktop_seconds"] == config.staff.desktop_seconds
     box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "login", "fastagi", "dial", "context")}
@@ -511,11 +511,19 @@ def test_the_shipped_file_shows_the_defaults() -> None:
 
 def test_the_shipped_file_mentions_every_option() -> None:
     shown = tomllib.loads(uncommented())
-    names = {"asterisk": "main", "queues": "sales", "agents": "ana", "services": "payments", "trunks": "carrier"}
+    names = {
+        "asterisk": "main",
+        "queues": "sales",
+        "agents": "ana",
+        "services": "payments",
+        "trunks": "carrier",
+        "hours": "office",
+    }
     for section, options in SCHEMA.items():
         table = shown
-        for part in (*section.split("."), *([names[section]] if section in names else [])):
-            table = table[part]
+        family = section.partition(".")[0]
+        for part in (*section.split("."), *(["*"] if section in names else [])):
+            table = table[names[family] if part == "*" else part]
         if isinstance(table, list):
             table = table[0]
         assert table, section

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,8 +20,11 @@ from easycall.ivr.flow import (
     Flow,
     FlowError,
     HangUpNode,
+    HoursNode,
     Instruction,
     Key,
+    Known,
+    LookAtHours,
     MenuNode,
     Position,
     Prompt,
@@ -169,6 +173,34 @@ def test_a_box_that_cannot_be_is_told_with_its_line(text: str, boxes: tuple[str,
     assert [str(fault) for fault in lint(parse(text, "f"), (), (), boxes=boxes)] == [expected]
 
 
+@pytest.mark.requirement("V1")
+def test_a_flow_goes_on_by_opening_hours() -> None:
+    text = """
+start: now
+nodes:
+  now: {hours: office, open: sales, closed: sorry}
+  sales: {queue: sales}
+  sorry: {say: We are closed., next: end}
+  end: {hangup: }
+"""
+    flow = parse(text, "f")
+    assert flow.nodes["now"] == HoursNode("office", "sales", "sorry")
+    assert lint(flow, ("sales",), LANGUAGES, hours=("office",)) == []
+    position, instruction = begin(flow)
+    assert instruction == LookAtHours("office")
+    assert step(flow, position, Known("open"))[1] == ToQueue("sales")
+    assert step(flow, position, Known("closed"))[0].node == "sorry"
+    told = str(lint(flow, ("sales",), LANGUAGES, hours=("shop", "club"))[0])
+    assert told == "f.yaml:4: now: there are no hours 'office' in the configuration; there are club, shop"
+    for part in ("open", "closed"):
+        with pytest.raises(FlowError, match=f"'{part}' is missing"):
+            parse(re.sub(rf", {part}: \w+", "", text), "f")
+        round_ = parse(re.sub(rf", {part}: \w+", f", {part}: now", text), "f")
+        assert "no way out for a caller who presses nothing: now -> now" in str(
+            lint(round_, ("sales",), LANGUAGES, hours=("office",))
+        )
+
+
 @pytest.mark.parametrize("value", ["no", "0123", "1.10", "2026-01-01", "~", "1_000", "0x1f", "yes", "[x]"])
 def test_values_are_what_stands_in_the_file(value: str) -> None:
     text = value if value != "[x]" else '"[x]"'
@@ -184,7 +216,7 @@ def test_values_are_what_stands_in_the_file(value: str) -> None:
         (("start: hello", ""), "f.yaml:3: 'start' is missing"),
         (
             ("  queue:\n    queue", "  queue:\n    qeue"),
-            "f.yaml:17: queue: a node has exactly one of say, menu, queue, voicemail, fax, hangup, collect, seal, "
+            "f.yaml:17: queue: a node has exactly one of say, menu, queue, voicemail, fax, hours, hangup, collect, seal, "
             "post, branch, return",
         ),
         (("    queue: sales", "    queue: sales\n    say: x"), "f.yaml:17: queue: a node has exactly one of"),
@@ -394,6 +426,7 @@ nodes = st.one_of(
         names,
         retries=st.integers(0, 9),
     ),
+    st.builds(HoursNode, st.just("office"), names, names),
     st.just(QueueNode("sales")),
     st.just(VoicemailNode("sales")),
     st.just(HangUpNode()),
@@ -406,14 +439,17 @@ says = st.lists(st.one_of(st.just(Done()), st.just(Silence()), st.builds(Key, st
 @given(flows, says)
 def test_a_flow_that_lint_passed_always_ends(flow: Flow, heard: list[Said]) -> None:
     """Whatever a caller does, once they press nothing more the flow ends within the sum of its tries."""
-    if lint(flow, ("sales",), (), boxes=("sales",)):
+    if lint(flow, ("sales",), (), boxes=("sales",), hours=("office",)):
         return
     position, instruction = begin(flow)
     heard = [*heard, *[Silence()] * 61]
     for said in heard:
         if isinstance(instruction, ToQueue | Finish):
             return
-        position, instruction = step(flow, position, said if isinstance(instruction, Ask) else Done())
+        if isinstance(instruction, LookAtHours):
+            position, instruction = step(flow, position, Known("open" if isinstance(said, Silence) else "closed"))
+        else:
+            position, instruction = step(flow, position, said if isinstance(instruction, Ask) else Done())
     pytest.fail(f"still at {position}")
 
 

@@ -9,12 +9,14 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "easycall"
 
-NOUNS = {"model", "events", "verbs", "config", "ports", "secure.secret"}
+NOUNS = {"model", "hours", "events", "verbs", "config", "ports", "secure.secret"}
 DECISIONS = {
     "acd.routing",
     "acd.agent",
     "acd.wrapup",
     "acd.expectation",
+    "acd.overflow",
+    "acd.presence",
     "asterisk.ami",
     "asterisk.agi",
     "asterisk.causes",
@@ -71,6 +73,7 @@ CONDUCT = {
     "outbound.donotcall",
     "outbound.outsider",
     "outbound.transfer",
+    "overflow",
     "recording",
     "stats.journal",
     "supervision.supervisions",

@@ -32,6 +32,7 @@ from easycall.events import (
     OutsideEnded,
     OutsideStarted,
     Queued,
+    QueueOverflowed,
     ScreenPop,
     SupervisionChanged,
     SupervisionEnded,
@@ -39,9 +40,19 @@ from easycall.events import (
     SupervisionStarted,
     TalkEnded,
 )
-from easycall.model import DialOutcome, Direction, EndedBy, FaxOutcome, OfferOutcome, Outcome, Party, SupervisionMode
+from easycall.model import (
+    DialOutcome,
+    Direction,
+    EndedBy,
+    FaxOutcome,
+    OfferOutcome,
+    Outcome,
+    OverflowWhen,
+    Party,
+    SupervisionMode,
+)
 from easycall.stats.journey import journey
-from easycall.stats.record import Record, SegmentKind, fold
+from easycall.stats.record import Overflowed, Record, SegmentKind, fold
 
 C = "01C"
 
@@ -116,6 +127,30 @@ def test_no_answer_then_the_next_agent() -> None:
     check_partition(record, 193.5)
 
 
+OVERFLOWED: list[Event] = [
+    STORY[0],
+    QueueOverflowed(at=101.0, contact=C, queue="cards", to="queue:loans", rule=OverflowWhen.FULL, waited=0.0),
+    Queued(at=101.0, contact=C, queue="loans", position=4),
+    QueueOverflowed(at=161.0, contact=C, queue="loans", to="hang_up", rule=OverflowWhen.WAITED, waited=60.0),
+    ContactEnded(at=165.0, contact=C, outcome=Outcome.OVERFLOWED, ended_by=EndedBy.FLOW),
+]
+
+
+@pytest.mark.parametrize("events", [OVERFLOWED, [*OVERFLOWED, *OVERFLOWED[:4]]])
+def test_the_chain_of_queues_stands_in_the_record(events: list[Event]) -> None:
+    record = whole(events)
+    assert record.overflows == (
+        Overflowed(101.0, "cards", OverflowWhen.FULL, "queue:loans", 0.0),
+        Overflowed(161.0, "loans", OverflowWhen.WAITED, "hang_up", 60.0),
+    )
+    assert (record.queue, record.waited) == ("loans", 60.0)
+    assert told(record) == [("ivr", 1.0, ""), ("waiting", 60.0, ""), ("closing", 4.0, "")]
+    assert [step.text for step in journey(list(enumerate(OVERFLOWED, 1)))][1:4:2] == [
+        "does not stay in cards (full) after 0.0 s of waiting: queue loans",
+        "does not stay in loans (waited) after 60.0 s of waiting: hang up",
+    ]
+
+
 def test_left_while_the_phone_rings() -> None:
     record = whole([*STORY[:5], ContactEnded(at=110.0, contact=C, outcome=Outcome.ABANDONED, ended_by=EndedBy.CALLER)])
     assert record.segments[-1].outcome is OfferOutcome.CALLER_LEFT
@@ -170,6 +205,7 @@ def any_event(draw: st.DrawFn) -> Event:
                 ContactArrived(at=at, contact=C, pbx="main", leg="l", caller="1", caller_name="", dialled="2"),
                 FlowStep(at=at, contact=C, flow="f", node="n"),
                 Queued(at=at, contact=C, queue=draw(st.sampled_from("ab")), position=1),
+                QueueOverflowed(at=at, contact=C, queue="a", to="queue:b", rule=OverflowWhen.WAITED, waited=9.0),
                 Offered(at=at, contact=C, agent=agent, queue="a", attempt=attempt),
                 OfferEnded(at=at, contact=C, agent=agent, attempt=attempt, outcome=draw(OFFERS)),
                 Answered(at=at, contact=C, agent=agent, queue="a", waited=0.0),

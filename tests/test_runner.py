@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_twisted
 
 from easycall.events import Event, FlowStep, MenuAnswered
+from easycall.hours import Hours, spans_of
 from easycall.ivr.flow import (
     Choice,
     Finish,
     Flow,
     HangUpNode,
+    HoursNode,
     MenuNode,
     Prompt,
     QueueNode,
@@ -22,7 +25,7 @@ from easycall.ivr.flow import (
     VoicemailNode,
     parse_prompt,
 )
-from easycall.ivr.runner import Left, Returned, Stuck, Waiting, run
+from easycall.ivr.runner import Left, Means, Returned, Stuck, Waiting, run
 from easycall.model import Contact
 from easycall.ports import Channel, HungUp, Taken
 
@@ -39,6 +42,13 @@ FLOW = Flow(
     "welcome",
     "hello",
     {"hello": SayNode((GREETING,), "main"), "main": MENU, "sales": QueueNode("sales"), "bye": HangUpNode()},
+)
+
+OFFICE = Hours("office", ZoneInfo("UTC"), {3: spans_of(["08:00-18:00"])})  # on Thursdays: the epoch began on one
+HOURS = Flow(
+    "hours",
+    "now",
+    {"now": HoursNode("office", "open", "shut"), "open": QueueNode("sales"), "shut": HangUpNode()},
 )
 
 Answer = str | type[Exception]
@@ -91,7 +101,8 @@ class Call:
 
     async def run(self, waited: Waiting | None = None) -> Left | Returned:
         channel: Channel = self.channel  # type: ignore[assignment]  # only the verbs a flow uses
-        ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds, waited=waited)
+        means = Means(hours={"office": OFFICE})
+        ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds, means, waited=waited)
         assert not self.channel.answers, "everything scripted was asked for"
         return ended
 
@@ -118,6 +129,16 @@ async def test_a_caller_chooses() -> None:
         MenuAnswered(at=102.0, contact="c1", node="main", choice="sales"),
         FlowStep(at=103.0, contact="c1", flow="welcome", node="sales"),
     ]
+
+
+@pytest.mark.requirement("V1")
+@pytest_twisted.ensureDeferred
+async def test_the_clock_is_looked_at_when_the_caller_is_there() -> None:
+    for now, ended in ((8 * 3600.0 - 2, Finish()), (8 * 3600.0, "sales"), (18 * 3600.0, Finish())):
+        call = Call(flow=HOURS)
+        call.now = itertools.count(now).__next__
+        left = await call.run()
+        assert (left.queue if isinstance(left, Waiting) else left) == ended
 
 
 @pytest_twisted.ensureDeferred

@@ -26,7 +26,7 @@ from easycall.store import sqlite
 from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
 from easycall.store.sqlite import SQLite
-from tests.test_record import STORY, C
+from tests.test_record import OVERFLOWED, STORY, C
 
 
 @pytest.fixture
@@ -128,6 +128,17 @@ async def test_a_disposition_is_kept_in_time_and_late(store: Database) -> None:
     assert await archive.record(C) == evolve(record, disposition="sold")
     assert [one.disposition for one in await archive.ended(5)] == ["sold"]
     assert fold(C, [*STORY, *said, late]) == evolve(record, disposition="sold")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_chain_of_queues_is_kept(store: Database) -> None:
+    archive = ContactArchive(store)
+    record = fold(C, OVERFLOWED)
+    assert record is not None
+    assert len(record.overflows) == 2
+    await archive.append(entries(OVERFLOWED), [record])
+    assert await archive.record(C) == record
+    assert [one.overflows for one in await archive.ended(5)] == [record.overflows]
 
 
 @pytest_twisted.ensureDeferred

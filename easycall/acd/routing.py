@@ -8,7 +8,10 @@ from attrs import frozen
 
 from easycall.model import Agent, AgentState, PhoneState, WorkItem
 
-__all__ = ["Pair", "hindrance", "in_order", "match", "next_look", "rank"]
+__all__ = ["PRIVATE_CALL", "Pair", "hindrance", "in_order", "match", "next_look", "rank"]
+
+PRIVATE_CALL = "on a private call"
+"""The one hindrance that ends by itself: see :func:`hindrance`."""
 
 PRIVATE = frozenset({PhoneState.IN_USE, PhoneState.RINGING})
 
@@ -38,7 +41,7 @@ def hindrance(agent: Agent, pbx: str = "") -> str:
     Asterisk may be from another: ``pbx`` is where it would be rung; without, only one that none reaches is a hindrance.
     """
     if PRIVATE.intersection(agent.phones.values()):
-        return "on a private call"
+        return PRIVATE_CALL
     if agent.desktop_lost:
         return "desktop lost"
     states = [agent.phones.get(pbx)] if pbx else list(agent.phones.values())

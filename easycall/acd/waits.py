@@ -99,6 +99,11 @@ class Waits:
         """Of one who would join now.  Raises KeyError."""
         return self._forecast(queue, self._line.ahead(""))
 
+    def known(self, queue: str) -> float | None:
+        """How long one who joins now will wait, in seconds; None when nobody can tell yet.  Raises KeyError."""
+        forecast = self.of_queue(queue)
+        return forecast.seconds if forecast.known else None
+
     def _forecast(self, queue: str, ahead: Mapping[str, int]) -> Forecast:
         expectation, agents = self._queues[queue], self._agents.values()
         mine = ahead.get(queue, 0)

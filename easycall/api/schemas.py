@@ -18,6 +18,7 @@ from easycall.acd.routing import hindrance
 from easycall.acd.waits import Forecast
 from easycall.api.conduct import Distributor, Staff
 from easycall.api.problems import Problem
+from easycall.hours import Hours, Opening
 from easycall.model import Agent, AgentState, Contact, Queue, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
@@ -162,6 +163,8 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
         "waiting": len(waiting),
         "longest_wait": max((_since(item.enqueued, now) for item in waiting), default=0.0),
         "agents": {state.value: states[state] for state in AgentState},
+        "opening": _opening(queue.hours, now),
+        "limits": {"max_waiting": queue.max_waiting or None, "max_wait_seconds": queue.max_wait_seconds},
         "hindered": sum(
             agent.state is AgentState.READY and queue.id in agent.queues and bool(hindrance(agent))
             for agent in agents.values()
@@ -187,6 +190,12 @@ def wait_view(forecast: Forecast) -> dict[str, Any]:
 
 def _rounded(value: float | None, places: int) -> float | None:
     return None if value is None else round(value, places)
+
+
+def _opening(hours: Hours | None, now: float) -> dict[str, Any]:
+    """Whether it is open; without hours it always is."""
+    opening = hours.at(now) if hours else Opening(True, "open", None)
+    return {"hours": hours.name if hours else None, **msgspec.to_builtins(opening)}
 
 
 def _since(then: float, now: float) -> float:

@@ -20,6 +20,7 @@ from attrs import evolve
 
 from easycall.config.kinds import client_host, server_port, tls_files
 from easycall.config.outside import read_key, read_service
+from easycall.config.queues import queue_contradictions, read_hours, read_queue
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
 from easycall.config.settings import (
     AgentSettings,
@@ -35,7 +36,7 @@ from easycall.config.settings import (
     VoicemailSettings,
 )
 from easycall.config.toml import Document, read_secret
-from easycall.model import OWN_REASONS, DispositionRule, Queue, Trunk
+from easycall.model import OWN_REASONS, DispositionRule, Trunk
 
 __all__ = ["load"]
 
@@ -50,6 +51,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     base = path.parent.absolute()
     data = base / node.get("data", "/var/lib/easycall")
     prompts = _prompts(document, base, data)
+    hours = {name: read_hours(document, name) for name in document.names("hours", ID)}
     config = Config(
         node=node.get("name", "main"),
         data=data,
@@ -63,7 +65,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         flows_directory=base / flows.get("directory", "flows"),
         default_flow=flows.get("default", "welcome"),
         numbers=document.entries("numbers"),
-        queues={name: Queue(name, **document.section(f"queues.{name}")) for name in document.names("queues", ID)},
+        hours=hours,
+        queues={name: read_queue(document, name, hours) for name in document.names("queues", ID)},
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
         staff=StaffSettings(**document.section("staff")),
         dialing=DialingSettings(**document.section("dialing")),
@@ -191,6 +194,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     if config.voicemail.boxes and not ASTERISK_DIRECTORY.fits(config.voicemail.asterisk_directory):
         yield "voicemail.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
     yield from _recording_contradictions(config)
+    yield from queue_contradictions(config)
     yield from _flow_contradictions(config)
 
 

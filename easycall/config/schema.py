@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
+from typing import Any
+
 from easycall.config.kinds import (
     Kind,
     addresses,
@@ -18,7 +22,18 @@ from easycall.config.kinds import (
 )
 from easycall.config.settings import Right
 from easycall.config.toml import Entries, Option, Schema
-from easycall.model import NUMBER, SKILL, AutoAnswer, DispositionRule, LostAgent, RecordRule
+from easycall.hours import spans_of, weekdays_of, zone_of
+from easycall.model import (
+    NUMBER,
+    SKILL,
+    AutoAnswer,
+    Closing,
+    DispositionRule,
+    LostAgent,
+    OverflowTo,
+    OverflowWhen,
+    RecordRule,
+)
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -44,6 +59,27 @@ _SERVICE = matching(
     r"(https://[A-Za-z0-9.-]{1,253}|https?://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/?=&%:@,+-]{0,500})?",
 )
 ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
+
+
+def _target(value: Any) -> tuple[OverflowTo, str]:
+    """Where an overflow rule sends contacts."""
+    to, _, name = str(value).partition(":")
+    if value != OverflowTo.HANG_UP and (to == OverflowTo.HANG_UP or not ID.fits(name)):
+        raise ValueError(value)
+    return OverflowTo(to), name
+
+
+def _date(value: Any) -> date:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        raise ValueError(value)
+    return date.fromisoformat(value)
+
+
+_TO = Kind("queue:QUEUE, voicemail:BOX, flow:FLOW or hang_up", _target)
+_ZONE = Kind("a time zone such as Europe/Berlin", zone_of)
+_SPANS = Kind('a list of spans that do not overlap, such as ["08:00-12:00", "13:00-18:00"]; [] is closed', spans_of)
+_WEEKDAYS = Kind("a day or days of the week, such as sat or mon-fri", weekdays_of)
+_DATE = Kind("a date such as 2026-12-24", _date)
 
 SECRET = text(1, 256)
 _RIGHTS = lists(matching(f"one of {', '.join(Right)}", "|".join(Right)))
@@ -121,7 +157,25 @@ SCHEMA: Schema = {
         "record": Option(Kind("never, on_demand or always", RecordRule)),
         "lost_agent": Option(matching("requeue or hang_up", "|".join(LostAgent))),
         "caller_id": Option(_E164),
+        "hours": Option(ID),
+        "closing": Option(Kind("serve or overflow", Closing)),
+        "max_waiting": Option(whole("callers", 0, 100_000)),
+        "max_wait_seconds": Option(number("seconds", 1, 86_400)),
+        "max_wait_prompt": Option(text(0, 1000)),
     },
+    "queues.*.overflow": {
+        "when": Option(Kind(f"one of {', '.join(OverflowWhen)}", OverflowWhen), required=True),
+        "to": Option(_TO, required=True),
+        "seconds": Option(number("seconds", 1, 86_400)),
+        "say": Option(text(1, 1000)),
+    },
+    "hours": {
+        "zone": Option(_ZONE, required=True),
+        "country": Option(matching("a country code such as DE", r"[A-Z]{2}")),
+        "subdivision": Option(matching("the code of a part of the country, such as BY", r"[A-Za-z0-9 -]{1,40}")),
+    },
+    "hours.*.week": Entries(_WEEKDAYS, _SPANS),
+    "hours.*.days": Entries(_DATE, _SPANS),
     "dialing": {
         "country": Option(matching("a country code: 1 to 3 digits", r"[1-9][0-9]{0,2}")),
         "national_prefix": Option(matching("0 to 3 digits", r"[0-9]{0,3}")),
@@ -162,4 +216,4 @@ SCHEMA: Schema = {
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Sections below ``asterisk``, ``queues``, ``services``, ``agents`` and ``trunks`` have names of the operator's own."""
+"""Sections below ``asterisk``, ``queues``, ``hours``, ``services``, ``agents``, ``trunks`` have names the operator chose."""

@@ -9,7 +9,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from easycall.model import AutoAnswer, Queue, RecordRule, Trunk
+from easycall.hours import Hours
+from easycall.model import AutoAnswer, OverflowTo, Queue, RecordRule, Trunk
 
 __all__ = [
     "USUAL_RIGHTS",
@@ -274,6 +275,8 @@ class Config:
     """Whether agents are told over their live feed that they are supervised."""
     park_seconds: float = 90.0
     """How long a parked contact waits for an agent who picks it."""
+    hours: Mapping[str, Hours] = field(factory=dict)
+    """Opening hours, by name."""
     services: Mapping[str, ServiceSettings] = field(factory=dict)
     """What flows may hand values to."""
     keys: Mapping[str, bytes] = field(factory=dict)
@@ -283,7 +286,13 @@ class Config:
     def entered(self) -> dict[str, str]:
         """Option -> the flow that callers begin with because of it."""
         numbers = {f"numbers.{number}": flow for number, flow in self.numbers.items()}
-        return {"flows.default": self.default_flow, **numbers}
+        overflow = {
+            f"queues.{queue.id}.overflow[{index}].to": rule.target
+            for queue in self.queues.values()
+            for index, rule in enumerate(queue.overflow, 1)
+            if rule.to is OverflowTo.FLOW
+        }
+        return {"flows.default": self.default_flow, **numbers, **overflow}
 
     @property
     def store_path(self) -> Path:

@@ -73,7 +73,7 @@ class Entries:
 
 Schema: TypeAlias = Mapping[str, Mapping[str, Option] | Entries]
 """Section -> what may stand in it.  A section of the operator's own naming stands below its family: ``queues.sales`` is
-described under ``queues``."""
+described under ``queues``, and what is below it, ``hours.office.days``, under ``hours.*.days``."""
 
 
 @frozen
@@ -134,7 +134,7 @@ class Document:
 
     def entries(self, name: str) -> dict[str, Any]:
         """The right ones of the entries of a section whose keys are the operator's own."""
-        kinds = self.schema[name]
+        kinds = self.schema[self._described(name)]
         if not isinstance(kinds, Entries):
             raise TypeError(f"{name} is described by its options")
         entries = {}
@@ -180,8 +180,14 @@ class Document:
             elif pair := re.match(r"([^=#\[{]+)=", content):
                 self._places[f"{section}.{_plain(pair[1])}".removeprefix(".")] = file, line
 
+    def _described(self, name: str) -> str:
+        """Where the schema tells what may stand in a section."""
+        family, _, below = name.partition(".")
+        inner = f"{family}.*.{below.partition('.')[2]}"
+        return name if name in self.schema else inner if inner in self.schema else family
+
     def _options(self, name: str) -> Mapping[str, Option]:
-        options = self.schema.get(name) or self.schema[name.partition(".")[0]]
+        options = self.schema[self._described(name)]
         if isinstance(options, Entries):
             raise TypeError(f"{name} has entries of the operator's own")
         return options
@@ -202,7 +208,9 @@ class Document:
         return {}
 
     def _read(self, name: str, table: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
-        below = {key.removeprefix(f"{name}.") for key in self.schema if key.startswith(f"{name}.")}
+        family, _, own = name.partition(".")
+        above = f"{family}.*." if own and "." not in own else f"{name}."
+        below = {key.removeprefix(above) for key in self.schema if key.startswith(above)}
         self._unknown(name, table, {*options, *below})
         values = {}
         for key, option in options.items():

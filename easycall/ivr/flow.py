@@ -45,10 +45,12 @@ __all__ = [
     "FlowError",
     "Function",
     "HangUpNode",
+    "HoursNode",
     "Instruction",
     "Key",
     "Keys",
     "Known",
+    "LookAtHours",
     "MenuNode",
     "Node",
     "Position",
@@ -173,6 +175,16 @@ class FaxNode:
 
 
 @frozen
+class HoursNode:
+    """Goes on by opening hours."""
+
+    hours: str
+    open: str
+    closed: str
+    line: int = field(default=0, eq=False)
+
+
+@frozen
 class HangUpNode:
     """Ends the call."""
 
@@ -185,6 +197,7 @@ Node: TypeAlias = (
     | QueueNode
     | VoicemailNode
     | FaxNode
+    | HoursNode
     | HangUpNode
     | CollectNode
     | SealNode
@@ -258,6 +271,13 @@ class Receive:
 
 
 @frozen
+class LookAtHours:
+    """Tell whether these opening hours are ``open`` or ``closed``."""
+
+    hours: str
+
+
+@frozen
 class ToQueue:
     """The caller waits in this queue: the flow is over, unless one of ``keys`` is pressed."""
 
@@ -277,7 +297,9 @@ class Finish:
     """The flow is over: hang up."""
 
 
-Instruction: TypeAlias = Say | Ask | Receive | ToQueue | ToVoicemail | Finish | Collect | Seal | Post | Branch | Return
+Instruction: TypeAlias = (
+    Say | Ask | Receive | LookAtHours | ToQueue | ToVoicemail | Finish | Collect | Seal | Post | Branch | Return
+)
 
 
 @frozen
@@ -352,6 +374,8 @@ def step(flow: Flow, position: Position, said: Said) -> tuple[Position, Instruct
         case BranchNode():
             known = said.value if isinstance(said, Known) else ""
             return _go(flow, position, node.cases.get(known, node.otherwise))
+        case HoursNode():
+            return _go(flow, position, node.open if said == Known("open") else node.closed)
         case CollectNode():
             return _collected(flow, position, node, said)
         case MenuNode():
@@ -389,6 +413,8 @@ def _enter(flow: Flow, position: Position) -> tuple[Position, Instruction]:
             return position, Ask(node.prompts, node.timeout)
         case FaxNode():
             return position, Receive(node.box)
+        case HoursNode():
+            return position, LookAtHours(node.hours)
         case QueueNode():
             return position, ToQueue(node.queue, "".join(node.keys))
         case VoicemailNode():

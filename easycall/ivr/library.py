@@ -26,12 +26,13 @@ def load(
     keys: Collection[str] = (),
     entered: Mapping[str, str] | None = None,
     boxes: Mapping[str, str] | None = None,
+    hours: Collection[str] = (),
 ) -> dict[str, Flow]:
     """Every flow in ``directory``, by name.  ``languages`` are those that have a voice.
 
     ``services`` and ``keys`` are the names flows may use; ``entered``: option of the configuration -> flow that callers
-    begin with; ``boxes``: of voice mail, with their greetings.  Raises FlowError with every fault of every file, and of the
-    prompts of the queues and boxes.
+    begin with; ``boxes``: of voice mail, with their greetings; ``hours``: the names of opening hours.  Raises FlowError
+    with every fault of every file, and of the prompts of the queues and boxes.
     """
     flows: dict[str, Flow] = {}
     spoken = frozenset(languages)
@@ -43,7 +44,7 @@ def load(
     for path in files:
         try:
             flow = flows[path.stem] = _read(path)
-            faults += lint(flow, queues, spoken, services, keys, boxes or {})
+            faults += lint(flow, queues, spoken, services, keys, boxes or {}, hours)
         except FlowError as error:
             faults += error.faults
     for option, name in (entered or {}).items():
@@ -59,7 +60,7 @@ def load(
 def flows_of(config: Config) -> dict[str, Flow]:
     """Every flow of a configuration.  Raises FlowError."""
     names = config.services, config.keys, config.entered
-    return load(config.flows_directory, config.queues, config.prompts.voices, *names, config.voicemail.boxes)
+    return load(config.flows_directory, config.queues, config.prompts.voices, *names, config.voicemail.boxes, config.hours)
 
 
 def every_prompt(
@@ -74,8 +75,8 @@ def every_prompt(
     for flow in flows.values():
         yield from flow.prompts()
     for queue in queues.values():
-        if queue.busy_prompt:
-            yield parse_prompt(queue.busy_prompt)
+        for _, text in _texts(queue):
+            yield parse_prompt(text)
     for greeting in filter(None, (boxes or {}).values()):
         yield parse_prompt(greeting)
 
@@ -110,8 +111,16 @@ def _queue_faults(queues: Mapping[str, Queue], languages: Collection[str]) -> It
             known = ", ".join(sorted(languages))
             wanted = " or ".join(sorted(LANGUAGES))
             yield Fault(f"queues.{queue.id}", 0, "announce", f"needs a voice for {wanted}; those with a voice: {known}")
-        try:
-            if queue.busy_prompt:
-                parse_prompt(queue.busy_prompt)
-        except ValueError as error:
-            yield Fault(f"queues.{queue.id}", 0, "busy_prompt", str(error))
+        for option, text in _texts(queue):
+            try:
+                parse_prompt(text)
+            except ValueError as error:
+                yield Fault(f"queues.{queue.id}", 0, option, str(error))
+
+
+def _texts(queue: Queue) -> Iterator[tuple[str, str]]:
+    """What callers of a queue may hear: option, and what stands there."""
+    says = ((f"overflow[{number}].say", rule.say) for number, rule in enumerate(queue.overflow, 1))
+    for option, text in (("busy_prompt", queue.busy_prompt), ("max_wait_prompt", queue.max_wait_prompt), *says):
+        if text:
+            yield option, text

@@ -11,6 +11,7 @@ from easycall.ivr.flow import (
     Fault,
     FaxNode,
     Flow,
+    HoursNode,
     MenuNode,
     Node,
     PostNode,
@@ -36,11 +37,12 @@ def lint(
     services: Collection[str] = (),
     keys: Collection[str] = (),
     boxes: Collection[str] = (),
+    hours: Collection[str] = (),
 ) -> list[Fault]:
     """Every fault of a flow, in the order of its lines.
 
     ``queues`` are the ids of the queues there are, ``languages`` those that have a voice, ``services`` and ``keys`` the
-    names that flows may hand values to and seal them with, ``boxes`` those of voice mail.
+    names that flows may hand values to and seal them with, ``boxes`` those of voice mail, ``hours`` those of opening hours.
     """
     if len(flow.nodes) > NODE_LIMIT:
         return [_fault(flow, "", f"{len(flow.nodes)} nodes are too many: {NODE_LIMIT} at most")]
@@ -50,6 +52,7 @@ def lint(
         *_silent_walks(flow),
         *_unknown_queues(flow, queues),
         *_unknown_boxes(flow, boxes),
+        *_unknown_hours(flow, hours),
         *_unspoken(flow, languages),
     ]
     if not faults:  # what is known where can be told of ways that lead somewhere
@@ -78,6 +81,9 @@ def _targets(node: Node) -> Iterator[tuple[str, str]]:
         case CollectNode() | PostNode():
             yield "next", node.next
             yield "otherwise", node.otherwise
+        case HoursNode():
+            yield "open", node.open
+            yield "closed", node.closed
         case SealNode():
             yield "next", node.next
         case BranchNode():
@@ -162,6 +168,8 @@ def _silent(node: Node) -> list[str]:
             return [node.otherwise]
         case PostNode():
             return [node.next, node.otherwise]
+        case HoursNode():
+            return [node.open, node.closed]
         case BranchNode():
             return [*node.cases.values(), node.otherwise]
         case _:
@@ -184,6 +192,13 @@ def _unknown_boxes(flow: Flow, boxes: Collection[str]) -> Iterator[Fault]:
     for name, node in flow.nodes.items():
         if isinstance(node, VoicemailNode) and node.box not in boxes:
             yield _fault(flow, name, f"there is no voice mail box {node.box!r}; [voicemail.boxes] has {known}")
+
+
+def _unknown_hours(flow: Flow, hours: Collection[str]) -> Iterator[Fault]:
+    known = f"there are {', '.join(sorted(hours))}" if hours else "there are none"
+    for name, node in flow.nodes.items():
+        if isinstance(node, HoursNode) and node.hours not in hours:
+            yield _fault(flow, name, f"there are no hours {node.hours!r} in the configuration; {known}")
 
 
 def _unspoken(flow: Flow, languages: Collection[str]) -> Iterator[Fault]:

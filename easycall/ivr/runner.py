@@ -10,6 +10,7 @@ from attrs import field, frozen
 from twisted.logger import Logger
 
 from easycall.events import Collected, Event, FlowStep, MenuAnswered, ServiceAsked
+from easycall.hours import Hours
 from easycall.ivr.capture import Branch, Collect, Keys, Post, Return, Seal, taken
 from easycall.ivr.flow import (
     KEYS,
@@ -21,6 +22,7 @@ from easycall.ivr.flow import (
     Instruction,
     Key,
     Known,
+    LookAtHours,
     Position,
     Prompt,
     Receive,
@@ -76,6 +78,8 @@ class Means:
     unheard: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     """While it is entered the caller's leg is not recorded.  Entering raises CannotPause."""
     receive_fax: ReceiveFax | None = None
+    hours: Mapping[str, Hours] = field(factory=dict)
+    """Opening hours, by name."""
 
 
 @frozen
@@ -218,6 +222,8 @@ class _Walk:
             case Receive():
                 receive = self.means.receive_fax
                 return Done() if receive is not None and await receive(instruction.box) else Failed()
+            case LookAtHours():
+                return Known("open" if self.means.hours[instruction.hours].is_open(self.now()) else "closed")
             case Seal():
                 self.values.put(instruction.name, self.means.seals[instruction.key](self.values.reveal(instruction.value)))
                 return Done()

@@ -44,15 +44,19 @@ class Script:
 
     def greeting(self, box: str, language: str) -> list[str]:
         """What a caller of a voice mail box hears.  Raises KeyError."""
-        return self.sounds(parse_prompt(self.boxes[box]), language) if self.boxes[box] else []
+        return self.spoken(self.boxes[box], language)
 
     def function(self, name: str) -> Function | None:
         """What the flow of that name takes and gives; None when it is no function.  Raises KeyError."""
         return self.flows[name].function
 
+    def spoken(self, text: str, language: str) -> list[str]:
+        """What a text, or ``sound:NAME``, sounds like; of an empty one there is nothing."""
+        return self.sounds(parse_prompt(text), language) if text else []
+
     def busy(self, queue: Queue, language: str) -> list[str]:
         """What a caller of a queue hears when nobody is free; empty: nothing."""
-        return self.sounds(parse_prompt(queue.busy_prompt), language) if queue.busy_prompt else []
+        return self.spoken(queue.busy_prompt, language)
 
     def place(self, position: int, language: str) -> list[str]:
         """What a waiting caller is told of the place in line, from 1."""

@@ -16,6 +16,7 @@ from easycall.ivr.flow import (
     Flow,
     FlowError,
     HangUpNode,
+    HoursNode,
     MenuNode,
     Node,
     QueueNode,
@@ -123,6 +124,12 @@ def _fax(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     return FaxNode(reader.name(fields, "fax", name), following, reader.name(fields, "otherwise", name) or following, line)
 
 
+def _hours(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
+    fields = reader.fields(value, name, required=("hours", "open", "closed"))
+    hours, open_, closed = (reader.name(fields, part, name) for part in ("hours", "open", "closed"))
+    return HoursNode(hours, open_, closed, line)
+
+
 def _hang_up(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
     fields = reader.fields(value, name, required=("hangup",))
     at, nothing = fields["hangup"]
@@ -137,6 +144,7 @@ _KINDS: Mapping[str, Callable[[Reader, str, int, yaml.Node], Node]] = {
     "queue": _queue,
     "voicemail": _voicemail,
     "fax": _fax,
+    "hours": _hours,
     "hangup": _hang_up,
     **VALUE_KINDS,
 }

@@ -91,6 +91,10 @@ def _text(event: facts.Event) -> str:
             return f"waits in {event.queue} at place {event.position}"
         case facts.QueueLeft():
             return f"leaves the line of {event.queue} by a key, its place is kept"
+        case facts.QueueOverflowed():
+            to = event.to.replace(":", " ").replace("_", " ")
+            why = event.rule.value.replace("_", " ")
+            return f"does not stay in {event.queue} ({why}) after {event.waited:.1f} s of waiting: {to}"
         case facts.Offered():
             return f"is offered to {event.agent} (attempt {event.attempt})"
         case facts.ScreenPop():

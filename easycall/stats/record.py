@@ -39,15 +39,16 @@ from easycall.events import (
     OutsideStarted,
     Parked,
     Queued,
+    QueueOverflowed,
     Retrieved,
     ScreenPop,
     TalkEnded,
     VoicemailStarted,
 )
-from easycall.model import Direction, EndedBy, OfferOutcome, Outcome
+from easycall.model import Direction, EndedBy, OfferOutcome, Outcome, OverflowTo, OverflowWhen
 from easycall.stats.recordings import Recording, recordings_of
 
-__all__ = ["Record", "Segment", "SegmentKind", "fold"]
+__all__ = ["Overflowed", "Record", "Segment", "SegmentKind", "fold"]
 
 
 class SegmentKind(StrEnum):
@@ -76,7 +77,7 @@ class SegmentKind(StrEnum):
     VOICEMAIL = "voicemail"
     """The customer left a message."""
     CLOSING = "closing"
-    """Between the end of a talk and the end of the contact."""
+    """Between the end of a talk, or of waiting, and the end of the contact."""
 
 
 WITH_AGENT = frozenset(
@@ -111,6 +112,18 @@ class Segment:
         return self.ended - self.started
 
 
+@frozen
+class Overflowed:
+    """A queue that did not keep a contact."""
+
+    at: float
+    queue: str
+    rule: OverflowWhen
+    to: str
+    """Where it went: ``queue:ID``, ``voicemail:BOX``, ``flow:NAME`` or ``hang_up``."""
+    waited: float
+
+
 @frozen(kw_only=True)
 class Record:
     """One contact, as reports and the API see it."""
@@ -130,7 +143,7 @@ class Record:
     end_estimated: bool = False
     """Nobody saw it end: it did so some time before :attr:`ended`, while the link to its Asterisk was away."""
     queue: str = ""
-    """The last queue it waited in."""
+    """The last queue it waited in, or was not let into."""
     agent: str = ""
     """The last agent it talked with."""
     disposition: str = ""
@@ -140,6 +153,8 @@ class Record:
     talked: float = 0.0
     answers: Mapping[str, str] = field(factory=dict)
     data: Mapping[str, str] = field(factory=dict)
+    overflows: tuple[Overflowed, ...] = ()
+    """The queues that did not keep it, in the order of time."""
     segments: tuple[Segment, ...] = ()
     recordings: tuple[Recording, ...] = ()
 
@@ -181,6 +196,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         talked=_seconds(segments, SegmentKind.TALK, SegmentKind.CONFERENCE),
         answers=line.answers,
         data=line.data,
+        overflows=tuple(dict.fromkeys(line.overflows)),
         segments=segments,
         recordings=recordings_of(ordered, None if end is None and now is not None else line.end),
     )
@@ -205,6 +221,7 @@ class _Line:
         self.disposition = ""
         self.answers: dict[str, str] = {}
         self.data: dict[str, str] = {}
+        self.overflows: list[Overflowed] = []
 
     def close(self, *, over: bool) -> tuple[Segment, ...]:
         """All segments, the last one reaching to the end.  ``over``: the contact has ended, so an open offer has, too."""
@@ -255,6 +272,14 @@ class _Line:
         if not again and self._open.kind not in (SegmentKind.OFFER, *WITH_AGENT):
             self.queue = event.queue
             self._begin(event.at, SegmentKind.WAITING, queue=event.queue)
+
+    @take.register
+    def _(self, event: QueueOverflowed) -> None:
+        self.overflows.append(Overflowed(event.at, event.queue, event.rule, event.to, event.waited))
+        if self._open.kind not in (SegmentKind.OFFER, *WITH_AGENT):
+            self.queue = event.queue
+            if self._open.kind is SegmentKind.WAITING and event.to == OverflowTo.HANG_UP:
+                self._begin(event.at, SegmentKind.CLOSING)
 
     @take.register
     def _(self, event: Offered) -> None:

@@ -13,7 +13,7 @@ from easycall.model import Direction, EndedBy, OfferOutcome, Outcome
 from easycall.ports import Database
 from easycall.stats.codec import decode
 from easycall.stats.journal import Entry
-from easycall.stats.record import Record, Segment, SegmentKind, fold
+from easycall.stats.record import Overflowed, Record, Segment, SegmentKind, fold
 from easycall.store.recordings import ADD_RECORDING, RecordingIndex, recording_rows
 
 __all__ = ["ContactArchive"]
@@ -23,11 +23,11 @@ ADD_EVENT = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?,
 
 CONTACT_COLUMNS = (
     "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data, "
-    "end_estimated, direction, disposition"
+    "end_estimated, direction, disposition, overflows"
 )
 ADD_CONTACT = (
     f"INSERT INTO contacts ({CONTACT_COLUMNS}) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
@@ -48,6 +48,7 @@ ENDED_BEFORE = (
 )
 
 _TEXTS = msgspec.json.Decoder(dict[str, str])
+_OVERFLOWS = msgspec.json.Decoder(tuple[Overflowed, ...])
 
 
 class ContactArchive:
@@ -124,6 +125,7 @@ def _contact_row(record: Record) -> tuple[Any, ...]:
         int(record.end_estimated),
         record.direction.value,
         record.disposition,
+        msgspec.json.encode(record.overflows).decode(),
     )
 
 
@@ -134,6 +136,7 @@ def _record(row: tuple[Any, ...], segments: tuple[Segment, ...]) -> Record:
     values["direction"] = Direction(values["direction"])
     values["answers"] = _TEXTS.decode(values["answers"])
     values["data"] = _TEXTS.decode(values["data"])
+    values["overflows"] = _OVERFLOWS.decode(values["overflows"])
     values["end_estimated"] = bool(values["end_estimated"])
     return Record(**values, segments=segments)
 

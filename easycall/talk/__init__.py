@@ -25,6 +25,7 @@ Each stage is a method that waits for news (a verb from the mailbox, a leg that 
 
 from easycall.talk.course import (
     Course,
+    Farewell,
     Joined,
     Outside,
     OutsideConference,
@@ -40,6 +41,7 @@ from easycall.talk.talk import Talk
 
 __all__ = [
     "Course",
+    "Farewell",
     "Joined",
     "Outside",
     "OutsideConference",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Course",
+    "Farewell",
     "Joined",
     "Outside",
     "OutsideConference",
@@ -50,6 +51,10 @@ class Wait:
     """Agents who did not take it just now -> until when it is not offered to them again."""
     flow: RunFlow | None = None
     """The flow it came from, and how it goes on there when the caller presses a key; None: it does not."""
+    since: float | None = None
+    """When it began to wait, as the rules of the queue count; None: now."""
+    overflowed: bool = False
+    """It comes from a queue whose rule sent it on; else with a place in line it comes back, and is not kept out."""
 
 
 @frozen
@@ -77,6 +82,14 @@ class TakeMessage:
     """The contact leaves a message."""
 
     box: str
+
+
+@frozen
+class Farewell:
+    """The contact ends, when a text was heard."""
+
+    say: str
+    """A text, or ``sound:NAME``; empty: at once."""
 
 
 @frozen
@@ -120,5 +133,7 @@ class OutsideConference:
     """Where the contact goes on if they are lost at once."""
 
 
-Course: TypeAlias = RunFlow | Wait | Reach | Joined | ReachOutside | Outside | OutsideConference | Stay | TakeMessage | None
+Course: TypeAlias = (
+    RunFlow | Wait | Reach | Joined | ReachOutside | Outside | OutsideConference | Stay | TakeMessage | Farewell | None
+)
 """None: the contact ends."""

@@ -1,0 +1,141 @@
+"""Queues and opening hours, as the configuration names them, and what contradicts itself in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from attrs import evolve
+
+from easycall.config.settings import Config
+from easycall.config.toml import Document
+from easycall.hours import WEEKDAYS, Hours, Span, public_holidays, weekdays_of
+from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queue
+
+__all__ = ["queue_contradictions", "read_hours", "read_queue"]
+
+TIMED = frozenset({OverflowWhen.WAITED, OverflowWhen.EXPECTED_WAIT})
+"""Rules that need seconds."""
+
+
+# Reading
+
+
+def read_hours(document: Document, name: str) -> Hours:
+    """One section of ``hours``; what is wrong with it becomes a fault of the document."""
+    section, key = document.section(f"hours.{name}"), f"hours.{name}"
+    week: dict[int, tuple[Span, ...]] = {}
+    for days, spans in document.entries(f"{key}.week").items():
+        for day in weekdays_of(days):
+            if day in week:
+                document.fault(f"{key}.week.{days}", f"{WEEKDAYS[day]} is told twice: once is enough")
+            week[day] = spans
+    special = {date.fromisoformat(day): spans for day, spans in document.entries(f"{key}.days").items()}
+    return Hours(name, section["zone"] or ZoneInfo("UTC"), week, special, _holidays(document, key, section))
+
+
+def _holidays(document: Document, key: str, section: Mapping[str, Any]) -> Mapping[date, str]:
+    country, subdivision = section.get("country", ""), section.get("subdivision", "")
+    if subdivision and not country:
+        document.fault(f"{key}.subdivision", f"is a part of a country: give {key}.country")
+    if not country:
+        return {}
+    try:
+        return public_holidays(country, subdivision)
+    except ValueError as error:
+        document.fault(f"{key}.{'subdivision' if subdivision else 'country'}", f"no holidays are known for it: {error}")
+        return {}
+
+
+def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Queue:
+    """One section of ``queues``."""
+    section, key = document.section(f"queues.{name}"), f"queues.{name}"
+    named = section.pop("hours", "")
+    if named and named not in hours:
+        document.fault(f"{key}.hours", f"there are no hours {named!r}; {_known(hours)}")
+    rules = [
+        _rule(document, f"{key}.overflow[{number}]", row) for number, row in enumerate(document.rows(f"{key}.overflow"), 1)
+    ]
+    return evolve(Queue(name, **section), hours=hours.get(named), overflow=tuple(rule for rule in rules if rule))
+
+
+def _rule(document: Document, key: str, row: Mapping[str, Any]) -> OverflowRule | None:
+    if not row["when"] or not row["to"]:
+        return None  # a fault already
+    to, target = row["to"]
+    rule = OverflowRule(row["when"], to, target, row.get("seconds", 0.0), row.get("say", ""))
+    if rule.when in TIMED and "seconds" not in row:
+        document.fault(f"{key}.seconds", f"is missing: how many seconds, as it is a rule {rule.when.value!r}")
+    if rule.when not in TIMED and "seconds" in row:
+        document.fault(f"{key}.seconds", f"makes no sense in a rule {rule.when.value!r}, which holds at once")
+    if rule.say and rule.to is not OverflowTo.HANG_UP:
+        document.fault(f"{key}.say", "is heard before hanging up only: a flow can say it, and a box has its greeting")
+    return rule
+
+
+# Contradictions
+
+
+def queue_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    """What is right by itself and wrong together: the key, and what is the matter."""
+    for queue in config.queues.values():
+        yield from _lost(queue)
+        for number, rule in enumerate(queue.overflow, 1):
+            if trouble := _trouble(config, rule):
+                yield f"queues.{queue.id}.overflow[{number}].to", trouble
+    ways = {
+        queue.id: [rule.target for rule in queue.overflow if rule.to is OverflowTo.QUEUE] for queue in config.queues.values()
+    }
+    for loop in _loops(ways):
+        yield f"queues.{loop[0]}.overflow", f"callers would go round: {' -> '.join([*loop, loop[0]])}"
+
+
+def _lost(queue: Queue) -> Iterator[tuple[str, str]]:
+    """Callers who would go nowhere, and rules that never hold."""
+    given, key = {rule.when for rule in queue.overflow}, f"queues.{queue.id}"
+    for when, option, value in (
+        (OverflowWhen.CLOSED, "hours", queue.hours),
+        (OverflowWhen.FULL, "max_waiting", queue.max_waiting),
+    ):
+        if value and when not in given:
+            yield f"{key}.{option}", f'where do callers go then? Add [[{key}.overflow]] with when = "{when}"'
+        if not value and when in given:
+            yield f"{key}.overflow", f"a rule {when.value!r} never holds without {key}.{option}"
+    if queue.closing is not Closing.SERVE and not queue.hours:
+        yield f"{key}.closing", f"a queue never closes without {key}.hours"
+
+
+def _trouble(config: Config, rule: OverflowRule) -> str:
+    """Why a rule leads nowhere; ``""`` when it does not."""
+    if rule.to is OverflowTo.QUEUE and rule.target not in config.queues:
+        return f"there is no queue {rule.target!r}; {_known(config.queues)}"
+    if rule.to is OverflowTo.VOICEMAIL and rule.target not in config.voicemail.boxes:
+        return f"there is no box {rule.target!r} in [voicemail.boxes]; {_known(config.voicemail.boxes)}"
+    return ""  # a flow is looked for with all others
+
+
+def _loops(ways: Mapping[str, list[str]]) -> list[list[str]]:
+    """Every circle once, beginning with the name that stands first."""
+    loops: list[list[str]] = []
+    done: set[str] = set()
+
+    def walk(way: list[str]) -> None:
+        for target in ways.get(way[-1], []):
+            if target in way:
+                loop = way[way.index(target) :]
+                if {*loop} not in [{*known} for known in loops]:
+                    loops.append(loop)
+            elif target not in done:
+                walk([*way, target])
+        done.add(way[-1])
+
+    for name in ways:
+        if name not in done:
+            walk([name])
+    return loops
+
+
+def _known(names: Mapping[str, object]) -> str:
+    return f"there are {', '.join(sorted(names))}" if names else "there is none"
