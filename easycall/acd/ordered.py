@@ -1,9 +1,9 @@
 """Entries in ascending order, in blocks.  Pure.
 
-A heap with lazy deletion keeps what is dead until it is swept, and a sweep over 100,000 entries stops everything for tens of
-milliseconds.  Sorted lists of at most :data:`LONG` entries in a row cost as little (``bisect`` and the moving of half a block are C), take out
-exactly, know how many they are, and tell the place of an entry.  What mostly comes in order is appended.  Entries are tuples that end
-with an id, so no two are equal.
+A heap with lazy deletion keeps what is dead until it is swept, and a sweep over 100,000 entries stops everything for
+tens of milliseconds.  Sorted lists of at most :data:`LONG` entries in a row cost as little (``bisect`` and the moving
+of half a block are C), take out exactly, know how many they are, and tell the place of an entry.  What mostly comes
+in order is appended.  Entries are tuples that end with an id, so no two are equal.
 """
 
 from __future__ import annotations

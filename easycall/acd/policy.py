@@ -5,15 +5,19 @@ All are frozen attrs classes that a configuration can be decoded into.  Times ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from itertools import pairwise
+from typing import Any
 
 from attrs import Attribute, field, frozen
 
 from easycall.acd.skills import ANYBODY, Requirement
 
 __all__ = [
+    "ONE_AT_A_TIME",
     "RINGS",
+    "WRITTEN",
     "AgentOrder",
     "Capacity",
     "Channel",
@@ -81,13 +85,13 @@ def _few_and_rising(_: object, __: Attribute[tuple[Ring, ...]], rings: tuple[Rin
     if len(rings) > RINGS:
         raise ValueError(f"{len(rings)} rings: at most {RINGS} are possible")
     times = [0.0, *(ring.after for ring in rings)]
-    if any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(times)):
         raise ValueError(
             f"rings after {', '.join(f'{time:g}' for time in times[1:])} s: each must come later than the one before"
         )
 
 
-def _positive(_: object, attribute: Attribute[float | None], value: float | None) -> None:
+def _positive(_: object, attribute: Attribute[Any], value: float | None) -> None:
     if value is not None and not value > 0:
         raise ValueError(f"{attribute.name} {value:g}: must be more than 0")
 
@@ -111,8 +115,18 @@ class QueuePolicy:
     cap: int | None = field(default=None, validator=_positive)
     """How many of its contacts agents may have at once; None: any number."""
 
+    @property
+    def graded(self) -> Requirement:
+        """What agents are graded by: the preference, if the order is by level."""
+        return self.prefers if self.agent_order is AgentOrder.HIGHEST_LEVEL else ANYBODY
 
-_WRITTEN = frozenset({Channel.CHAT, Channel.MESSAGE})
+
+WRITTEN = frozenset({Channel.CHAT, Channel.MESSAGE})
+"""What is written: an agent can have several at once."""
+
+
+def _beside(mapping: Mapping[Channel, Iterable[Channel]]) -> Mapping[Channel, frozenset[Channel]]:
+    return {channel: frozenset(others) for channel, others in mapping.items()}
 
 
 @frozen(eq=False)
@@ -121,13 +135,21 @@ class Capacity:
 
     limits: Mapping[Channel, int] = field(factory=lambda: dict.fromkeys(Channel, 1))
     """Channel -> how many at once; what is not named is not taken."""
-    beside: Mapping[Channel, frozenset[Channel]] = field(factory=lambda: dict.fromkeys(_WRITTEN, _WRITTEN))
-    """Channel -> what the agent may be busy with when such an item is offered.  By default a chat or a message comes beside others of
-    them, and what is spoken comes beside nothing."""
+    beside: Mapping[Channel, frozenset[Channel]] = field(factory=lambda: dict.fromkeys(WRITTEN, WRITTEN), converter=_beside)
+    """Channel -> what the agent may be busy with when such an item is offered.
+
+    By default a chat or a message comes beside others of them, and what is spoken comes beside nothing.
+    """
     _known: dict[tuple[Channel, ...], frozenset[Channel]] = field(factory=dict, init=False, repr=False)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Capacity) and (self.limits, self.beside) == (other.limits, other.beside)
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.limits.items()), frozenset(self.beside.items())))
+
     def free(self, held: tuple[Channel, ...]) -> frozenset[Channel]:
-        """The channels of which another item may be offered to an agent who has these, sorted."""
+        """The channels of which another item may be offered to an agent who is busy with these, sorted."""
         found = self._known.get(held)
         if found is None:
             found = self._known[held] = frozenset(channel for channel in self.limits if self._takes(channel, held))
@@ -137,6 +159,10 @@ class Capacity:
         return held.count(channel) < self.limits[channel] and set(held) <= self.beside.get(channel, frozenset())
 
 
+ONE_AT_A_TIME = Capacity()
+"""What an agent takes of whom nothing else is said."""
+
+
 @frozen
 class Profile:
     """What the waiting room knows of an agent who is logged in."""
@@ -144,7 +170,7 @@ class Profile:
     id: str
     queues: frozenset[str]
     skills: Mapping[str, int] = field(factory=dict)
-    capacity: Capacity = field(factory=Capacity)
+    capacity: Capacity = ONE_AT_A_TIME
     unreachable: frozenset[str] = frozenset()
     """The Asterisks from which the agent's phone cannot be reached."""
 

@@ -1,10 +1,11 @@
 """The first over any set of classes, without looking at each of them.  Pure.
 
-Each class has its members in order.  Which of the classes' first ones is the first of all is asked for a set of classes, given as a mask
-with one bit each.  The heads of all classes are kept in a ladder: blocks of at most :data:`WIDTH` heads, in ascending order from block to
-block and in none within.  A block has the mask of its classes, so the first block that has one of those asked for is found with one ``&`` for
-each block, and only its own heads that were asked for are compared: at most ``min(k, WIDTH)``, where k classes were asked for,
-whatever the order they stand in.  Up to WIDTH classes are compared at once, without the ladder.
+Each class has its members in order.  Which of the classes' first ones is the first of all is asked for a set of
+classes, given as a mask with one bit each.  The heads of all classes are kept in a ladder: blocks of at most
+:data:`WIDTH` heads, in ascending order from block to block and in none within.  A block has the mask of its classes,
+so the first block that has one of those asked for is found with one ``&`` for each block, and only its own heads that
+were asked for are compared: at most ``min(k, WIDTH)``, where k classes were asked for, whatever the order they stand
+in.  Up to WIDTH classes are compared at once, without the ladder.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@
     all        = one ("and" one)*
     one        = "not" one | "(" expression ")" | skill [">=" level]
 
-A skill is named with a letter and then letters, digits and ``_ - :``; a level is a whole number from 1 to 100, and a skill without one
-means "at level 1 or more".  ``not`` is moved down to the skills when an expression is read (De Morgan), and parts are sorted, without
-doubles: expressions that are written differently and say the same in this way are equal, and so make one class of contacts.
+A skill is named with a letter and then letters, digits and ``_ - :``; a level is a whole number from 1 to 100, and a
+skill without one means "at level 1 or more".  ``not`` is moved down to the skills when an expression is read (De
+Morgan), and parts are sorted, without doubles: expressions that are written differently and say the same in this way
+are equal, and so make one class of contacts.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class Requirement:
     def grade(self, skills: Mapping[str, int]) -> int:
         """How well somebody with these skills does, for a preference: 0 is not at all.
 
-        A skill counts its level, if that is the one asked for or more; ``and`` adds up, ``or`` takes the best, ``not`` counts 1.
+        A skill counts its level, if that is the one asked for or more; ``and`` adds up, ``or`` takes the best,
+        ``not`` counts 1.
         """
         if self.kind is Kind.ALL:
             return sum(part.grade(skills) for part in self.parts)

@@ -1,0 +1,95 @@
+"""Items that wait, and which of them is the best for an agent.  Pure.
+
+score(t) = offset + rate · (t − enqueued) = rate · (t − key) with key = enqueued − offset / rate: the key never
+changes, so nothing is sorted again while time passes.  Items of one rate are in order by their keys; where there are
+several rates, the first of each is compared at the moment of asking.  Ties by key, then by contact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from easycall.acd.agent_order import Order, order_of
+from easycall.acd.classes import Row
+from easycall.acd.decisions import Seen
+from easycall.acd.ordered import Entry, Ordered
+from easycall.acd.policy import QueuePolicy
+from easycall.acd.ranking import Ranking, bits
+
+__all__ = ["NEVER", "Best", "Line", "Waiting"]
+
+NEVER = float("inf")
+Best = tuple[float, float, str, Seen]
+"""The score with its sign turned, key and contact of an item: the least is the best; and what it was compared with."""
+
+
+class Line:
+    """A queue: its policy, everything that has a place in it, and how many agents have something of it."""
+
+    __slots__ = ("held", "order", "places", "policy", "reserved")
+
+    def __init__(self, policy: QueuePolicy) -> None:
+        self.policy = policy
+        self.order: Order = order_of(policy)
+        self.places = Ordered()
+        """The places of all items, those reserved for an agent among them."""
+        self.reserved = 0
+        """How many items are reserved for an agent and have not left."""
+        self.held = 0
+        """How many of its contacts agents have, from the reservation to the end."""
+
+    def set_policy(self, policy: QueuePolicy) -> None:
+        """Another policy."""
+        self.policy = policy
+        self.order = order_of(policy)
+
+    @property
+    def full(self) -> bool:
+        """Whether agents have as many of its contacts as they may."""
+        return self.policy.cap is not None and self.held >= self.policy.cap
+
+
+class Waiting:
+    """Items to choose from, each in its class."""
+
+    __slots__ = ("_by_rate",)
+
+    def __init__(self) -> None:
+        self._by_rate: dict[float, Ranking] = {}
+
+    def __bool__(self) -> bool:
+        return any(ranking.mask for ranking in self._by_rate.values())
+
+    def __iter__(self) -> Iterator[str]:
+        for ranking in self._by_rate.values():
+            for bit in bits(ranking.mask):
+                for _, contact in ranking.members(bit):
+                    yield contact
+
+    def add(self, row: Row, place: Entry) -> None:
+        """An item waits."""
+        ranking = self._by_rate.get(row.key.rate)
+        if ranking is None:
+            ranking = self._by_rate[row.key.rate] = Ranking()
+        ranking.add(row.bit, place)
+
+    def remove(self, row: Row, place: Entry) -> None:
+        """It does not any more.  Raises KeyError when it did not."""
+        ranking = self._by_rate[row.key.rate]
+        ranking.remove(row.bit, place)
+        if not ranking.mask and len(self._by_rate) > 1:
+            del self._by_rate[row.key.rate]
+
+    def best(self, mask: int, now: float) -> Best | None:
+        """The best item of the classes of a mask; None when there is none."""
+        best: Best | None = None
+        seen = []
+        for rate, ranking in self._by_rate.items():
+            heads = ranking.heads(mask)
+            if heads:
+                key, contact = min(heads)
+                seen.append((rate, heads))
+                found = (rate * (key - now), key, contact, seen)
+                if best is None or found < best:
+                    best = found
+        return best
