@@ -130,7 +130,8 @@ class Oracle:
             if not person.holds:
                 person.busy_since = now
             person.holds[contact] = (item.ticket.queue, item.ticket.channel)
-            person.offered[item.ticket.queue] = now
+            if self.queues[item.ticket.queue].agent_order is AgentOrder.ROUND_ROBIN:
+                person.offered[item.ticket.queue] = now
             if any(map(person.has_room, Channel)):
                 person.idle_since = now
             pairs.append(pair)

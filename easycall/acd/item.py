@@ -49,7 +49,7 @@ class Course:
 class Item:
     """One item in the waiting room."""
 
-    __slots__ = ("agent", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring")
+    __slots__ = ("agent", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring", "row")
 
     def __init__(self, contact: str, enqueued: float, offset: float, course: Course, now: float) -> None:
         self.enqueued = enqueued
@@ -80,11 +80,7 @@ class Item:
         times = self.course.times
         while now >= self.enqueued + times[self.ring]:
             self.ring += 1
-
-    @property
-    def row(self) -> Row:
-        """The present class."""
-        return self.course.rows[self.ring]
+        self.row = self.course.rows[self.ring]
 
     def score(self, now: float) -> float:
         """Points."""

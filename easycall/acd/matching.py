@@ -49,7 +49,7 @@ class Matching:
 
     def wait(self, item: Item) -> None:
         """An item is to be had."""
-        if item.owner in self.seats:
+        if item.owner and item.owner in self.seats:
             self.owned.setdefault(item.owner, Waiting()).add(item.row, item.place)
         else:
             item.owner = ""
@@ -113,6 +113,8 @@ class Matching:
 
     def match(self, mask: int, now: float, pairs: list[Pair]) -> None:
         """Many pairs may be possible among the items of these classes: the best item chooses first."""
+        if not self.idle.mask:
+            return
         mask &= ~self._closed
         owners = [seat for agent in self.owned if (seat := self.seats[agent]).column is not None]
         aside = []

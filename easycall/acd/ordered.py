@@ -25,60 +25,64 @@ Entry = tuple[Any, ...]
 class Ordered:
     """A sorted sequence: add, remove, the first, the place of one; each O(log n) comparisons and the moving of one block."""
 
-    __slots__ = ("_blocks", "_bounds", "_length")
+    __slots__ = ("_blocks", "_bounds", "first")
 
     def __init__(self) -> None:
+        self.first: Entry | None = None
+        """The least entry; None when there is none."""
         self._blocks: list[list[Entry]] = []
         self._bounds: list[Entry] = []
-        """For each block an entry that is none of its own's less, and less than all of the next one's."""
-        self._length = 0
+        """For each block an entry that none of its own is more than, and that is less than all of the next one's."""
 
     def __len__(self) -> int:
-        return self._length
+        return sum(map(len, self._blocks))
 
     def __iter__(self) -> Iterator[Entry]:
         return chain.from_iterable(self._blocks)
 
     def add(self, entry: Entry) -> None:
         """Put an entry in its place."""
-        blocks, bounds = self._blocks, self._bounds
-        self._length += 1
-        if not blocks:
-            blocks.append([entry])
+        bounds = self._bounds
+        if not bounds:
+            self.first = entry
+            self._blocks.append([entry])
             bounds.append(entry)
         elif entry > bounds[-1]:
-            if len(blocks[-1]) < LONG:
-                blocks[-1].append(entry)
+            block = self._blocks[-1]
+            if len(block) < LONG:
+                block.append(entry)
                 bounds[-1] = entry
             else:
-                blocks.append([entry])
+                self._blocks.append([entry])
                 bounds.append(entry)
         else:
-            at = bisect_left(bounds, entry)
-            block = blocks[at]
-            insort(block, entry)
-            if len(block) > LONG:
-                half = len(block) // 2
-                blocks.insert(at, block[:half])
-                bounds.insert(at, block[half - 1])
-                del block[:half]
+            self._insert(entry)
+
+    def _insert(self, entry: Entry) -> None:
+        blocks, bounds = self._blocks, self._bounds
+        at = bisect_left(bounds, entry)
+        block = blocks[at]
+        insort(block, entry)
+        if block[0] is entry and not at:
+            self.first = entry
+        if len(block) > LONG:
+            half = len(block) // 2
+            blocks.insert(at, block[:half])
+            bounds.insert(at, block[half - 1])
+            del block[:half]
 
     def remove(self, entry: Entry) -> None:
         """Take an entry out.  Raises KeyError when it is not there."""
-        blocks = self._blocks
-        if blocks and blocks[0][0] == entry:
+        if entry == self.first:
             at = where = 0
         else:
             at, where = self._find(entry)
-        block = blocks[at]
+        block = self._blocks[at]
         del block[where]
-        self._length -= 1
         if not block:
-            del blocks[at], self._bounds[at]
-
-    def first(self) -> Entry | None:
-        """The least entry; None when there is none."""
-        return self._blocks[0][0] if self._blocks else None
+            del self._blocks[at], self._bounds[at]
+        if not at and not where:
+            self.first = self._blocks[0][0] if self._blocks else None
 
     def place(self, entry: Entry) -> int:
         """How many entries are before this one: the lengths of the blocks before its own are added.  Raises KeyError."""
@@ -88,7 +92,8 @@ class Ordered:
     def _find(self, entry: Entry) -> tuple[int, int]:
         at = bisect_left(self._bounds, entry)
         if at < len(self._blocks):
-            where = bisect_left(self._blocks[at], entry)
-            if where < len(self._blocks[at]) and self._blocks[at][where] == entry:
+            block = self._blocks[at]
+            where = bisect_left(block, entry)
+            if where < len(block) and block[where] == entry:
                 return at, where
         raise KeyError(entry)

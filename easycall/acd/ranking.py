@@ -5,7 +5,7 @@ classes, given as a mask with one bit each.  The heads of all classes are kept i
 :data:`WIDTH` heads, in ascending order from block to block and in none within.  A block has the mask of its classes,
 so the first block that has one of those asked for is found with one ``&`` for each block, and only its own heads that
 were asked for are compared: at most ``min(k, WIDTH)``, where k classes were asked for, whatever the order they stand
-in.  Up to WIDTH classes are compared at once, without the ladder.
+in.  A few classes are compared at once, without the ladder.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from easycall.acd.ordered import Entry, Ordered
 
 __all__ = ["WIDTH", "Ranking", "bits"]
 
-WIDTH = 12
+WIDTH = 8
 """The most heads that are compared for one answer."""
+_FEW = 3
+"""So many are compared without the ladder."""
 _THIN = 2
 """A block with so few is joined with a neighbour that has room, so that there are few blocks."""
 
@@ -44,13 +46,12 @@ class _Block:
 class Ranking:
     """Members of classes, each with an entry to be ordered by.  A class is known by the number of its bit."""
 
-    __slots__ = ("_blocks", "_heads", "_home", "_lines", "_lows", "mask")
+    __slots__ = ("_blocks", "_home", "_lines", "_lows", "mask")
 
     def __init__(self) -> None:
         self.mask = 0
         """The classes that have members."""
         self._lines: dict[int, Ordered] = {}
-        self._heads: dict[int, Entry] = {}
         self._blocks: list[_Block] = [_Block()]
         self._lows: list[Entry] = [()]
         """For each block an entry that is not more than its heads; the first is less than any."""
@@ -61,46 +62,44 @@ class Ranking:
         line = self._lines.get(bit)
         if line is None:
             line = self._lines[bit] = Ordered()
+        head = line.first
         line.add(entry)
-        head = self._heads.get(bit)
         if head is None:
             self.mask |= 1 << bit
-            self._heads[bit] = entry
             self._climb(bit, entry)
-        elif entry < head:
+        elif line.first is entry:
             self._move(bit, head, entry)
 
     def remove(self, bit: int, entry: Entry) -> None:
         """Take a member out.  Raises KeyError when it is not there."""
         line = self._lines[bit]
+        head = line.first
         line.remove(entry)
-        head = self._heads[bit]
-        if head == entry:
-            following = line.first()
-            if following is None:
-                del self._heads[bit]
-                self.mask ^= 1 << bit
-                self._leave(bit, head)
-            else:
-                self._move(bit, head, following)
+        following = line.first
+        if following is None:
+            self.mask ^= 1 << bit
+            self._leave(bit, entry)
+        elif following is not head:
+            self._move(bit, entry, following)
 
     def heads(self, mask: int) -> Sequence[Entry]:
         """At most WIDTH heads, among them the first member of all classes of the mask; none when these have no members."""
         found = mask & self.mask
         if not found:
             return ()
-        if found.bit_count() > WIDTH:
+        if found.bit_count() > _FEW:
             for block in self._blocks:
-                if block.mask & found:
-                    found &= block.mask
+                some = block.mask & found
+                if some:
+                    found = some
                     break
-        heads = self._heads
-        seen = []
+        lines = self._lines
+        heads = []
         while found:
             lowest = found & -found
-            seen.append(heads[lowest.bit_length() - 1])
+            heads.append(lines[lowest.bit_length() - 1].first)
             found ^= lowest
-        return seen
+        return heads  # type: ignore[return-value]  # classes in the mask have a first one
 
     def count(self, bit: int) -> int:
         """How many members a class has."""
@@ -143,18 +142,20 @@ class Ranking:
             del self._blocks[upper], self._lows[upper]
 
     def _move(self, bit: int, old: Entry, new: Entry) -> None:
-        self._heads[bit] = new
         if len(self._blocks) > 1 and self._blocks[bisect_right(self._lows, new) - 1] is not self._home[bit]:
             self._leave(bit, old)
             self._climb(bit, new)
 
     def _split(self, at: int) -> None:
         block = self._blocks[at]
-        ordered = sorted(bits(block.mask), key=self._heads.__getitem__)
+        ordered = sorted(bits(block.mask), key=self._first)
         upper = ordered[len(ordered) // 2 :]
         moved = _Block(sum(1 << bit for bit in upper), len(upper))
         block.mask ^= moved.mask
         block.size -= moved.size
         self._home.update(dict.fromkeys(upper, moved))
         self._blocks.insert(at + 1, moved)
-        self._lows.insert(at + 1, self._heads[upper[0]])
+        self._lows.insert(at + 1, self._first(upper[0]))
+
+    def _first(self, bit: int) -> Entry:
+        return self._lines[bit].first or ()

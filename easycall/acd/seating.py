@@ -46,8 +46,9 @@ class Team:
 class Teams:
     """All teams that have members."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, idle: Idle) -> None:
         self._table = table
+        self._idle = idle
         self._known: dict[TeamKey, Team] = {}
 
     def take(self, profile: Profile) -> Team:
@@ -56,6 +57,7 @@ class Teams:
         team = self._known.get(key)
         if team is None:
             team = self._known[key] = Team(key, profile)
+            team.column(self._idle, ())
         team.users += 1
         return team
 

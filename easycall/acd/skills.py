@@ -69,19 +69,28 @@ class Requirement:
     skill: str = field(eq=False, repr=False, default="")
     level: int = field(eq=False, repr=False, default=0)
     parts: tuple[Requirement, ...] = field(eq=False, repr=False, default=())
+    _needs: tuple[tuple[str, int], ...] = field(eq=False, repr=False, init=False)
+    """Skills and levels that are needed in any case: looked at first, because most expressions are no more than that."""
+
+    @_needs.default
+    def _needed(self) -> tuple[tuple[str, int], ...]:
+        parts = self.parts if self.kind is Kind.ALL else (self,)
+        return tuple((part.skill, part.level) for part in parts if part.kind is Kind.HAS)
 
     def __str__(self) -> str:
         return self.text
 
     def fits(self, skills: Mapping[str, int]) -> bool:
         """Whether somebody with these skills and levels will do."""
-        if self.kind is Kind.HAS:
-            return skills.get(self.skill, 0) >= self.level
-        if self.kind is Kind.LACKS:
-            return skills.get(self.skill, 0) < self.level
+        for skill, level in self._needs:
+            if skills.get(skill, 0) < level:
+                return False
         if self.kind is Kind.ALL:
-            return all(part.fits(skills) for part in self.parts)
-        return any(part.fits(skills) for part in self.parts)
+            rest = self.parts if len(self._needs) < len(self.parts) else ()
+            return all(part.fits(skills) for part in rest)
+        if self.kind is Kind.ANY:
+            return any(part.fits(skills) for part in self.parts)
+        return self.kind is Kind.HAS or skills.get(self.skill, 0) < self.level
 
     def missing(self, skills: Mapping[str, int]) -> tuple[str, ...]:
         """Why somebody with these skills will not do, in words; empty when they will."""

@@ -87,7 +87,7 @@ class Waiting:
         for rate, ranking in self._by_rate.items():
             heads = ranking.heads(mask)
             if heads:
-                key, contact = min(heads)
+                key, contact = heads[0] if len(heads) == 1 else min(heads)
                 seen.append((rate, heads))
                 found = (rate * (key - now), key, contact, seen)
                 if best is None or found < best:

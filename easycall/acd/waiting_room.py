@@ -27,50 +27,50 @@ class WaitingRoom(Matching):
         super().__init__(remembered)
         self._times = Ordered()
         self._courses = Courses(self)
-        self._teams = Teams(self.table)
+        self._teams = Teams(self.table, self.idle)
 
     # Time
 
     def next_due(self) -> float | None:
         """When :meth:`due` must be called; None: not until something happens."""
-        first = self._times.first()
+        first = self._times.first
         return None if first is None else first[0]
 
     def due(self, now: float) -> list[Pair]:
         """Do what was to happen by now: items are relaxed, refusals and owners' times run out."""
         pairs: list[Pair] = []
-        first = self._times.first()
-        if first is None or first[0] > now:
+        times = self._times
+        if times.first is None or times.first[0] > now:
             return pairs
         touched = 0
-        while first is not None and first[0] <= now:
-            touched |= self._review(self.items[first[1]], now)
-            first = self._times.first()
+        while times.first is not None and times.first[0] <= now:
+            touched |= self._review(self.items[times.first[1]], now)
         self.match(touched, now, pairs)
         return pairs
 
     def _review(self, item: Item, now: float) -> int:
         """Do what is due for one item; the mask of its class if it can be had."""
-        if item.agent is None:
+        waits = item.agent is None
+        if waits:
             self.withdraw(item)
         item.relax(now)
         if item.owner_until <= now:
             item.owner = ""
-        contact = item.place[1]
-        for agent in [agent for agent, until in (item.refused or {}).items() if until <= now]:
-            item.refused = _without(item.refused, agent)
-            self.seats[agent].refused = _without(self.seats[agent].refused, contact)
-        if item.agent is None:
+        if item.refused:
+            for agent in [agent for agent, until in item.refused.items() if until <= now]:
+                item.refused = _without(item.refused, agent)
+                self.seats[agent].refused = _without(self.seats[agent].refused, item.place[1])
+        if waits:
             self.wait(item)
         self._schedule(item)
-        return 0 if item.agent is not None else item.row.one
+        return item.row.one if waits else 0
 
     def _schedule(self, item: Item) -> None:
-        due = item.changes_at()
-        if due != item.due:
+        due, was = item.changes_at(), item.due
+        if due != was:
             contact = item.place[1]
-            if item.due != NEVER:
-                self._times.remove((item.due, contact))
+            if was != NEVER:
+                self._times.remove((was, contact))
             if due != NEVER:
                 self._times.add((due, contact))
             item.due = due
@@ -255,7 +255,8 @@ class WaitingRoom(Matching):
         if item is not None and item.agent == agent:
             raise ValueError(f"contact {contact} is offered to {agent}: it must leave, or be refused")
         seat = self.seats[agent]
-        self.idle.remove(seat)
+        if seat.column is not None:
+            self.idle.remove(seat)
         opened = self._unhold(seat, contact, now)
         seat.idle_since = now
         self._free(seat, opened, now, pairs)
