@@ -17,7 +17,7 @@ from attrs import frozen
 
 from easycall.acd.agent_order import Order
 from easycall.acd.policy import Channel
-from easycall.acd.ranking import bits
+from easycall.acd.ranking import Ranking, bits
 from easycall.acd.skills import Requirement
 
 __all__ = ["AgentClass", "Column", "ItemClass", "Row", "Table", "hindrances"]
@@ -66,7 +66,7 @@ def hindrances(items: ItemClass, agents: AgentClass, skills: Mapping[str, int]) 
 class Row:
     """A class of items that is in use."""
 
-    __slots__ = ("bit", "columns", "grades", "key", "one", "users")
+    __slots__ = ("bit", "columns", "grades", "key", "one", "ranking", "users")
 
     def __init__(self, key: ItemClass, bit: int) -> None:
         self.key = key
@@ -76,6 +76,8 @@ class Row:
         """The mask of the classes of agents who may take these items."""
         self.grades: dict[int, int] = {}
         """Grade -> the mask of those of the columns that have it, the highest first; where all are equal there is one."""
+        self.ranking = Ranking()
+        """Where its items stand that anybody may have: one for all classes of a rate."""
         self.users = 0
 
     def add(self, column: Column) -> None:

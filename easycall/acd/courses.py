@@ -54,6 +54,7 @@ class Courses:
         matching = self._matching
         row = matching.table.row(key)
         if row.users == 1:
+            row.ranking = matching.waiting.attach(row)
             matching.idle.ask(row, matching.seats)
             matching.close()
         return row
@@ -63,5 +64,6 @@ class Courses:
         matching = self._matching
         for row in course.rows:
             if matching.table.release_row(row):
+                matching.waiting.detach(row)
                 matching.idle.ask_no_more(row)
                 matching.close()

@@ -41,7 +41,7 @@ class Matching:
         self.suspended: dict[tuple[str, str], str] = {}
         """("queue" or "pbx", its name) -> why nothing of it is offered."""
         self.owned: dict[str, Waiting] = {}
-        self._waiting = Waiting()
+        self.waiting = Waiting()
         self._closed = 0
         """The mask of the classes of items that are not offered now."""
 
@@ -49,25 +49,33 @@ class Matching:
 
     def wait(self, item: Item) -> None:
         """An item is to be had."""
-        if item.owner and item.owner in self.seats:
-            self.owned.setdefault(item.owner, Waiting()).add(item.row, item.place)
+        row = item.row
+        if not item.owner:
+            row.ranking.add(row.bit, item.place)
+        elif item.owner in self.seats:
+            self.owned.setdefault(item.owner, Waiting()).ranking(row).add(row.bit, item.place)
         else:
             item.owner = ""
-            self._waiting.add(item.row, item.place)
+            row.ranking.add(row.bit, item.place)
 
     def withdraw(self, item: Item) -> None:
         """An item that was to be had is not any more."""
-        if item.owner:
+        row = item.row
+        if not item.owner:
+            row.ranking.remove(row.bit, item.place)
+        else:
             waiting = self.owned[item.owner]
-            waiting.remove(item.row, item.place)
+            waiting.ranking(row).remove(row.bit, item.place)
             if not waiting:
                 del self.owned[item.owner]
-        else:
-            self._waiting.remove(item.row, item.place)
 
     def column(self, seat: Seat) -> Column | None:
         """The class an agent is in; None when the agent takes nothing or has no room."""
-        return None if seat.absence is not None else seat.team.column(self.idle, seat.busy_with)
+        if seat.absence is not None:
+            return None
+        held = seat.busy_with
+        columns = seat.team.columns
+        return columns[held] if held in columns else seat.team.column(self.idle, held)
 
     def enlist(self, seat: Seat) -> None:
         """An agent who is not listed is idle, if there is room for anything."""
@@ -92,7 +100,13 @@ class Matching:
         """An agent who is not listed gets the best items there is room for, and is idle with the room that is left."""
         column = self.column(seat)
         while column is not None:
-            best = self._best_item(seat, column, now)
+            mask = column.rows
+            if self._closed:
+                mask &= ~self._closed
+            if seat.refused or seat.id in self.owned:
+                best = self._best_but(seat, mask, now)
+            else:
+                best = self.waiting.best(mask, now)
             if best is None:
                 self.idle.add(seat, column)
                 return
@@ -134,23 +148,21 @@ class Matching:
             self.wait(item)
 
     def _best(self, mask: int, owners: Sequence[Seat], now: float) -> Best | None:
-        best = self._waiting.best(mask, now)
+        best = self.waiting.best(mask, now)
         for seat in owners:
             if seat.column is not None and seat.id in self.owned:
                 best = _better(best, self.owned[seat.id].best(mask & seat.column.rows, now))
         return best
 
-    def _best_item(self, seat: Seat, column: Column, now: float) -> Best | None:
-        mask = column.rows
-        if self._closed:
-            mask &= ~self._closed
+    def _best_but(self, seat: Seat, mask: int, now: float) -> Best | None:
+        """The best item for an agent who refused some or has some of the agent's own."""
         aside: Sequence[Item] = ()
         if seat.refused:
             items = (self.items[contact] for contact in seat.refused)
             aside = [item for item in items if item.agent is None and item.row.one & mask]
             for item in aside:
                 self.withdraw(item)
-        best = self._waiting.best(mask, now)
+        best = self.waiting.best(mask, now)
         if seat.id in self.owned:
             best = _better(best, self.owned[seat.id].best(mask, now))
         for item in aside:

@@ -17,11 +17,11 @@ from easycall.acd.ordered import Entry, Ordered
 
 __all__ = ["WIDTH", "Ranking", "bits"]
 
-WIDTH = 8
+WIDTH = 12
 """The most heads that are compared for one answer."""
 _FEW = 3
 """So many are compared without the ladder."""
-_THIN = 2
+_THIN = 3
 """A block with so few is joined with a neighbour that has room, so that there are few blocks."""
 
 

@@ -52,10 +52,12 @@ class Line:
 class Waiting:
     """Items to choose from, each in its class."""
 
-    __slots__ = ("_by_rate",)
+    __slots__ = ("_by_rate", "_users")
 
     def __init__(self) -> None:
         self._by_rate: dict[float, Ranking] = {}
+        self._users: dict[float, int] = {}
+        """Rate -> how many classes it has."""
 
     def __bool__(self) -> bool:
         return any(ranking.mask for ranking in self._by_rate.values())
@@ -66,19 +68,22 @@ class Waiting:
                 for _, contact in ranking.members(bit):
                     yield contact
 
-    def add(self, row: Row, place: Entry) -> None:
-        """An item waits."""
-        ranking = self._by_rate.get(row.key.rate)
-        if ranking is None:
-            ranking = self._by_rate[row.key.rate] = Ranking()
-        ranking.add(row.bit, place)
+    def attach(self, row: Row) -> Ranking:
+        """Where items of a class that is new here stand, until :meth:`detach`."""
+        rate = row.key.rate
+        self._users[rate] = self._users.get(rate, 0) + 1
+        return self._by_rate.setdefault(rate, Ranking())
 
-    def remove(self, row: Row, place: Entry) -> None:
-        """It does not any more.  Raises KeyError when it did not."""
-        ranking = self._by_rate[row.key.rate]
-        ranking.remove(row.bit, place)
-        if not ranking.mask and len(self._by_rate) > 1:
-            del self._by_rate[row.key.rate]
+    def detach(self, row: Row) -> None:
+        """The class is no more."""
+        rate = row.key.rate
+        self._users[rate] -= 1
+        if not self._users[rate]:
+            del self._users[rate], self._by_rate[rate]
+
+    def ranking(self, row: Row) -> Ranking:
+        """Where items of a class stand."""
+        return self._by_rate.setdefault(row.key.rate, Ranking())
 
     def best(self, mask: int, now: float) -> Best | None:
         """The best item of the classes of a mask; None when there is none."""

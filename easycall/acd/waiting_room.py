@@ -26,6 +26,7 @@ class WaitingRoom(Matching):
     def __init__(self, remembered: int = 10_000) -> None:
         super().__init__(remembered)
         self._times = Ordered()
+        self._next = NEVER
         self._courses = Courses(self)
         self._teams = Teams(self.table, self.idle)
 
@@ -33,19 +34,17 @@ class WaitingRoom(Matching):
 
     def next_due(self) -> float | None:
         """When :meth:`due` must be called; None: not until something happens."""
-        first = self._times.first
-        return None if first is None else first[0]
+        return None if self._next == NEVER else self._next
 
     def due(self, now: float) -> list[Pair]:
         """Do what was to happen by now: items are relaxed, refusals and owners' times run out."""
         pairs: list[Pair] = []
         times = self._times
-        if times.first is None or times.first[0] > now:
-            return pairs
         touched = 0
         while times.first is not None and times.first[0] <= now:
             touched |= self._review(self.items[times.first[1]], now)
-        self.match(touched, now, pairs)
+        if touched:
+            self.match(touched, now, pairs)
         return pairs
 
     def _review(self, item: Item, now: float) -> int:
@@ -74,12 +73,13 @@ class WaitingRoom(Matching):
             if due != NEVER:
                 self._times.add((due, contact))
             item.due = due
+            self._next = self._times.first[0] if self._times.first is not None else NEVER
 
     # Queues
 
     def set_queue(self, policy: QueuePolicy, now: float) -> list[Pair]:
         """A queue is new, or has another policy, which counts at once for what waits there."""
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         line = self.lines.get(policy.id)
         if line is None:
             self.lines[policy.id] = Line(policy)
@@ -102,7 +102,7 @@ class WaitingRoom(Matching):
 
     def resume(self, kind: str, name: str, now: float) -> list[Pair]:
         """Offer it again."""
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         if self.suspended.pop((kind, name), None) is not None:
             self.close()
             masks = self.table.rows_of_queue if kind == "queue" else self.table.rows_on_pbx
@@ -113,7 +113,7 @@ class WaitingRoom(Matching):
 
     def enter(self, ticket: Ticket, now: float) -> list[Pair]:
         """An item comes.  Raises KeyError for an unknown queue, ValueError for a contact that is here already."""
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         contact = ticket.contact
         line = self.lines[ticket.queue]
         if contact in self.items:
@@ -132,7 +132,7 @@ class WaitingRoom(Matching):
         self, contact: str, now: float, *, offset: float | None = None, requires: Requirement | None = None
     ) -> list[Pair]:
         """Another priority, or another requirement beside the queue's, counts at once.  Raises KeyError."""
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         item = self.items[contact]
         self._take_out(item)
         if offset is not None:
@@ -149,6 +149,7 @@ class WaitingRoom(Matching):
         del self.items[contact]
         if item.due != NEVER:
             self._times.remove((item.due, contact))
+            self._next = self._times.first[0] if self._times.first is not None else NEVER
         for agent in item.refused or ():
             seat = self.seats[agent]
             seat.refused = _without(seat.refused, contact)
@@ -186,7 +187,7 @@ class WaitingRoom(Matching):
 
     def seat(self, profile: Profile, now: float) -> list[Pair]:
         """An agent logs in, not ready, or has other queues, skills, capacity or ways to the phone, which count at once."""
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         team = self._teams.take(profile)
         seat = self.seats.get(profile.id)
         if seat is None:
@@ -200,7 +201,7 @@ class WaitingRoom(Matching):
 
     def ready(self, agent: str, now: float) -> list[Pair]:
         """An agent takes what there is room for, and is idle from now unless ready already.  Raises KeyError."""
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         seat = self.seats[agent]
         if seat.absence is not None:
             seat.absence = None
@@ -217,7 +218,7 @@ class WaitingRoom(Matching):
 
     def gone(self, agent: str, now: float) -> list[Pair]:
         """An agent logs out; what belonged to this one is anybody's.  Raises KeyError, ValueError for one with contacts."""
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         seat = self.seats[agent]
         if seat.holds:
             raise ValueError(f"{agent} has contacts: {', '.join(seat.holds)}")
@@ -250,7 +251,7 @@ class WaitingRoom(Matching):
 
     def finished(self, agent: str, contact: str, now: float) -> list[Pair]:
         """An agent is not busy with a contact any more.  Raises KeyError, ValueError while it is only offered."""
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         item = self.items.get(contact)
         if item is not None and item.agent == agent:
             raise ValueError(f"contact {contact} is offered to {agent}: it must leave, or be refused")
@@ -267,7 +268,7 @@ class WaitingRoom(Matching):
 
         The agent may get another item at once; when not, tell :meth:`away` before.  Raises KeyError.
         """
-        pairs = self.due(now)
+        pairs = self.due(now) if now >= self._next else []
         seat, item = self.seats[agent], self.items[contact]
         if item.agent != agent:
             raise KeyError(f"contact {contact} is not offered to {agent}")
