@@ -78,5 +78,6 @@ def test_many_classes_with_moving_heads_stay_in_few_blocks() -> None:
         entry = min(heads)
         assert entry == queues[entry[1]].pop(0)
         ranking.remove(entry[1], entry)
-        assert sum(block.size for block in ranking._blocks) == ranking.mask.bit_count()
-        assert len(ranking._blocks) <= max(ranking.mask.bit_count() // 2, 1)
+        assert sum(ranking._masks) == ranking.mask
+        assert ranking._sizes == [mask.bit_count() for mask in ranking._masks]
+        assert len(ranking._masks) <= max(ranking.mask.bit_count() // 2, 1)

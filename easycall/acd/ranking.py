@@ -33,29 +33,19 @@ def bits(mask: int) -> Iterator[int]:
         mask ^= lowest
 
 
-class _Block:
-    """Neighbours on the ladder."""
-
-    __slots__ = ("mask", "size")
-
-    def __init__(self, mask: int = 0, size: int = 0) -> None:
-        self.mask = mask
-        self.size = size
-
-
 class Ranking:
     """Members of classes, each with an entry to be ordered by.  A class is known by the number of its bit."""
 
-    __slots__ = ("_blocks", "_home", "_lines", "_lows", "mask")
+    __slots__ = ("_lines", "_lows", "_masks", "_sizes", "mask")
 
     def __init__(self) -> None:
         self.mask = 0
         """The classes that have members."""
         self._lines: dict[int, Ordered] = {}
-        self._blocks: list[_Block] = [_Block()]
+        # The ladder, block by block: a block has the heads that are not less than its low and less than the next one's.
         self._lows: list[Entry] = [()]
-        """For each block an entry that is not more than its heads; the first is less than any."""
-        self._home: dict[int, _Block] = {}
+        self._masks = [0]
+        self._sizes = [0]
 
     def add(self, bit: int, entry: Entry) -> None:
         """A member for a class."""
@@ -64,11 +54,10 @@ class Ranking:
             line = self._lines[bit] = Ordered()
         head = line.first
         line.add(entry)
-        if head is None:
-            self.mask |= 1 << bit
-            self._climb(bit, entry)
-        elif line.first is entry:
-            self._move(bit, head, entry)
+        if line.first is entry:
+            if head is None:
+                self.mask |= 1 << bit
+            self._move(1 << bit, head, entry)
 
     def remove(self, bit: int, entry: Entry) -> None:
         """Take a member out.  Raises KeyError when it is not there."""
@@ -76,11 +65,10 @@ class Ranking:
         head = line.first
         line.remove(entry)
         following = line.first
-        if following is None:
-            self.mask ^= 1 << bit
-            self._leave(bit, entry)
-        elif following is not head:
-            self._move(bit, entry, following)
+        if following is not head:
+            if following is None:
+                self.mask ^= 1 << bit
+            self._move(1 << bit, head, following)
 
     def heads(self, mask: int) -> Sequence[Entry]:
         """At most WIDTH heads, among them the first member of all classes of the mask; none when these have no members."""
@@ -88,10 +76,9 @@ class Ranking:
         if not found:
             return ()
         if found.bit_count() > _FEW:
-            for block in self._blocks:
-                some = block.mask & found
-                if some:
-                    found = some
+            for block in self._masks:
+                if block & found:
+                    found &= block
                     break
         lines = self._lines
         heads = []
@@ -114,48 +101,42 @@ class Ranking:
         """The class is no more: it has no members, and its bit may become another's."""
         self._lines.pop(bit, None)
 
-    # The ladder
-
-    def _climb(self, bit: int, head: Entry) -> None:
-        at = bisect_right(self._lows, head) - 1
-        block = self._home[bit] = self._blocks[at]
-        block.mask |= 1 << bit
-        block.size += 1
-        if block.size > WIDTH:
-            self._split(at)
-
-    def _leave(self, bit: int, head: Entry) -> None:
-        block = self._home.pop(bit)
-        block.mask ^= 1 << bit
-        block.size -= 1
-        if block.size <= _THIN and len(self._blocks) > 1:
-            at = bisect_right(self._lows, head) - 1
-            self._join(max(at, 1), block)
-
-    def _join(self, upper: int, thin: _Block) -> None:
-        """Two neighbours become one, if one of them is empty or both are small."""
-        left, right = self._blocks[upper - 1 : upper + 1]
-        if not thin.size or left.size + right.size <= WIDTH * 2 // 3:
-            self._home.update(dict.fromkeys(bits(right.mask), left))
-            left.mask |= right.mask
-            left.size += right.size
-            del self._blocks[upper], self._lows[upper]
-
-    def _move(self, bit: int, old: Entry, new: Entry) -> None:
-        if len(self._blocks) > 1 and self._blocks[bisect_right(self._lows, new) - 1] is not self._home[bit]:
-            self._leave(bit, old)
-            self._climb(bit, new)
+    def _move(self, one: int, old: Entry | None, new: Entry | None) -> None:
+        """A class has another head: to its block; None: it has, or had, none."""
+        lows, masks, sizes = self._lows, self._masks, self._sizes
+        here = 0
+        there = bisect_right(lows, new) - 1 if new is not None else -1
+        if old is not None:
+            here = bisect_right(lows, old) - 1
+            if here == there:
+                return
+            masks[here] ^= one
+            sizes[here] -= 1
+        if new is not None:
+            masks[there] |= one
+            sizes[there] += 1
+            if sizes[there] > WIDTH:
+                self._split(there)
+                here += there < here
+        if old is not None and sizes[here] <= _THIN and len(lows) > 1:
+            self._join(here)
 
     def _split(self, at: int) -> None:
-        block = self._blocks[at]
-        ordered = sorted(bits(block.mask), key=self._first)
-        upper = ordered[len(ordered) // 2 :]
-        moved = _Block(sum(1 << bit for bit in upper), len(upper))
-        block.mask ^= moved.mask
-        block.size -= moved.size
-        self._home.update(dict.fromkeys(upper, moved))
-        self._blocks.insert(at + 1, moved)
-        self._lows.insert(at + 1, self._first(upper[0]))
+        """A block becomes two."""
+        heads = sorted((self._lines[bit].first or (), bit) for bit in bits(self._masks[at]))
+        upper = heads[len(heads) // 2 :]
+        mask = sum(1 << bit for _, bit in upper)
+        self._masks[at] ^= mask
+        self._sizes[at] -= len(upper)
+        self._masks.insert(at + 1, mask)
+        self._sizes.insert(at + 1, len(upper))
+        self._lows.insert(at + 1, upper[0][0])
 
-    def _first(self, bit: int) -> Entry:
-        return self._lines[bit].first or ()
+    def _join(self, at: int) -> None:
+        """A thin block and a neighbour become one, if it is empty or both have room in one."""
+        upper = at or 1
+        masks, sizes = self._masks, self._sizes
+        if not sizes[at] or sizes[upper - 1] + sizes[upper] <= WIDTH // 2:
+            masks[upper - 1] |= masks.pop(upper)
+            sizes[upper - 1] += sizes.pop(upper)
+            del self._lows[upper]
