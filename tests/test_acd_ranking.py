@@ -56,9 +56,9 @@ def test_the_ladder_finds_the_first_of_any_set_of_classes(steps: list[tuple[int,
             members.append(entry)
             ranking.add(bit, entry)
         with_members = [bit for bit, found in oracle.items() if found and mask >> bit & 1]
-        heads = ranking.heads(mask)
-        assert len(heads) <= min(len(with_members), WIDTH)
-        assert min(heads, default=None) == min((min(oracle[bit]) for bit in with_members), default=None)
+        look = ranking.first(mask)
+        assert (look and look[0]) == min((min(oracle[bit]) for bit in with_members), default=None)
+        assert look is None or sum(one & mask > 0 for _, one in look[2]) <= min(len(with_members), WIDTH)
         assert set(bits(ranking.mask)) == {bit for bit, found in oracle.items() if found}
         assert ranking.count(bit) == len(members)
         assert list(ranking.members(bit)) == sorted(members)
@@ -73,11 +73,12 @@ def test_many_classes_with_moving_heads_stay_in_few_blocks() -> None:
         for entry in entries:
             ranking.add(bit, entry)
     for _ in range(9000):
-        heads = ranking.heads(random.getrandbits(500))
-        assert 0 < len(heads) <= WIDTH
-        entry = min(heads)
+        look = ranking.first(random.getrandbits(500))
+        assert look is not None
+        assert len(look[2]) <= WIDTH
+        entry = look[0]
         assert entry == queues[entry[1]].pop(0)
         ranking.remove(entry[1], entry)
         assert sum(ranking._masks) == ranking.mask
-        assert ranking._sizes == [mask.bit_count() for mask in ranking._masks]
+        assert [len(block) for block in ranking._blocks] == [mask.bit_count() for mask in ranking._masks]
         assert len(ranking._masks) <= max(ranking.mask.bit_count() // 2, 1)

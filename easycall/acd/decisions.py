@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from attrs import frozen
 
 from easycall.acd.ordered import Entry
+from easycall.acd.ranking import Look
 
 __all__ = ["Decision", "Decisions", "Runner", "Seen"]
 
-Seen = Sequence[tuple[float, Sequence[Entry]]]
-"""Rate -> the places of items that were compared."""
-_Record = tuple[float, str, str, float, int, int, bool, Seen, Sequence[Entry]]
+Seen = Sequence[tuple[float, Look]]
+"""Rate -> the best place of an item, and among which it was found."""
+_Record = tuple[float, str, str, float, int, int, bool, Seen, Look | None]
 RUNNERS = 3
 """How many of those who were not chosen are told."""
 
@@ -45,7 +46,7 @@ class Decision:
     at_least: bool
     """There may have been more: only the classes that were compared are counted."""
     heads: int
-    """How many items or agents were looked at."""
+    """How many heads of eligible classes were among those looked through: at most 12 for each rate."""
     runners: tuple[Runner, ...]
     """The best of those that were compared and not chosen: items if an agent became free, agents if an item came."""
 
@@ -69,9 +70,15 @@ class Decisions:
 
 
 def _told(record: _Record) -> Decision:
-    at, contact, agent, score, ring, idle, at_least, items, agents = record
-    behind = [Runner(name, rate * (at - key)) for rate, heads in items for key, name in heads if name != contact]
-    behind.sort(key=lambda runner: (-(runner.score or 0.0), runner.id))
-    behind += [Runner(entry[-1], order=entry[:-1]) for entry in sorted(agents) if entry[-1] != agent]
-    heads = sum(len(found) for _, found in items) + len(agents)
-    return Decision(at, contact, agent, score, ring, idle, at_least, heads, tuple(behind[:RUNNERS]))
+    at, contact, agent, score, ring, idle, at_least, seen, agents = record
+    items = [(-rate * (at - key), key, name) for rate, look in seen for key, name in _eligible(look)]
+    behind = [Runner(name, -turned) for turned, _, name in sorted(items) if name != contact]
+    others = sorted(_eligible(agents)) if agents is not None else []
+    behind += [Runner(entry[-1], order=entry[:-1]) for entry in others if entry[-1] != agent]
+    return Decision(at, contact, agent, score, ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
+
+
+def _eligible(look: Look) -> list[Entry]:
+    """The heads that were asked for among those that were looked through."""
+    _, mask, rungs = look
+    return [head for head, one in rungs if one & mask]

@@ -16,9 +16,7 @@ from collections.abc import Sequence
 from easycall.acd.classes import Column, Table
 from easycall.acd.decisions import Decisions, Seen
 from easycall.acd.item import Item
-from easycall.acd.ordered import Entry
-from easycall.acd.policy import AgentOrder
-from easycall.acd.ranking import WIDTH
+from easycall.acd.ranking import WIDTH, Look
 from easycall.acd.seating import Idle, Seat
 from easycall.acd.waiting import Best, Line, Waiting
 
@@ -112,7 +110,7 @@ class Matching:
                 return
             item = self.items[best[2]]
             self.withdraw(item)
-            self.decisions.add((now, best[2], seat.id, -best[0], item.ring, 1, False, best[3], ()))
+            self.decisions.add((now, best[2], seat.id, -best[0], item.ring, 1, False, best[3], None))
             column = self._reserve(item, seat, now, pairs)
 
     def find(self, item: Item, now: float, pairs: list[Pair]) -> bool:
@@ -120,10 +118,10 @@ class Matching:
         row = item.row
         if row.one & self._closed or not row.columns & self.idle.mask:
             return False
-        heads = self._agents_for(item)
-        if heads:
-            self._give(item, heads, now, pairs)
-        return bool(heads)
+        look = self._agent_for(item)
+        if look is not None:
+            self._give(item, look, now, pairs)
+        return look is not None
 
     def match(self, mask: int, now: float, pairs: list[Pair]) -> None:
         """Many pairs may be possible among the items of these classes: the best item chooses first."""
@@ -138,9 +136,9 @@ class Matching:
                 mask &= ~item.row.one
                 continue
             self.withdraw(item)
-            heads = self._agents_for(item)
-            if heads:
-                self._give(item, heads, now, pairs)
+            look = self._agent_for(item)
+            if look is not None:
+                self._give(item, look, now, pairs)
                 mask &= ~self._closed
             else:
                 aside.append(item)
@@ -169,32 +167,34 @@ class Matching:
             self.wait(item)
         return best
 
-    def _agents_for(self, item: Item) -> Sequence[Entry]:
-        """The idle agents among whom is the best one for an item; none when nobody eligible is idle."""
+    def _agent_for(self, item: Item) -> Look | None:
+        """The best idle agent for an item; None when nobody eligible is idle."""
         row = item.row
         if item.owner:
             seat = self.seats[item.owner]
-            free = seat.column is not None and seat.column.one & row.columns and seat.id not in (item.refused or ())
-            return [(seat.idle_since, seat.id)] if free else ()
+            if seat.column is None or not seat.column.one & row.columns or seat.id in (item.refused or ()):
+                return None
+            entry = (seat.idle_since, seat.id)
+            return (entry, seat.column.one, [(entry, seat.column.one)])
         if not item.refused:
-            return self.idle.heads(row)
+            return self.idle.first(row)
         aside = [(seat, seat.column) for agent in item.refused if (seat := self.seats[agent]).column is not None]
         for seat, _ in aside:
             self.idle.remove(seat)
-        heads = self.idle.heads(row)
+        look = self.idle.first(row)
         for seat, column in aside:
             self.idle.add(seat, column)
-        return heads
+        return look
 
     # Reserving
 
-    def _give(self, item: Item, heads: Sequence[Entry], now: float, pairs: list[Pair]) -> None:
+    def _give(self, item: Item, look: Look, now: float, pairs: list[Pair]) -> None:
         row = item.row
         classes = row.columns & self.idle.mask
         few = classes.bit_count() <= WIDTH and not item.owner and not item.refused
-        idle = self.idle.count(classes) if few else len(heads)
-        seat = self.seats[min(heads)[-1]]
-        self.decisions.add((now, item.place[1], seat.id, item.score(now), item.ring, idle, not few, (), heads))
+        idle = self.idle.count(classes) if few else 1
+        seat = self.seats[look[0][-1]]
+        self.decisions.add((now, item.place[1], seat.id, item.score(now), item.ring, idle, not few, (), look))
         self.idle.remove(seat)
         column = self._reserve(item, seat, now, pairs)
         if column is not None:
@@ -213,7 +213,7 @@ class Matching:
         if line.full:
             self.close()
         seat.takes(contact, item.course.hold, now)
-        if line.policy.agent_order is AgentOrder.ROUND_ROBIN:
+        if line.goes_round:
             seat.offered = {**(seat.offered or {}), line.policy.id: now}
         pairs.append((contact, seat.id))
         column = self.column(seat)

@@ -34,6 +34,8 @@ RINGS = 6
 class Channel(StrEnum):
     """What kind of work an item is."""
 
+    __hash__ = str.__hash__  # an Enum's own is Python, and every decision looks something up by channel
+
     CALL = "call"
     CALLBACK = "callback"
     """A caller who is called back keeps the place."""

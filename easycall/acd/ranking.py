@@ -1,24 +1,28 @@
 """The first over any set of classes, without looking at each of them.  Pure.
 
-Each class has its members in order.  Which of the classes' first ones is the first of all is asked for a set of
-classes, given as a mask with one bit each.  The heads of all classes are kept in a ladder: blocks of at most
-:data:`WIDTH` heads, in ascending order from block to block and in none within.  A block has the mask of its classes,
-so the first block that has one of those asked for is found with one ``&`` for each block, and only its own heads that
-were asked for are compared: at most ``min(k, WIDTH)``, where k classes were asked for, whatever the order they stand
-in.  A few classes are compared at once, without the ladder.
+Each class has its members in order.  Which of the classes' first ones, their heads, is the first of all is asked for a
+set of classes, given as a mask with one bit each.  The heads of all classes are on a ladder, in ascending order, cut
+into blocks of at most :data:`WIDTH`.  A block has the mask of its classes, so the first block that has one of those
+asked for is found with one ``&`` for each block, and in it the first one that was asked for is the answer: no more than
+WIDTH heads are touched, whatever was asked for and in whatever order they stand.  A few classes are compared at once,
+without the ladder.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 
 from easycall.acd.ordered import Entry, Ordered
 
-__all__ = ["WIDTH", "Ranking", "bits"]
+__all__ = ["WIDTH", "Look", "Ranking", "Rung", "bits"]
 
 WIDTH = 12
-"""The most heads that are compared for one answer."""
+"""The most heads that are touched for one answer."""
+Rung = tuple[Entry, int]
+"""The head of a class, and the mask of that class."""
+Look = tuple[Entry, int, Sequence[Rung]]
+"""The first one, the classes that were asked for and have members, and the rungs among which it was found."""
 _FEW = 3
 """So many are compared without the ladder."""
 _THIN = 3
@@ -36,16 +40,16 @@ def bits(mask: int) -> Iterator[int]:
 class Ranking:
     """Members of classes, each with an entry to be ordered by.  A class is known by the number of its bit."""
 
-    __slots__ = ("_lines", "_lows", "_masks", "_sizes", "mask")
+    __slots__ = ("_blocks", "_lines", "_lows", "_masks", "mask")
 
     def __init__(self) -> None:
         self.mask = 0
         """The classes that have members."""
         self._lines: dict[int, Ordered] = {}
-        # The ladder, block by block: a block has the heads that are not less than its low and less than the next one's.
-        self._lows: list[Entry] = [()]
+        # The ladder, block by block: its rungs are not less than its low, and less than the next one's.
+        self._blocks: list[list[Rung]] = [[]]
         self._masks = [0]
-        self._sizes = [0]
+        self._lows: list[Entry] = [()]
 
     def add(self, bit: int, entry: Entry) -> None:
         """A member for a class."""
@@ -55,9 +59,12 @@ class Ranking:
         head = line.first
         line.add(entry)
         if line.first is entry:
+            one = 1 << bit
             if head is None:
-                self.mask |= 1 << bit
-            self._move(1 << bit, head, entry)
+                self.mask |= one
+                self._climb(one, entry)
+            else:
+                self._move(one, head, entry)
 
     def remove(self, bit: int, entry: Entry) -> None:
         """Take a member out.  Raises KeyError when it is not there."""
@@ -66,27 +73,26 @@ class Ranking:
         line.remove(entry)
         following = line.first
         if following is not head:
-            if following is None:
-                self.mask ^= 1 << bit
-            self._move(1 << bit, head, following)
+            self._move(1 << bit, entry, following)
 
-    def heads(self, mask: int) -> Sequence[Entry]:
-        """At most WIDTH heads, among them the first member of all classes of the mask; none when these have no members."""
+    def first(self, mask: int) -> Look | None:
+        """The first member of all classes of a mask; None when these have no members."""
         found = mask & self.mask
         if not found:
-            return ()
-        if found.bit_count() > _FEW:
-            for block in self._masks:
-                if block & found:
-                    found &= block
-                    break
-        lines = self._lines
-        heads = []
-        while found:
-            lowest = found & -found
-            heads.append(lines[lowest.bit_length() - 1].first)
-            found ^= lowest
-        return heads  # type: ignore[return-value]  # classes in the mask have a first one
+            return None
+        if found.bit_count() <= _FEW:
+            lines = self._lines
+            rungs = [(lines[bit].first or (), 1 << bit) for bit in bits(found)]
+            return (min(rungs)[0], found, rungs)
+        at = 0
+        for block in self._masks:
+            if block & found:
+                break
+            at += 1
+        for head, one in self._blocks[at]:
+            if one & found:
+                return (head, found, tuple(self._blocks[at]))
+        raise AssertionError("a class with members is on no rung")
 
     def count(self, bit: int) -> int:
         """How many members a class has."""
@@ -101,42 +107,41 @@ class Ranking:
         """The class is no more: it has no members, and its bit may become another's."""
         self._lines.pop(bit, None)
 
-    def _move(self, one: int, old: Entry | None, new: Entry | None) -> None:
-        """A class has another head: to its block; None: it has, or had, none."""
-        lows, masks, sizes = self._lows, self._masks, self._sizes
-        here = 0
-        there = bisect_right(lows, new) - 1 if new is not None else -1
-        if old is not None:
-            here = bisect_right(lows, old) - 1
-            if here == there:
-                return
-            masks[here] ^= one
-            sizes[here] -= 1
+    def _climb(self, one: int, head: Entry) -> None:
+        at = bisect_right(self._lows, head) - 1
+        block = self._blocks[at]
+        insort(block, (head, one))
+        self._masks[at] |= one
+        if len(block) > WIDTH:
+            upper = block[WIDTH // 2 :]
+            del block[WIDTH // 2 :]
+            mask = sum(one for _, one in upper)
+            self._masks[at] ^= mask
+            self._masks.insert(at + 1, mask)
+            self._blocks.insert(at + 1, upper)
+            self._lows.insert(at + 1, upper[0][0])
+
+    def _move(self, one: int, old: Entry, new: Entry | None) -> None:
+        """A class has another head, or none any more."""
+        lows = self._lows
+        at = bisect_right(lows, old) - 1
+        block = self._blocks[at]
+        del block[bisect_left(block, (old,))]
+        if new is None:
+            self.mask ^= one
+        elif lows[at] <= new and (at + 1 == len(lows) or new < lows[at + 1]):
+            insort(block, (new, one))
+            return
+        self._masks[at] ^= one
+        if len(block) <= _THIN and len(lows) > 1:
+            self._join(at or 1)
         if new is not None:
-            masks[there] |= one
-            sizes[there] += 1
-            if sizes[there] > WIDTH:
-                self._split(there)
-                here += there < here
-        if old is not None and sizes[here] <= _THIN and len(lows) > 1:
-            self._join(here)
+            self._climb(one, new)
 
-    def _split(self, at: int) -> None:
-        """A block becomes two."""
-        heads = sorted((self._lines[bit].first or (), bit) for bit in bits(self._masks[at]))
-        upper = heads[len(heads) // 2 :]
-        mask = sum(1 << bit for _, bit in upper)
-        self._masks[at] ^= mask
-        self._sizes[at] -= len(upper)
-        self._masks.insert(at + 1, mask)
-        self._sizes.insert(at + 1, len(upper))
-        self._lows.insert(at + 1, upper[0][0])
-
-    def _join(self, at: int) -> None:
-        """A thin block and a neighbour become one, if it is empty or both have room in one."""
-        upper = at or 1
-        masks, sizes = self._masks, self._sizes
-        if not sizes[at] or sizes[upper - 1] + sizes[upper] <= WIDTH // 2:
-            masks[upper - 1] |= masks.pop(upper)
-            sizes[upper - 1] += sizes.pop(upper)
+    def _join(self, upper: int) -> None:
+        """Two neighbours of which one is thin become one block, if there is room in one."""
+        blocks = self._blocks
+        if len(blocks[upper - 1]) + len(blocks[upper]) <= WIDTH * 2 // 3 or not blocks[upper - 1] or not blocks[upper]:
+            blocks[upper - 1] += blocks.pop(upper)
+            self._masks[upper - 1] |= self._masks.pop(upper)
             del self._lows[upper]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from easycall.acd.agent_order import LongestIdle, Order
 from easycall.acd.classes import AgentClass, Column, Row, Table
-from easycall.acd.ordered import Entry
 from easycall.acd.policy import Capacity, Channel, Profile
-from easycall.acd.ranking import Ranking, bits
+from easycall.acd.ranking import Look, Ranking, bits
 from easycall.acd.waiting import Line
 
 __all__ = ["Absence", "Hold", "Idle", "Seat", "Team", "Teams"]
@@ -182,14 +179,14 @@ class Idle:
             for order in column.orders:
                 self._rankings[order].remove(column.bit, order.entry(seat))
 
-    def heads(self, row: Row) -> Sequence[Entry]:
-        """The agents among whom is the best one for items of a class; none when none is idle."""
+    def first(self, row: Row) -> Look | None:
+        """The best agent for items of a class; None when none of those eligible is idle."""
         ranking = self._rankings[row.key.order]
         for mask in row.grades.values():
-            heads = ranking.heads(mask)
-            if heads:
-                return heads
-        return ()
+            look = ranking.first(mask)
+            if look is not None:
+                return look
+        return None
 
     def column(self, profile: Profile, channels: frozenset[Channel]) -> Column:
         """The class of agents with this profile and free channels, which stand in all orders that items want."""

@@ -13,7 +13,7 @@ from easycall.acd.agent_order import Order, order_of
 from easycall.acd.classes import Row
 from easycall.acd.decisions import Seen
 from easycall.acd.ordered import Entry, Ordered
-from easycall.acd.policy import QueuePolicy
+from easycall.acd.policy import AgentOrder, QueuePolicy
 from easycall.acd.ranking import Ranking, bits
 
 __all__ = ["NEVER", "Best", "Line", "Waiting"]
@@ -26,11 +26,10 @@ Best = tuple[float, float, str, Seen]
 class Line:
     """A queue: its policy, everything that has a place in it, and how many agents have something of it."""
 
-    __slots__ = ("held", "order", "places", "policy", "reserved")
+    __slots__ = ("goes_round", "held", "order", "places", "policy", "reserved")
 
     def __init__(self, policy: QueuePolicy) -> None:
-        self.policy = policy
-        self.order: Order = order_of(policy)
+        self.set_policy(policy)
         self.places = Ordered()
         """The places of all items, those reserved for an agent among them."""
         self.reserved = 0
@@ -39,9 +38,10 @@ class Line:
         """How many of its contacts agents have, from the reservation to the end."""
 
     def set_policy(self, policy: QueuePolicy) -> None:
-        """Another policy."""
+        """The policy that counts from now."""
         self.policy = policy
-        self.order = order_of(policy)
+        self.order: Order = order_of(policy)
+        self.goes_round = policy.agent_order is AgentOrder.ROUND_ROBIN
 
     @property
     def full(self) -> bool:
@@ -90,10 +90,10 @@ class Waiting:
         best: Best | None = None
         seen = []
         for rate, ranking in self._by_rate.items():
-            heads = ranking.heads(mask)
-            if heads:
-                key, contact = heads[0] if len(heads) == 1 else min(heads)
-                seen.append((rate, heads))
+            look = ranking.first(mask)
+            if look is not None:
+                key, contact = look[0]
+                seen.append((rate, look))
                 found = (rate * (key - now), key, contact, seen)
                 if best is None or found < best:
                     best = found
