@@ -57,8 +57,8 @@ def test_the_ladder_finds_the_first_of_any_set_of_classes(steps: list[tuple[int,
             ranking.add(bit, entry)
         with_members = [bit for bit, found in oracle.items() if found and mask >> bit & 1]
         look = ranking.first(mask)
-        assert (look and look[0]) == min((min(oracle[bit]) for bit in with_members), default=None)
-        assert look is None or sum(one & mask > 0 for _, one in look[2]) <= min(len(with_members), WIDTH)
+        assert (look and look[0][:-1]) == min((min(oracle[bit]) for bit in with_members), default=None)
+        assert look is None or sum(rung[-1] & mask > 0 for rung in look[2]) <= min(len(with_members), WIDTH)
         assert set(bits(ranking.mask)) == {bit for bit, found in oracle.items() if found}
         assert ranking.count(bit) == len(members)
         assert list(ranking.members(bit)) == sorted(members)
@@ -76,7 +76,7 @@ def test_many_classes_with_moving_heads_stay_in_few_blocks() -> None:
         look = ranking.first(random.getrandbits(500))
         assert look is not None
         assert len(look[2]) <= WIDTH
-        entry = look[0]
+        entry = look[0][:-1]
         assert entry == queues[entry[1]].pop(0)
         ranking.remove(entry[1], entry)
         assert sum(ranking._masks) == ranking.mask

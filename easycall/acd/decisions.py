@@ -81,4 +81,4 @@ def _told(record: _Record) -> Decision:
 def _eligible(look: Look) -> list[Entry]:
     """The heads that were asked for among those that were looked through."""
     _, mask, rungs = look
-    return [head for head, one in rungs if one & mask]
+    return [rung[:-1] for rung in rungs if rung[-1] & mask]

@@ -24,7 +24,7 @@ class Course:
         self.pbx = pbx
         self.requires = requires
         """Beside what the queue asks for."""
-        self.hold: Hold = (line, channel)
+        self.hold: Hold = (line, channel, (channel,))
         self.rows: tuple[Row, ...] = ()
         self.times = (*(ring.after for ring in line.policy.rings), NEVER)
         """After how many seconds of waiting each ring ends."""

@@ -71,7 +71,7 @@ class Matching:
         """The class an agent is in; None when the agent takes nothing or has no room."""
         if seat.absence is not None:
             return None
-        held = seat.busy_with
+        held = seat.held
         columns = seat.team.columns
         return columns[held] if held in columns else seat.team.column(self.idle, held)
 
@@ -174,8 +174,8 @@ class Matching:
             seat = self.seats[item.owner]
             if seat.column is None or not seat.column.one & row.columns or seat.id in (item.refused or ()):
                 return None
-            entry = (seat.idle_since, seat.id)
-            return (entry, seat.column.one, [(entry, seat.column.one)])
+            rung = (seat.idle_since, seat.id, seat.column.one)
+            return (rung, seat.column.one, [rung])
         if not item.refused:
             return self.idle.first(row)
         aside = [(seat, seat.column) for agent in item.refused if (seat := self.seats[agent]).column is not None]
@@ -193,7 +193,7 @@ class Matching:
         classes = row.columns & self.idle.mask
         few = classes.bit_count() <= WIDTH and not item.owner and not item.refused
         idle = self.idle.count(classes) if few else 1
-        seat = self.seats[look[0][-1]]
+        seat = self.seats[look[0][-2]]
         self.decisions.add((now, item.place[1], seat.id, item.score(now), item.ring, idle, not few, (), look))
         self.idle.remove(seat)
         column = self._reserve(item, seat, now, pairs)

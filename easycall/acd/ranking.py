@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from easycall.acd.ordered import Entry, Ordered
 
@@ -19,9 +20,9 @@ __all__ = ["WIDTH", "Look", "Ranking", "Rung", "bits"]
 
 WIDTH = 12
 """The most heads that are touched for one answer."""
-Rung = tuple[Entry, int]
-"""The head of a class, and the mask of that class."""
-Look = tuple[Entry, int, Sequence[Rung]]
+Rung = tuple[Any, ...]
+"""The head of a class, its entry, and at the end of it the mask of the class."""
+Look = tuple[Rung, int, Sequence[Rung]]
 """The first one, the classes that were asked for and have members, and the rungs among which it was found."""
 _FEW = 3
 """So many are compared without the ladder."""
@@ -82,16 +83,16 @@ class Ranking:
             return None
         if found.bit_count() <= _FEW:
             lines = self._lines
-            rungs = [(lines[bit].first or (), 1 << bit) for bit in bits(found)]
-            return (min(rungs)[0], found, rungs)
+            few = [(*(lines[bit].first or ()), 1 << bit) for bit in bits(found)]
+            return (min(few), found, few)
         at = 0
         for block in self._masks:
             if block & found:
                 break
             at += 1
-        for head, one in self._blocks[at]:
-            if one & found:
-                return (head, found, tuple(self._blocks[at]))
+        for rung in self._blocks[at]:
+            if rung[-1] & found:
+                return (rung, found, tuple(self._blocks[at]))
         raise AssertionError("a class with members is on no rung")
 
     def count(self, bit: int) -> int:
@@ -110,27 +111,27 @@ class Ranking:
     def _climb(self, one: int, head: Entry) -> None:
         at = bisect_right(self._lows, head) - 1
         block = self._blocks[at]
-        insort(block, (head, one))
+        insort(block, (*head, one))
         self._masks[at] |= one
         if len(block) > WIDTH:
             upper = block[WIDTH // 2 :]
             del block[WIDTH // 2 :]
-            mask = sum(one for _, one in upper)
+            mask = sum(rung[-1] for rung in upper)
             self._masks[at] ^= mask
             self._masks.insert(at + 1, mask)
             self._blocks.insert(at + 1, upper)
-            self._lows.insert(at + 1, upper[0][0])
+            self._lows.insert(at + 1, upper[0][:-1])
 
     def _move(self, one: int, old: Entry, new: Entry | None) -> None:
         """A class has another head, or none any more."""
         lows = self._lows
         at = bisect_right(lows, old) - 1
         block = self._blocks[at]
-        del block[bisect_left(block, (old,))]
+        del block[bisect_left(block, old)]
         if new is None:
             self.mask ^= one
         elif lows[at] <= new and (at + 1 == len(lows) or new < lows[at + 1]):
-            insort(block, (new, one))
+            insort(block, (*new, one))
             return
         self._masks[at] ^= one
         if len(block) <= _THIN and len(lows) > 1:

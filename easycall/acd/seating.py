@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from easycall.acd.agent_order import LongestIdle, Order
 from easycall.acd.classes import AgentClass, Column, Row, Table
 from easycall.acd.policy import Capacity, Channel, Profile
@@ -10,8 +12,8 @@ from easycall.acd.waiting import Line
 
 __all__ = ["Absence", "Hold", "Idle", "Seat", "Team", "Teams"]
 
-Hold = tuple[Line | None, Channel]
-"""What an agent is busy with: of which queue, if one of ours gave it, and what kind it is."""
+Hold = tuple[Line | None, Channel, tuple[Channel]]
+"""What an agent is busy with: of which queue, if one of ours gave it, what kind it is, and this once more as all there is."""
 Absence = tuple[str, float]
 """Why an agent takes nothing, in words, and until when if that is known (else 0)."""
 TeamKey = tuple[frozenset[tuple[str, int]], frozenset[str], frozenset[str], Capacity]
@@ -75,6 +77,7 @@ class Seat:
         "absence",
         "busy_since",
         "column",
+        "held",
         "holds",
         "id",
         "idle_since",
@@ -102,34 +105,32 @@ class Seat:
         """The share of the time since log-in with contacts, as of when the agent became free."""
         self.holds: dict[str, Hold] | None = None
         """The contacts the agent is busy with."""
+        self.held: tuple[Channel, ...] = ()
+        """The kinds of these, sorted."""
         self.refused: dict[str, float] | None = None
         """Items the agent did not take -> until when they are not offered again."""
         self.offered: dict[str, float] | None = None
         """Queue -> when it last offered something, for queues that go round."""
 
-    @property
-    def busy_with(self) -> tuple[Channel, ...]:
-        """The kinds of the contacts the agent has, sorted."""
-        holds = self.holds
-        if not holds:
-            return ()
-        if len(holds) == 1:
-            return (next(iter(holds.values()))[1],)
-        return tuple(sorted(channel for _, channel in holds.values()))
-
     def takes(self, contact: str, hold: Hold, now: float) -> None:
         """The agent is busy with a contact."""
         if self.holds is None:
-            self.holds = {}
+            self.holds = {contact: hold}
+            self.held = hold[2]
             self.busy_since = now
-        self.holds[contact] = hold
+        else:
+            self.holds[contact] = hold
+            self.held = _kinds(self.holds)
 
     def drops(self, contact: str, now: float) -> Hold:
         """No more.  Raises KeyError when the agent was not."""
         holds = self.holds or {}
         hold = holds.pop(contact)
-        if not holds:
+        if holds:
+            self.held = _kinds(holds)
+        else:
             self.holds = None
+            self.held = ()
             self.worked += now - self.busy_since
         self.rate(now)
         return hold
@@ -139,6 +140,10 @@ class Seat:
         present = now - self.busy_since if self.holds else 0.0
         logged_in = now - self.logged_in
         self.occupancy = (self.worked + present) / logged_in if logged_in > 0 else 0.0
+
+
+def _kinds(holds: Mapping[str, Hold]) -> tuple[Channel, ...]:
+    return tuple(sorted(hold[1] for hold in holds.values()))
 
 
 class Idle:

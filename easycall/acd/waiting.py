@@ -92,7 +92,7 @@ class Waiting:
         for rate, ranking in self._by_rate.items():
             look = ranking.first(mask)
             if look is not None:
-                key, contact = look[0]
+                key, contact, _ = look[0]
                 seen.append((rate, look))
                 found = (rate * (key - now), key, contact, seen)
                 if best is None or found < best:

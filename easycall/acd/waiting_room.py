@@ -246,7 +246,7 @@ class WaitingRoom(Matching):
         if contact in (seat.holds or ()):
             raise ValueError(f"{agent} has contact {contact} already")
         self.idle.remove(seat)
-        seat.takes(contact, (None, channel), now)
+        seat.takes(contact, (None, channel, (channel,)), now)
         self.enlist(seat)
 
     def finished(self, agent: str, contact: str, now: float) -> list[Pair]:
@@ -286,7 +286,7 @@ class WaitingRoom(Matching):
 
     def _unhold(self, seat: Seat, contact: str, now: float) -> int:
         """An agent lets a contact go; the mask of the classes that may be offered again for that."""
-        line, _ = seat.drops(contact, now)
+        line = seat.drops(contact, now)[0]
         if line is None:
             return 0
         full = line.full
