@@ -14,7 +14,18 @@ from easycall.acd.waiting_room import Pair, WaitingRoom
 from tests.acd_oracle import Oracle
 
 SKILLS = ("billing", "lang:zh", "vip", "tech")
-EXPRESSIONS = ("", "", "", "billing", "billing >= 3", "lang:zh", "billing >= 2 and lang:zh", "vip or tech >= 2", "not vip", "tech >= 3")
+EXPRESSIONS = (
+    "",
+    "",
+    "",
+    "billing",
+    "billing >= 3",
+    "lang:zh",
+    "billing >= 2 and lang:zh",
+    "vip or tech >= 2",
+    "not vip",
+    "tech >= 3",
+)
 QUEUES = ("sales", "support", "chat")
 PBXS = ("main", "other")
 AGENTS = tuple("abcdefghij")
@@ -29,7 +40,7 @@ class Stream:
     """One random stream; :meth:`run` raises AssertionError at the first decision that differs."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311 - a test
         self.now = 1000.0
         self.room, self.oracle = WaitingRoom(remembered=50), Oracle()
         self.decisions = 0
@@ -200,7 +211,7 @@ class Stream:
         for _ in range(self.random.choice((0, 0, 1, 3))):
             after += self.random.choice((1.0, 5.0, 5.5))
             drop = self.random.sample(SKILLS, self.random.randint(0, 1))
-            lower = {skill: 1 for skill in self.random.sample(SKILLS, self.random.randint(0, 2))}
+            lower = dict.fromkeys(self.random.sample(SKILLS, self.random.randint(0, 2)), 1)
             rings.append(Ring(after, tuple(drop), lower, self.random.choice(((), (), ("support",), ("sales", "chat")))))
         return tuple(rings)
 

@@ -14,7 +14,7 @@ from easycall.acd.ranking import WIDTH, Ranking, bits
 
 @pytest.mark.parametrize("seed", range(6))
 def test_ordered_is_a_sorted_list(seed: int) -> None:
-    random = Random(seed)
+    random = Random(seed)  # noqa: S311 - a test
     ordered, oracle = Ordered(), []
     for step in range(6000):
         if oracle and random.random() < (0.2 if step < 3000 else 0.8):
@@ -65,7 +65,7 @@ def test_the_ladder_finds_the_first_of_any_set_of_classes(steps: list[tuple[int,
 
 
 def test_many_classes_with_moving_heads_stay_in_few_blocks() -> None:
-    random = Random(1)
+    random = Random(1)  # noqa: S311 - a test
     ranking = Ranking()
     queues = {bit: [(random.random(), bit, n) for n in range(20)] for bit in range(500)}
     for bit, entries in queues.items():

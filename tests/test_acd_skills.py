@@ -140,9 +140,11 @@ def test_nothing_but_bad_expression_is_raised(text: str) -> None:
     try:
         requirement = parse(text)
     except BadExpression as error:
-        assert str(error).startswith("column ")
+        message = str(error)
     else:
+        message = "column "
         assert parse(str(requirement)) == requirement
+    assert message.startswith("column ")
 
 
 def test_words_and_grades() -> None:

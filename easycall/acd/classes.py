@@ -10,7 +10,6 @@ is given to a later one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from heapq import heappop, heappush
 
 from attrs import frozen
@@ -20,7 +19,7 @@ from easycall.acd.policy import Channel
 from easycall.acd.ranking import Ranking, bits
 from easycall.acd.skills import Requirement
 
-__all__ = ["AgentClass", "Column", "ItemClass", "Row", "Table", "hindrances"]
+__all__ = ["AgentClass", "Column", "ItemClass", "Row", "Table"]
 
 
 @frozen(cache_hash=True)
@@ -49,18 +48,6 @@ class AgentClass:
     channels: frozenset[Channel]
     """Those with free capacity."""
     unreachable: frozenset[str]
-
-
-def hindrances(items: ItemClass, agents: AgentClass, skills: Mapping[str, int]) -> tuple[str, ...]:
-    """Why these agents, with these skills, may not take these items, in words; empty: they may."""
-    found = []
-    if items.channel not in agents.channels:
-        found.append(f"has no room for another {items.channel.value}")
-    if items.groups.isdisjoint(agents.queues):
-        found.append(f"does not serve {' or '.join(sorted(items.groups))}")
-    if items.pbx in agents.unreachable:
-        found.append(f"phone unreachable from {items.pbx}")
-    return (*found, *items.requires.missing(skills))
 
 
 class Row:

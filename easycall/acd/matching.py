@@ -101,10 +101,8 @@ class Matching:
             mask = column.rows
             if self._closed:
                 mask &= ~self._closed
-            if seat.refused or seat.id in self.owned:
-                best = self._best_but(seat, mask, now)
-            else:
-                best = self.waiting.best(mask, now)
+            special = seat.refused or seat.id in self.owned
+            best = self._best_but(seat, mask, now) if special else self.waiting.best(mask, now)
             if best is None:
                 self.idle.add(seat, column)
                 return

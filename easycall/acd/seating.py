@@ -13,7 +13,7 @@ from easycall.acd.waiting import Line
 __all__ = ["Absence", "Hold", "Idle", "Seat", "Team", "Teams"]
 
 Hold = tuple[Line | None, Channel, tuple[Channel]]
-"""What an agent is busy with: of which queue, if one of ours gave it, what kind it is, and this once more as all there is."""
+"""What an agent is busy with: of which queue, if one of ours gave it, what kind it is, and this as all there is."""
 Absence = tuple[str, float]
 """Why an agent takes nothing, in words, and until when if that is known (else 0)."""
 TeamKey = tuple[frozenset[tuple[str, int]], frozenset[str], frozenset[str], Capacity]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from easycall.acd.agent_order import Order, order_of
 from easycall.acd.classes import Row
 from easycall.acd.decisions import Seen
-from easycall.acd.ordered import Entry, Ordered
+from easycall.acd.ordered import Ordered
 from easycall.acd.policy import AgentOrder, QueuePolicy
 from easycall.acd.ranking import Ranking, bits
 
