@@ -9,9 +9,9 @@ __all__ = ["settle"]
 THRESHOLDS = (100_000, 50, 1000)
 """Allocations between collections of the young; how many of these to one of the middle-aged, and of those to one of all.
 
-CPython's (700, 10, 10) look through everything again and again: 30 to 75 ms each time with 100,000 items waiting.  Nothing is
-lost: what is dropped is freed by reference counts, and our long-lived objects make no cycles; the collector is for the odd
-traceback.
+CPython's (700, 10, 10) look through everything again and again: 30 to 75 ms each time with 100,000 items waiting.  Nothing
+is lost: what is dropped is freed by reference counts, and our long-lived objects make no cycles; the collector is for the
+odd traceback.
 """
 
 

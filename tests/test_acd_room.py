@@ -223,7 +223,7 @@ class TestWhy:
 class TestBounds:
     def test_classes_die(self) -> None:
         desk = room(QueuePolicy("sales"))
-        for number in range(3 * SPARE):
+        for number in range(SPARE + 500):
             desk.seat(agent("ana", skills={f"s{number}": 1}), 0.0)
             desk.enter(call("c1", requires=parse(f"s{number} >= 2")), 0.0)
             desk.leave("c1")

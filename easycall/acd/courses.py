@@ -13,7 +13,7 @@ from easycall.acd.waiting import Line
 
 __all__ = ["SPARE", "Courses"]
 
-SPARE = 256
+SPARE = 1000
 """How many courses that no item is on are kept for the next one, which need not compute their classes again."""
 
 
