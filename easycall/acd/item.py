@@ -77,10 +77,12 @@ class Item:
 
     def relax(self, now: float) -> None:
         """Go on to the ring that its time of waiting has reached."""
-        times = self.course.times
-        while now >= self.enqueued + times[self.ring]:
-            self.ring += 1
-        self.row = self.course.rows[self.ring]
+        course, enqueued, ring = self.course, self.enqueued, self.ring
+        times = course.times
+        while now >= enqueued + times[ring]:
+            ring += 1
+        self.ring = ring
+        self.row = course.rows[ring]
 
     def score(self, now: float) -> float:
         """Points."""

@@ -27,6 +27,7 @@ class WaitingRoom(Matching):
         super().__init__(remembered)
         self._times = Ordered()
         self._next = NEVER
+        """Nothing is due before; what it was for may have gone, and then :meth:`due` finds nothing."""
         self._courses = Courses(self)
         self._teams = Teams(self.table, self.idle)
 
@@ -34,7 +35,8 @@ class WaitingRoom(Matching):
 
     def next_due(self) -> float | None:
         """When :meth:`due` must be called; None: not until something happens."""
-        return None if self._next == NEVER else self._next
+        first = self._times.first
+        return None if first is None else first[0]
 
     def due(self, now: float) -> list[Pair]:
         """Do what was to happen by now: items are relaxed, refusals and owners' times run out."""
@@ -43,7 +45,8 @@ class WaitingRoom(Matching):
         touched = 0
         while times.first is not None and times.first[0] <= now:
             touched |= self._review(self.items[times.first[1]], now)
-        if touched:
+        self._next = NEVER if times.first is None else times.first[0]
+        if touched and self.idle.mask:
             self.match(touched, now, pairs)
         return pairs
 
@@ -73,7 +76,8 @@ class WaitingRoom(Matching):
             if due != NEVER:
                 self._times.add((due, contact))
             item.due = due
-            self._next = self._times.first[0] if self._times.first is not None else NEVER
+            if due < self._next:
+                self._next = due
 
     # Queues
 
@@ -149,7 +153,6 @@ class WaitingRoom(Matching):
         del self.items[contact]
         if item.due != NEVER:
             self._times.remove((item.due, contact))
-            self._next = self._times.first[0] if self._times.first is not None else NEVER
         for agent in item.refused or ():
             seat = self.seats[agent]
             seat.refused = _without(seat.refused, contact)
