@@ -2,6 +2,7 @@
 # make test   every test, on real Asterisks, three processes side by side (ARGS="tests/test_flow.py -x": some of them, in one)
 # make fuzz   look for input that breaks AMI's and AGI's codecs, a minute each (SECONDS=600: longer)
 # make bench  how fast AMI and FastAGI are, beside other libraries (ARGS="--json": one JSON object)
+# make bench-acd  how fast the waiting room decides (ARGS as above)
 # make lint   style and types
 # make docs   the documentation, in docs/_build
 # make clean  away with everything these made, but for the Asterisk in var/lab/root
@@ -9,7 +10,7 @@
 
 BIN := .venv/bin
 
-.PHONY: demo test fuzz bench lint setup docs clean
+.PHONY: demo test fuzz bench bench-acd lint setup docs clean
 
 demo: setup
 	@$(BIN)/easycall demo $(if $(ONCE),--once)
@@ -30,6 +31,9 @@ fuzz: setup
 bench: setup
 	@$(BIN)/python -m pip install -q panoramisk==1.4 pystrix==1.3.0
 	@$(BIN)/python bench/wire.py $(ARGS)
+
+bench-acd: setup
+	@$(BIN)/python bench/acd.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

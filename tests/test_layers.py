@@ -11,8 +11,22 @@ PACKAGE = Path(__file__).parent.parent / "easycall"
 
 NOUNS = {"model", "hours", "events", "verbs", "config", "ports", "secure.secret"}
 DECISIONS = {
-    "acd.routing",
     "acd.agent",
+    "acd.agent_order",
+    "acd.classes",
+    "acd.courses",
+    "acd.decisions",
+    "acd.item",
+    "acd.matching",
+    "acd.ordered",
+    "acd.policy",
+    "acd.ranking",
+    "acd.routing",
+    "acd.seating",
+    "acd.skills",
+    "acd.waiting",
+    "acd.waiting_room",
+    "acd.why",
     "acd.wrapup",
     "acd.expectation",
     "acd.overflow",

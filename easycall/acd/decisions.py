@@ -1,0 +1,84 @@
+"""What was decided, and why: the last decisions, kept compactly.  Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+
+from easycall.acd.ordered import Entry
+from easycall.acd.ranking import Look
+
+__all__ = ["Decision", "Decisions", "Runner", "Seen"]
+
+Seen = Sequence[tuple[float, Look]]
+"""Rate -> the best place of an item, and among which it was found."""
+_Record = tuple[float, str, str, float, int, int, bool, Seen, Look | None]
+RUNNERS = 3
+"""How many of those who were not chosen are told."""
+
+
+@frozen
+class Runner:
+    """An item or an agent that was compared with the one chosen, and came behind."""
+
+    id: str
+    score: float | None = None
+    """An item's, at that moment."""
+    order: Entry = ()
+    """What an agent was sorted by."""
+
+
+@frozen
+class Decision:
+    """A contact and an agent who were given to each other."""
+
+    at: float
+    contact: str
+    agent: str
+    score: float
+    """The contact's."""
+    ring: int
+    """How often the contact had been relaxed."""
+    idle: int
+    """How many eligible agents were idle, the chosen one among them."""
+    at_least: bool
+    """There may have been more: only the classes that were compared are counted."""
+    heads: int
+    """How many heads of eligible classes were among those looked through: at most 12 for each rate."""
+    runners: tuple[Runner, ...]
+    """The best of those that were compared and not chosen: items if an agent became free, agents if an item came."""
+
+
+class Decisions:
+    """The last so many, oldest first.  A record is a tuple that shares what the waiting room has made anyway."""
+
+    def __init__(self, remembered: int) -> None:
+        self._records: deque[_Record] = deque(maxlen=remembered)
+        self.add = self._records.append
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Decision]:
+        return map(_told, self._records)
+
+    def of(self, *, contact: str = "", agent: str = "") -> list[Decision]:
+        """Those about a contact, or an agent."""
+        return [_told(record) for record in self._records if contact in ("", record[1]) and agent in ("", record[2])]
+
+
+def _told(record: _Record) -> Decision:
+    at, contact, agent, score, ring, idle, at_least, seen, agents = record
+    items = [(-rate * (at - key), key, name) for rate, look in seen for key, name in _eligible(look)]
+    behind = [Runner(name, -turned) for turned, _, name in sorted(items) if name != contact]
+    others = sorted(_eligible(agents)) if agents is not None else []
+    behind += [Runner(entry[-1], order=entry[:-1]) for entry in others if entry[-1] != agent]
+    return Decision(at, contact, agent, score, ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
+
+
+def _eligible(look: Look) -> list[Entry]:
+    """The heads that were asked for among those that were looked through."""
+    _, mask, rungs = look
+    return [rung[:-1] for rung in rungs if rung[-1] & mask]

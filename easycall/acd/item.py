@@ -1,0 +1,98 @@
+"""Something that waits or is reserved for an agent, and the course it is on.  Pure."""
+
+from __future__ import annotations
+
+from easycall.acd.classes import ItemClass, Row
+from easycall.acd.ordered import Entry
+from easycall.acd.policy import Channel
+from easycall.acd.seating import Hold
+from easycall.acd.skills import Requirement, both
+from easycall.acd.waiting import NEVER, Line
+
+__all__ = ["Course", "Item"]
+
+
+class Course:
+    """The classes of items of one queue, channel, Asterisk and requirement, ring by ring."""
+
+    __slots__ = ("channel", "hold", "key", "line", "pbx", "requires", "rows", "times", "users")
+
+    def __init__(self, key: tuple[str, ...], line: Line, channel: Channel, pbx: str, requires: Requirement) -> None:
+        self.key = key
+        self.line = line
+        self.channel = channel
+        self.pbx = pbx
+        self.requires = requires
+        """Beside what the queue asks for."""
+        self.hold: Hold = (line, channel, (channel,))
+        self.rows: tuple[Row, ...] = ()
+        self.times = (*(ring.after for ring in line.policy.rings), NEVER)
+        """After how many seconds of waiting each ring ends."""
+        self.users = 0
+
+    def classes(self) -> list[ItemClass]:
+        """The class of each ring."""
+        policy = self.line.policy
+        needed = both(policy.requires, self.requires)
+        groups = frozenset({policy.id})
+        found = []
+        for ring in (None, *policy.rings):
+            if ring is not None:
+                needed = ring.relax(needed)
+                groups |= frozenset(ring.groups)
+            found.append(
+                ItemClass(policy.id, groups, self.channel, needed, self.pbx, policy.rate, self.line.order, policy.graded)
+            )
+        return found
+
+
+class Item:
+    """One item in the waiting room."""
+
+    __slots__ = ("agent", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring", "row")
+
+    def __init__(self, contact: str, enqueued: float, offset: float, course: Course, now: float) -> None:
+        self.enqueued = enqueued
+        self.offset = offset
+        """Points of score beside those of its queue."""
+        self.agent: str | None = None
+        """For whom it is reserved."""
+        self.owner = ""
+        """To whom alone it belongs, until :attr:`owner_until`."""
+        self.owner_until = 0.0
+        self.refused: dict[str, float] | None = None
+        """Agents who did not take it -> until when it is not offered to them again."""
+        self.due = NEVER
+        """When something of this changes by itself."""
+        self.begin(contact, course, now)
+
+    def begin(self, contact: str, course: Course, now: float) -> None:
+        """Put it on a course, at the ring that its time of waiting has reached."""
+        policy = course.line.policy
+        self.course = course
+        self.place: Entry = (self.enqueued - (policy.offset + self.offset) / policy.rate, contact)
+        """Its key, and the contact: what it is ordered by."""
+        self.ring = 0
+        self.relax(now)
+
+    def relax(self, now: float) -> None:
+        """Go on to the ring that its time of waiting has reached."""
+        course, enqueued, ring = self.course, self.enqueued, self.ring
+        times = course.times
+        while now >= enqueued + times[ring]:
+            ring += 1
+        self.ring = ring
+        self.row = course.rows[ring]
+
+    def score(self, now: float) -> float:
+        """Points."""
+        return self.course.line.policy.rate * (now - float(self.place[0]))
+
+    def changes_at(self) -> float:
+        """When a ring, a refusal or the owner's time ends next."""
+        when = self.enqueued + self.course.times[self.ring]
+        if self.owner and self.owner_until < when:
+            when = self.owner_until
+        if self.refused:
+            when = min(when, *self.refused.values())
+        return when

@@ -1,0 +1,223 @@
+"""Agents who are logged in, and the idle ones of them in the orders that queues choose by.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from easycall.acd.agent_order import LongestIdle, Order
+from easycall.acd.classes import AgentClass, Column, Row, Table
+from easycall.acd.policy import Capacity, Channel, Profile
+from easycall.acd.ranking import Look, Ranking, bits
+from easycall.acd.waiting import Line
+
+__all__ = ["Absence", "Hold", "Idle", "Seat", "Team", "Teams"]
+
+Hold = tuple[Line | None, Channel, tuple[Channel]]
+"""What an agent is busy with: of which queue, if one of ours gave it, what kind it is, and this as all there is."""
+Absence = tuple[str, float]
+"""Why an agent takes nothing, in words, and until when if that is known (else 0)."""
+TeamKey = tuple[frozenset[tuple[str, int]], frozenset[str], frozenset[str], Capacity]
+
+
+class Team:
+    """Agents who are alike but for what they are busy with."""
+
+    __slots__ = ("columns", "key", "profile", "users")
+
+    def __init__(self, key: TeamKey, profile: Profile) -> None:
+        self.key = key
+        self.profile = profile
+        """Of one of them: all but the id is the same for all."""
+        self.columns: dict[tuple[Channel, ...], Column | None] = {}
+        """What they are busy with -> their class then; None: they have no room for anything."""
+        self.users = 0
+
+    def column(self, idle: Idle, held: tuple[Channel, ...]) -> Column | None:
+        """The class of those who are busy with this."""
+        try:
+            return self.columns[held]
+        except KeyError:
+            channels = self.profile.capacity.free(held)
+            column = self.columns[held] = idle.column(self.profile, channels) if channels else None
+            return column
+
+
+class Teams:
+    """All teams that have members."""
+
+    def __init__(self, table: Table, idle: Idle) -> None:
+        self._table = table
+        self._idle = idle
+        self._known: dict[TeamKey, Team] = {}
+
+    def take(self, profile: Profile) -> Team:
+        """The team for one more agent."""
+        key = (frozenset(profile.skills.items()), profile.queues, profile.unreachable, profile.capacity)
+        team = self._known.get(key)
+        if team is None:
+            team = self._known[key] = Team(key, profile)
+            team.column(self._idle, ())
+        team.users += 1
+        return team
+
+    def release(self, team: Team) -> None:
+        """One agent less is in it."""
+        team.users -= 1
+        if not team.users:
+            del self._known[team.key]
+            for column in team.columns.values():
+                if column is not None:
+                    self._table.release_column(column)
+
+
+class Seat:
+    """An agent who is logged in."""
+
+    __slots__ = (
+        "absence",
+        "busy_since",
+        "column",
+        "held",
+        "holds",
+        "id",
+        "idle_since",
+        "logged_in",
+        "occupancy",
+        "offered",
+        "refused",
+        "team",
+        "worked",
+    )
+
+    def __init__(self, agent: str, team: Team, now: float) -> None:
+        self.id = agent
+        self.team = team
+        self.column: Column | None = None
+        """The class the agent is idle in; None: not idle."""
+        self.absence: Absence | None = ("not ready", 0.0)
+        """None: ready for what there is room for."""
+        self.idle_since = now
+        self.logged_in = now
+        self.worked = 0.0
+        """Seconds with contacts since log-in, but for the present ones."""
+        self.busy_since = 0.0
+        self.occupancy = 0.0
+        """The share of the time since log-in with contacts, as of when the agent became free."""
+        self.holds: dict[str, Hold] | None = None
+        """The contacts the agent is busy with."""
+        self.held: tuple[Channel, ...] = ()
+        """The kinds of these, sorted."""
+        self.refused: dict[str, float] | None = None
+        """Items the agent did not take -> until when they are not offered again."""
+        self.offered: dict[str, float] | None = None
+        """Queue -> when it last offered something, for queues that go round."""
+
+    def takes(self, contact: str, hold: Hold, now: float) -> None:
+        """The agent is busy with a contact."""
+        if self.holds is None:
+            self.holds = {contact: hold}
+            self.held = hold[2]
+            self.busy_since = now
+        else:
+            self.holds[contact] = hold
+            self.held = _kinds(self.holds)
+
+    def drops(self, contact: str, now: float) -> Hold:
+        """No more.  Raises KeyError when the agent was not."""
+        holds = self.holds or {}
+        hold = holds.pop(contact)
+        if holds:
+            self.held = _kinds(holds)
+        else:
+            self.holds = None
+            self.held = ()
+            self.worked += now - self.busy_since
+        self.rate(now)
+        return hold
+
+    def rate(self, now: float) -> None:
+        """The agent becomes free: how occupied was this one?"""
+        present = now - self.busy_since if self.holds else 0.0
+        logged_in = now - self.logged_in
+        self.occupancy = (self.worked + present) / logged_in if logged_in > 0 else 0.0
+
+
+def _kinds(holds: Mapping[str, Hold]) -> tuple[Channel, ...]:
+    return tuple(sorted(hold[1] for hold in holds.values()))
+
+
+class Idle:
+    """The idle agents of each class, once for each order that a queue chooses by.
+
+    Whoever is idle longest is asked so often that this order is kept for all classes; it also tells who the idle ones are.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._base = LongestIdle()
+        self._rankings: dict[Order, Ranking] = {self._base: Ranking()}
+        self._users: dict[Order, int] = {self._base: 1}
+        self._longest = self._rankings[self._base]
+
+    @property
+    def mask(self) -> int:
+        """The classes that have idle agents."""
+        return self._longest.mask
+
+    def count(self, mask: int) -> int:
+        """How many idle agents these classes have together."""
+        return sum(map(self._longest.count, bits(mask & self._longest.mask)))
+
+    def add(self, seat: Seat, column: Column) -> None:
+        """An agent is idle."""
+        seat.column = column
+        self._longest.add(column.bit, (seat.idle_since, seat.id))
+        for order in column.orders:
+            self._rankings[order].add(column.bit, order.entry(seat))
+
+    def remove(self, seat: Seat) -> None:
+        """An agent is not idle any more.  To be called before anything changes that orders look at."""
+        column = seat.column
+        if column is not None:
+            seat.column = None
+            self._longest.remove(column.bit, (seat.idle_since, seat.id))
+            for order in column.orders:
+                self._rankings[order].remove(column.bit, order.entry(seat))
+
+    def first(self, row: Row) -> Look | None:
+        """The best agent for items of a class; None when none of those eligible is idle."""
+        ranking = self._rankings[row.key.order]
+        for mask in row.grades.values():
+            look = ranking.first(mask)
+            if look is not None:
+                return look
+        return None
+
+    def column(self, profile: Profile, channels: frozenset[Channel]) -> Column:
+        """The class of agents with this profile and free channels, which stand in all orders that items want."""
+        key = AgentClass(frozenset(profile.skills.items()), profile.queues, channels, profile.unreachable)
+        column = self._table.column(key)
+        if column.users == 1:
+            orders = (self._table.rows[bit].key.order for bit in bits(column.rows))
+            column.orders = tuple(dict.fromkeys(order for order in orders if order != self._base))
+        return column
+
+    def ask(self, row: Row, seats: dict[str, Seat]) -> None:
+        """A class of items is new: its order is wanted of its agents."""
+        order = row.key.order
+        self._users[order] = self._users.get(order, 0) + 1
+        ranking = self._rankings.setdefault(order, Ranking())
+        for column in (self._table.columns[bit] for bit in bits(row.columns)):
+            if order != self._base and order not in column.orders:
+                column.orders = (*column.orders, order)
+                for *_, agent in self._longest.members(column.bit):
+                    ranking.add(column.bit, order.entry(seats[agent]))
+
+    def ask_no_more(self, row: Row) -> None:
+        """A class of items is no more."""
+        order = row.key.order
+        self._users[order] -= 1
+        if not self._users[order]:
+            del self._users[order], self._rankings[order]
+            for column in self._table.columns.values():
+                column.orders = tuple(other for other in column.orders if other != order)

@@ -1,0 +1,314 @@
+"""The waiting room: items and agents come, change and go; whoever can be given something is.  A pure state machine.
+
+Every method that can make a pair possible takes ``now`` and returns the pairs it reserved, ``(contact, agent)``.
+After it, no idle agent and no waiting item are eligible for each other.  What changes by itself (rings, refusals,
+owners' times) is done by :meth:`WaitingRoom.due`, which every one of these methods calls first; its caller sees to it
+that it is called at :meth:`WaitingRoom.next_due` too.
+"""
+
+from __future__ import annotations
+
+from easycall.acd.courses import Courses
+from easycall.acd.item import Course, Item
+from easycall.acd.matching import Matching, Pair
+from easycall.acd.ordered import Ordered
+from easycall.acd.policy import Channel, Profile, QueuePolicy, Ticket
+from easycall.acd.seating import Seat, Teams
+from easycall.acd.skills import Requirement
+from easycall.acd.waiting import NEVER, Line
+
+__all__ = ["Pair", "WaitingRoom"]
+
+
+class WaitingRoom(Matching):
+    """All queues, everything that waits in them, and all agents who are logged in."""
+
+    def __init__(self, remembered: int = 10_000) -> None:
+        super().__init__(remembered)
+        self._times = Ordered()
+        self._next = NEVER
+        """Nothing is due before; what it was for may have gone, and then :meth:`due` finds nothing."""
+        self._courses = Courses(self)
+        self._teams = Teams(self.table, self.idle)
+
+    # Time
+
+    def next_due(self) -> float | None:
+        """When :meth:`due` must be called; None: not until something happens."""
+        first = self._times.first
+        return None if first is None else first[0]
+
+    def due(self, now: float) -> list[Pair]:
+        """Do what was to happen by now: items are relaxed, refusals and owners' times run out."""
+        pairs: list[Pair] = []
+        times = self._times
+        touched = 0
+        while times.first is not None and times.first[0] <= now:
+            touched |= self._review(self.items[times.first[1]], now)
+        self._next = NEVER if times.first is None else times.first[0]
+        if touched and self.idle.mask:
+            self.match(touched, now, pairs)
+        return pairs
+
+    def _review(self, item: Item, now: float) -> int:
+        """Do what is due for one item; the mask of its class if it can be had."""
+        waits = item.agent is None
+        if waits:
+            self.withdraw(item)
+        item.relax(now)
+        if item.owner_until <= now:
+            item.owner = ""
+        if item.refused:
+            for agent in [agent for agent, until in item.refused.items() if until <= now]:
+                item.refused = _without(item.refused, agent)
+                self.seats[agent].refused = _without(self.seats[agent].refused, item.place[1])
+        if waits:
+            self.wait(item)
+        self._schedule(item)
+        return item.row.one if waits else 0
+
+    def _schedule(self, item: Item) -> None:
+        due, was = item.changes_at(), item.due
+        if due != was:
+            contact = item.place[1]
+            if was != NEVER:
+                self._times.remove((was, contact))
+            if due != NEVER:
+                self._times.add((due, contact))
+            item.due = due
+            if due < self._next:
+                self._next = due
+
+    # Queues
+
+    def set_queue(self, policy: QueuePolicy, now: float) -> list[Pair]:
+        """A queue is new, or has another policy, which counts at once for what waits there."""
+        pairs = self.due(now) if now >= self._next else []
+        line = self.lines.get(policy.id)
+        if line is None:
+            self.lines[policy.id] = Line(policy)
+            return pairs
+        items = [self.items[contact] for _, contact in line.places]
+        for item in items:
+            self._take_out(item)
+        self._courses.drop_spare(policy.id)
+        line.set_policy(policy)
+        for item in items:
+            self._put_on(item, item.course.requires, now)
+        self.close()
+        self.match(self.table.rows_of_queue.get(policy.id, 0), now, pairs)
+        return pairs
+
+    def suspend(self, kind: str, name: str, why: str) -> None:
+        """Offer nothing of a queue (``kind`` "queue") or on an Asterisk ("pbx") until :meth:`resume`."""
+        self.suspended[kind, name] = why
+        self.close()
+
+    def resume(self, kind: str, name: str, now: float) -> list[Pair]:
+        """Offer it again."""
+        pairs = self.due(now) if now >= self._next else []
+        if self.suspended.pop((kind, name), None) is not None:
+            self.close()
+            masks = self.table.rows_of_queue if kind == "queue" else self.table.rows_on_pbx
+            self.match(masks.get(name, 0), now, pairs)
+        return pairs
+
+    # Items
+
+    def enter(self, ticket: Ticket, now: float) -> list[Pair]:
+        """An item comes.  Raises KeyError for an unknown queue, ValueError for a contact that is here already."""
+        pairs = self.due(now) if now >= self._next else []
+        contact = ticket.contact
+        line = self.lines[ticket.queue]
+        if contact in self.items:
+            raise ValueError(f"contact {contact} is waiting already")
+        course = self._courses.take(line, ticket.channel, ticket.pbx, ticket.requires)
+        item = self.items[contact] = Item(contact, ticket.enqueued, ticket.offset, course, now)
+        if ticket.owner_until > now and ticket.owner in self.seats:
+            item.owner, item.owner_until = ticket.owner, ticket.owner_until
+        line.places.add(item.place)
+        if not self.find(item, now, pairs):
+            self.wait(item)
+        self._schedule(item)
+        return pairs
+
+    def amend(
+        self, contact: str, now: float, *, offset: float | None = None, requires: Requirement | None = None
+    ) -> list[Pair]:
+        """Another priority, or another requirement beside the queue's, counts at once.  Raises KeyError."""
+        pairs = self.due(now) if now >= self._next else []
+        item = self.items[contact]
+        self._take_out(item)
+        if offset is not None:
+            item.offset = offset
+        self._put_on(item, item.course.requires if requires is None else requires, now)
+        if item.agent is None:
+            self.match(item.row.one, now, pairs)
+        return pairs
+
+    def leave(self, contact: str) -> None:
+        """An item gives its place up: it is with its agent, who stays busy with it, or it is gone.  Raises KeyError."""
+        item = self.items[contact]
+        self._take_out(item)
+        del self.items[contact]
+        if item.due != NEVER:
+            self._times.remove((item.due, contact))
+        for agent in item.refused or ():
+            seat = self.seats[agent]
+            seat.refused = _without(seat.refused, contact)
+
+    def position(self, contact: str) -> int:
+        """The place in its queue, from 1, those reserved for an agent among them.  Raises KeyError.
+
+        Costs the logarithm of the queue's length, and one addition for each 512 items before it.
+        """
+        item = self.items[contact]
+        return 1 + item.course.line.places.place(item.place)
+
+    def _take_out(self, item: Item) -> None:
+        line = item.course.line
+        if item.agent is None:
+            self.withdraw(item)
+        else:
+            line.reserved -= 1
+        line.places.remove(item.place)
+        self._courses.release(item.course)
+
+    def _put_on(self, item: Item, requires: Requirement, now: float) -> None:
+        """An item that was taken out comes back, on the course for this requirement."""
+        course: Course = item.course
+        line = course.line
+        item.begin(item.place[1], self._courses.take(line, course.channel, course.pbx, requires), now)
+        line.places.add(item.place)
+        if item.agent is None:
+            self.wait(item)
+        else:
+            line.reserved += 1
+        self._schedule(item)
+
+    # Agents
+
+    def seat(self, profile: Profile, now: float) -> list[Pair]:
+        """An agent logs in, not ready, or has other queues, skills, capacity or ways to the phone, which count at once."""
+        pairs = self.due(now) if now >= self._next else []
+        team = self._teams.take(profile)
+        seat = self.seats.get(profile.id)
+        if seat is None:
+            self.seats[profile.id] = Seat(profile.id, team, now)
+            return pairs
+        self.idle.remove(seat)
+        seat.team, old = team, seat.team
+        self._teams.release(old)
+        self.seek(seat, now, pairs)
+        return pairs
+
+    def ready(self, agent: str, now: float) -> list[Pair]:
+        """An agent takes what there is room for, and is idle from now unless ready already.  Raises KeyError."""
+        pairs = self.due(now) if now >= self._next else []
+        seat = self.seats[agent]
+        if seat.absence is not None:
+            seat.absence = None
+            seat.idle_since = now
+            seat.rate(now)
+            self.seek(seat, now, pairs)
+        return pairs
+
+    def away(self, agent: str, why: str, until: float = 0.0) -> None:
+        """An agent takes nothing: why, and until when if that is known.  Raises KeyError."""
+        seat = self.seats[agent]
+        self.idle.remove(seat)
+        seat.absence = (why, until)
+
+    def gone(self, agent: str, now: float) -> list[Pair]:
+        """An agent logs out; what belonged to this one is anybody's.  Raises KeyError, ValueError for one with contacts."""
+        pairs = self.due(now) if now >= self._next else []
+        seat = self.seats[agent]
+        if seat.holds:
+            raise ValueError(f"{agent} has contacts: {', '.join(seat.holds)}")
+        self.idle.remove(seat)
+        for contact in seat.refused or ():
+            item = self.items[contact]
+            item.refused = _without(item.refused, agent)
+            self._schedule(item)
+        owned = [self.items[contact] for contact in self.owned.get(agent, ())]
+        for item in owned:
+            self.withdraw(item)
+        del self.seats[agent]
+        self._teams.release(seat.team)
+        opened = 0
+        for item in owned:
+            self.wait(item)
+            self._schedule(item)
+            opened |= item.row.one
+        self.match(opened, now, pairs)
+        return pairs
+
+    def hold(self, agent: str, contact: str, channel: Channel, now: float) -> None:
+        """An agent is busy with a contact that was not given out here.  Raises KeyError, ValueError."""
+        seat = self.seats[agent]
+        if contact in (seat.holds or ()):
+            raise ValueError(f"{agent} has contact {contact} already")
+        self.idle.remove(seat)
+        seat.takes(contact, (None, channel, (channel,)), now)
+        self.enlist(seat)
+
+    def finished(self, agent: str, contact: str, now: float) -> list[Pair]:
+        """An agent is not busy with a contact any more.  Raises KeyError, ValueError while it is only offered."""
+        pairs = self.due(now) if now >= self._next else []
+        item = self.items.get(contact)
+        if item is not None and item.agent == agent:
+            raise ValueError(f"contact {contact} is offered to {agent}: it must leave, or be refused")
+        seat = self.seats[agent]
+        if seat.column is not None:
+            self.idle.remove(seat)
+        opened = self._unhold(seat, contact, now)
+        seat.idle_since = now
+        self._free(seat, opened, now, pairs)
+        return pairs
+
+    def refused(self, contact: str, agent: str, until: float, now: float) -> list[Pair]:
+        """An offer came to nothing: the item has its old place, and is not offered to this agent again before ``until``.
+
+        The agent may get another item at once; when not, tell :meth:`away` before.  Raises KeyError.
+        """
+        pairs = self.due(now) if now >= self._next else []
+        seat, item = self.seats[agent], self.items[contact]
+        if item.agent != agent:
+            raise KeyError(f"contact {contact} is not offered to {agent}")
+        self.idle.remove(seat)
+        opened = self._unhold(seat, contact, now)
+        item.agent = None
+        item.course.line.reserved -= 1
+        if until > now:
+            item.refused = {**(item.refused or {}), agent: until}
+            seat.refused = {**(seat.refused or {}), contact: until}
+        self.wait(item)
+        self._schedule(item)
+        self._free(seat, opened | item.row.one, now, pairs)
+        return pairs
+
+    def _unhold(self, seat: Seat, contact: str, now: float) -> int:
+        """An agent lets a contact go; the mask of the classes that may be offered again for that."""
+        line = seat.drops(contact, now)[0]
+        if line is None:
+            return 0
+        full = line.full
+        line.held -= 1
+        if not full or line.full:
+            return 0
+        self.close()
+        return self.table.rows_of_queue.get(line.policy.id, 0)
+
+    def _free(self, seat: Seat, opened: int, now: float, pairs: list[Pair]) -> None:
+        """An agent who is not listed has room again, and items of these classes may be had."""
+        if opened:
+            self.enlist(seat)
+            column = seat.column
+            self.match(opened if column is None else opened | column.rows, now, pairs)
+        else:
+            self.seek(seat, now, pairs)
+
+
+def _without(refusals: dict[str, float] | None, name: str) -> dict[str, float] | None:
+    """The refusals but for one; None when none is left."""
+    return {other: until for other, until in (refusals or {}).items() if other != name} or None

@@ -1,0 +1,198 @@
+"""Routing by brute force: everything is looked at again after each step.  What the waiting room must decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from easycall.acd.policy import AgentOrder, Channel, Profile, QueuePolicy, Ticket
+from easycall.acd.skills import Requirement, both
+
+
+@dataclass
+class Waiter:
+    """An item."""
+
+    ticket: Ticket
+    offset: float
+    requires: Requirement
+    owner: str
+    refused: dict[str, float] = field(default_factory=dict)
+    agent: str | None = None
+
+
+@dataclass
+class Person:
+    """An agent who is logged in."""
+
+    profile: Profile
+    logged_in: float
+    idle_since: float
+    ready: bool = False
+    worked: float = 0.0
+    busy_since: float = 0.0
+    occupancy: float = 0.0
+    holds: dict[str, tuple[str | None, Channel]] = field(default_factory=dict)
+    offered: dict[str, float] = field(default_factory=dict)
+
+    def rate(self, now: float) -> None:
+        present = now - self.busy_since if self.holds else 0.0
+        self.occupancy = (self.worked + present) / (now - self.logged_in) if now > self.logged_in else 0.0
+
+    def has_room(self, channel: Channel) -> bool:
+        held = [kind for _, kind in self.holds.values()]
+        capacity = self.profile.capacity
+        beside = capacity.beside.get(channel, frozenset())
+        return held.count(channel) < capacity.limits.get(channel, 0) and all(kind in beside for kind in held)
+
+
+class Oracle:
+    """O(items · agents) a step."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, QueuePolicy] = {}
+        self.items: dict[str, Waiter] = {}
+        self.agents: dict[str, Person] = {}
+        self.suspended: set[tuple[str, str]] = set()
+
+    # What an item is
+
+    def key(self, item: Waiter) -> float:
+        policy = self.queues[item.ticket.queue]
+        return item.ticket.enqueued - (policy.offset + item.offset) / policy.rate
+
+    def score(self, item: Waiter, now: float) -> float:
+        return self.queues[item.ticket.queue].rate * (now - self.key(item))
+
+    def ring(self, item: Waiter, now: float) -> int:
+        return sum(now >= item.ticket.enqueued + ring.after for ring in self.queues[item.ticket.queue].rings)
+
+    def position(self, contact: str) -> int:
+        mine = self.items[contact]
+        others = [item for item in self.items.values() if item.ticket.queue == mine.ticket.queue]
+        return 1 + sum((self.key(item), item.ticket.contact) < (self.key(mine), contact) for item in others)
+
+    def held(self, queue: str) -> int:
+        return sum(of == queue for person in self.agents.values() for of, _ in person.holds.values())
+
+    # Who may have it
+
+    def open(self, item: Waiter) -> bool:
+        queue, pbx = item.ticket.queue, item.ticket.pbx
+        cap = self.queues[queue].cap
+        shut = ("queue", queue) in self.suspended or ("pbx", pbx) in self.suspended
+        return not shut and (cap is None or self.held(queue) < cap)
+
+    def eligible(self, item: Waiter, agent: str, now: float) -> bool:
+        person = self.agents[agent]
+        ticket = item.ticket
+        if not (person.ready and self.open(item) and person.has_room(ticket.channel)):
+            return False
+        if ticket.pbx in person.profile.unreachable or item.owner not in ("", agent):
+            return False
+        if item.refused.get(agent, now) > now:
+            return False
+        policy = self.queues[ticket.queue]
+        needed = both(policy.requires, item.requires)
+        groups = {policy.id}
+        for ring in policy.rings[: self.ring(item, now)]:
+            needed = ring.relax(needed)
+            groups.update(ring.groups)
+        return bool(groups & person.profile.queues) and needed.fits(person.profile.skills)
+
+    def order(self, item: Waiter, agent: str) -> tuple[object, ...]:
+        person = self.agents[agent]
+        policy = self.queues[item.ticket.queue]
+        first: float = 0
+        match policy.agent_order:
+            case AgentOrder.LEAST_OCCUPIED:
+                first = person.occupancy
+            case AgentOrder.HIGHEST_LEVEL:
+                first = -policy.prefers.grade(person.profile.skills)
+            case AgentOrder.ROUND_ROBIN:
+                first = person.offered.get(policy.id, 0.0)
+            case AgentOrder.FIXED:
+                order = policy.fixed_order
+                first = order.index(agent) if agent in order else len(order)
+        return (first, person.idle_since, agent)
+
+    # Deciding
+
+    def settle(self, now: float) -> list[tuple[str, str]]:
+        """Time passes, and all pairs that are possible are made."""
+        for item in self.items.values():
+            if item.ticket.owner_until <= now or (item.agent is None and item.owner not in self.agents):
+                item.owner = ""
+        pairs = []
+        while any(person.ready for person in self.agents.values()) and (pair := self._first_pair(now)):
+            contact, agent = pair
+            item, person = self.items[contact], self.agents[agent]
+            item.agent = agent
+            if not person.holds:
+                person.busy_since = now
+            person.holds[contact] = (item.ticket.queue, item.ticket.channel)
+            if self.queues[item.ticket.queue].agent_order is AgentOrder.ROUND_ROBIN:
+                person.offered[item.ticket.queue] = now
+            if any(map(person.has_room, Channel)):
+                person.idle_since = now
+            pairs.append(pair)
+        return pairs
+
+    def _first_pair(self, now: float) -> tuple[str, str] | None:
+        waiting = [item for item in self.items.values() if item.agent is None]
+        for item in sorted(waiting, key=lambda item: (-self.score(item, now), self.key(item), item.ticket.contact)):
+            agents = [agent for agent in self.agents if self.eligible(item, agent, now)]
+            if agents:
+                return item.ticket.contact, min(agents, key=lambda agent: self.order(item, agent))
+        return None
+
+    # What happens
+
+    def enter(self, ticket: Ticket, now: float) -> None:
+        owner = ticket.owner if ticket.owner in self.agents and ticket.owner_until > now else ""
+        self.items[ticket.contact] = Waiter(ticket, ticket.offset, ticket.requires, owner)
+
+    def leave(self, contact: str) -> None:
+        del self.items[contact]
+
+    def seat(self, profile: Profile, now: float) -> None:
+        if profile.id in self.agents:
+            self.agents[profile.id].profile = profile
+        else:
+            self.agents[profile.id] = Person(profile, now, now)
+
+    def ready(self, agent: str, now: float) -> None:
+        person = self.agents[agent]
+        if not person.ready:
+            person.ready, person.idle_since = True, now
+            person.rate(now)
+
+    def away(self, agent: str) -> None:
+        self.agents[agent].ready = False
+
+    def gone(self, agent: str) -> None:
+        del self.agents[agent]
+        for item in self.items.values():
+            item.refused.pop(agent, None)
+
+    def drop(self, agent: str, contact: str, now: float) -> None:
+        person = self.agents[agent]
+        del person.holds[contact]
+        if not person.holds:
+            person.worked += now - person.busy_since
+        person.rate(now)
+
+    def hold(self, agent: str, contact: str, channel: Channel, now: float) -> None:
+        person = self.agents[agent]
+        if not person.holds:
+            person.busy_since = now
+        person.holds[contact] = (None, channel)
+
+    def finished(self, agent: str, contact: str, now: float) -> None:
+        self.drop(agent, contact, now)
+        self.agents[agent].idle_since = now
+
+    def refused(self, contact: str, agent: str, until: float, now: float) -> None:
+        self.drop(agent, contact, now)
+        item = self.items[contact]
+        item.agent = None
+        item.refused[agent] = until

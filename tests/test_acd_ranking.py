@@ -1,0 +1,84 @@
+"""The sorted sequence and the ladder of heads, against brute force."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from easycall.acd.ordered import LONG, Ordered
+from easycall.acd.ranking import WIDTH, Ranking, bits
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ordered_is_a_sorted_list(seed: int) -> None:
+    random = Random(seed)  # noqa: S311 - a test
+    ordered, oracle = Ordered(), []
+    for step in range(6000):
+        if oracle and random.random() < (0.2 if step < 3000 else 0.8):
+            entry = random.choice(oracle) if random.random() < 0.5 else oracle[0]
+            ordered.remove(entry)
+            oracle.remove(entry)
+        else:
+            key = float(step) if random.random() < 0.7 else random.uniform(0, step)
+            entry = (key, f"c{step}")
+            ordered.add(entry)
+            oracle.append(entry)
+            oracle.sort()
+        assert len(ordered) == len(oracle)
+        assert ordered.first == (oracle[0] if oracle else None)
+        if oracle and step % 50 == 0:
+            entry = random.choice(oracle)
+            assert ordered.place(entry) == oracle.index(entry)
+            assert list(ordered) == oracle
+            assert max(map(len, ordered._blocks)) <= LONG
+    with pytest.raises(KeyError):
+        ordered.remove((0.5, "nobody"))
+    with pytest.raises(KeyError):
+        ordered.place((1e9, "nobody"))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5), st.booleans(), st.integers(0, 2**61 - 1)), max_size=250),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_ladder_finds_the_first_of_any_set_of_classes(steps: list[tuple[int, int, bool, int]]) -> None:
+    ranking = Ranking()
+    oracle: dict[int, list[tuple[float, int]]] = {}
+    for number, (bit, key, leaves, mask) in enumerate(steps):
+        members = oracle.setdefault(bit, [])
+        if leaves and members:
+            ranking.remove(bit, members.pop(key % len(members)))
+        else:
+            entry = (float(key), number)
+            members.append(entry)
+            ranking.add(bit, entry)
+        with_members = [bit for bit, found in oracle.items() if found and mask >> bit & 1]
+        look = ranking.first(mask)
+        assert (look and look[0][:-1]) == min((min(oracle[bit]) for bit in with_members), default=None)
+        assert look is None or sum(rung[-1] & mask > 0 for rung in look[2]) <= min(len(with_members), WIDTH)
+        assert set(bits(ranking.mask)) == {bit for bit, found in oracle.items() if found}
+        assert ranking.count(bit) == len(members)
+        assert list(ranking.members(bit)) == sorted(members)
+
+
+def test_many_classes_with_moving_heads_stay_in_few_blocks() -> None:
+    random = Random(1)  # noqa: S311 - a test
+    ranking = Ranking()
+    queues = {bit: [(random.random(), bit, n) for n in range(20)] for bit in range(500)}
+    for bit, entries in queues.items():
+        entries.sort()
+        for entry in entries:
+            ranking.add(bit, entry)
+    for _ in range(9000):
+        look = ranking.first(random.getrandbits(500))
+        assert look is not None
+        assert len(look[2]) <= WIDTH
+        entry = look[0][:-1]
+        assert entry == queues[entry[1]].pop(0)
+        ranking.remove(entry[1], entry)
+        assert sum(ranking._masks) == ranking.mask
+        assert [len(block) for block in ranking._blocks] == [mask.bit_count() for mask in ranking._masks]
+        assert len(ranking._masks) <= max(ranking.mask.bit_count() // 2, 1)
