@@ -12,65 +12,40 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from easycall.acd import routing
 from easycall.acd.agent import BUSY, NotNow
-from easycall.acd.distributor import Offer, Place
+from easycall.acd.distributor import Distributor, Offer, Place
 from easycall.acd.wrapup import WrapUpRules
 from easycall.events import AgentChanged, Queued
-from easycall.model import Agent, AgentState, OfferOutcome, PhoneState
+from easycall.model import Agent, AgentState, OfferOutcome, PhoneState, WorkItem
 from tests.acd import QUEUES, item, ready, room
+
+
+def given_out(distributor: Distributor, *items: WorkItem) -> list[tuple[str, str]]:
+    """Who got whom, of items that came while nothing could be offered."""
+    pairs: list[tuple[str, str]] = []
+    for box in ("main", "other"):
+        distributor.freeze(box)
+    for one in items:
+        distributor.enter(one).offer().addCallback(lambda offer, one=one: pairs.append((one.contact, offer.agent)))
+    for box in ("main", "other"):
+        distributor.thaw(box)
+    return pairs
 
 
 class TestRouting:
     def test_the_longest_waiting_gets_the_longest_idle(self) -> None:
-        pairs = routing.match([item("late", 5), item("early", 3)], [ready("bo", 2), ready("ana", 1)], (), 10)
-        assert [(pair.contact, pair.agent) for pair in pairs] == [("early", "ana"), ("late", "bo")]
+        distributor, _, _ = room(ready("bo", 2), ready("ana", 1))
+        assert given_out(distributor, item("late", 5), item("early", 3)) == [("early", "ana"), ("late", "bo")]
 
     def test_an_agent_of_two_queues_gets_the_item_that_waits_longest_over_both(self) -> None:
-        waiting = [item("a", 5, "sales"), item("b", 4, "support")]
-        pairs = routing.match(waiting, [ready("ana", 0, "sales", "support")], (), 10)
-        assert [(pair.contact, pair.agent) for pair in pairs] == [("b", "ana")]
-
-    def test_an_item_is_not_offered_to_an_agent_who_refused_it_before_its_time(self) -> None:
-        waiting = [item("a", refused={"ana": 20.0})]
-        assert routing.match(waiting, [ready("ana")], (), 19.9) == []
-        assert routing.match(waiting, [ready("ana")], (), 20.0) != []
-        assert routing.next_look(waiting, 19.9) == 20.0
+        distributor, _, _ = room(ready("ana", 0, "sales", "support"))
+        assert given_out(distributor, item("a", 5, "sales"), item("b", 4, "support")) == [("b", "ana")]
 
     def test_a_frozen_asterisk_holds_its_callers_only(self) -> None:
-        waiting = [item("a", 1), evolve(item("b", 2), pbx="other")]
-        pairs = routing.match(waiting, [ready("ana")], {"main"}, 10)
-        assert [pair.contact for pair in pairs] == ["b"]
-
-    @given(
-        st.lists(st.tuples(st.floats(0, 100), st.sampled_from(["sales", "support"]), st.booleans()), max_size=12),
-        st.lists(
-            st.tuples(st.floats(0, 100), st.sampled_from(AgentState), st.sets(st.sampled_from(["sales", "support"]))),
-            max_size=8,
-        ),
-    )
-    def test_no_eligible_pair_is_left_and_nobody_is_given_twice(self, calls: Any, people: Any) -> None:
-        waiting = [
-            item(f"c{n:02}", since, queue, refused={"a0": 200.0} if refuses else {})
-            for n, (since, queue, refuses) in enumerate(calls)
-        ]
-        agents = [
-            Agent(f"a{n}", "", tuple(queues), state=state, idle_since=since)
-            for n, (since, state, queues) in enumerate(people)
-        ]
-        pairs = routing.match(waiting, agents, (), 100.0)
-        given_contacts = {pair.contact for pair in pairs}
-        given_agents = {pair.agent for pair in pairs}
-        assert len(given_contacts) == len(pairs) == len(given_agents)
-        by_id = {agent.id: agent for agent in agents}
-        items = {one.contact: one for one in waiting}
-        for pair in pairs:
-            assert by_id[pair.agent].state is AgentState.READY
-            assert items[pair.contact].queue in by_id[pair.agent].queues
-            assert pair.agent not in items[pair.contact].refused
-        for one in waiting:
-            for agent in agents:
-                if one.contact in given_contacts or agent.id in given_agents or agent.state is not AgentState.READY:
-                    continue
-                assert one.queue not in agent.queues or agent.id in one.refused
+        distributor, _, _ = room(ready("ana"))
+        distributor.freeze("main")
+        distributor.enter(item("a", 1))
+        offer = distributor.enter(evolve(item("b", 2), pbx="other")).offer()
+        assert offer.called
 
 
 PHONE_STATES = [None, *PhoneState]
@@ -82,7 +57,8 @@ class TestHindrance:
         agent = ready("ana")
         agent.phones = {box: state for box, state in (("main", here), ("other", there)) if state is not None}
         private = {here, there} & {PhoneState.IN_USE, PhoneState.RINGING}
-        pairs = routing.match([item("a")], [agent], (), 10)
+        distributor, _, _ = room(agent)
+        pairs = given_out(distributor, item("a"))
         assert bool(pairs) == (not private and here is not PhoneState.UNREACHABLE)
         assert bool(pairs) == (not routing.hindrance(agent, "main"))
         known = {state for state in (here, there) if state is not None}
@@ -189,6 +165,7 @@ class WaitingRoom(RuleBasedStateMachine):
         ]
         self.distributor, self.clock, _ = room(*agents)
         self.places: dict[str, Place] = {}
+        self.frozen = False
         self.offers: dict[str, Offer] = {}
         self.talks: dict[str, Offer] = {}
         self.count = 0
@@ -261,6 +238,7 @@ class WaitingRoom(RuleBasedStateMachine):
 
     @rule(frozen=st.booleans())
     def link(self, frozen: bool) -> None:
+        self.frozen = frozen
         (self.distributor.freeze if frozen else self.distributor.thaw)("main")
 
     @invariant()
@@ -277,16 +255,17 @@ class WaitingRoom(RuleBasedStateMachine):
 
     @invariant()
     def no_possible_pair_is_left(self) -> None:
-        if "main" in self.distributor._frozen:
+        if self.frozen:
             return
         now = self.clock.seconds()
+        room = self.distributor.room
         for queue in QUEUES:
             for one in self.distributor.waiting(queue):
                 if one.contact in self.offers:
                     continue
                 for agent in self.distributor.staff.agents.values():
                     if agent.state is AgentState.READY and queue in agent.queues:
-                        assert one.refused.get(agent.id, now) > now
+                        assert (room.items[one.contact].refused or {}).get(agent.id, now) > now
 
     def teardown(self) -> None:
         self.distributor.stop()

@@ -16,7 +16,8 @@ from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 
-from easycall.acd import routing
+from easycall.acd.policy import Ticket
+from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.events import AgentChanged, Event
 from easycall.lab.day.arrivals import HOURLY, arrivals
 from easycall.lab.day.callers import AGENT_VOICE, MUSIC, Caller, Temper, draw
@@ -338,8 +339,12 @@ def test_a_timer_left_behind_is_reported() -> None:
 
 
 def test_who_overtakes_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    in_order = routing.in_order
-    monkeypatch.setattr(routing, "in_order", lambda waiting: in_order(waiting)[::-1])
+    enter = WaitingRoom.enter
+
+    def last_comes_first(room: WaitingRoom, ticket: Ticket, now: float) -> list[Pair]:
+        return enter(room, evolve(ticket, offset=2 * ticket.enqueued), now)
+
+    monkeypatch.setattr(WaitingRoom, "enter", last_comes_first)
     assert found(lived(evolve(MORNING, calls=1000, agents=8, check_every=1))) == {"I9"}
 
 
@@ -380,9 +385,10 @@ def test_the_command_prints_json() -> None:
 
 
 SPOILT = """
-from easycall.acd import routing
-in_order = routing.in_order
-routing.in_order = lambda waiting: in_order(waiting)[::-1]
+from attrs import evolve
+from easycall.acd.waiting_room import WaitingRoom
+enter = WaitingRoom.enter
+WaitingRoom.enter = lambda room, ticket, now: enter(room, evolve(ticket, offset=2 * ticket.enqueued), now)
 """
 
 

@@ -11,12 +11,13 @@ from twisted.internet.task import Clock
 
 from easycall.acd import routing
 from easycall.acd.agent import NotNow, Step, after
+from easycall.acd.attendance import absence
 from easycall.acd.desktops import Desktops
 from easycall.acd.staff import Staff
 from easycall.acd.wrapup import WrapUpRules
 from easycall.events import AgentChanged
 from easycall.model import Agent, AgentState, Missed, OfferOutcome, PhoneState
-from tests.acd import QUEUES, Notes, item
+from tests.acd import QUEUES, Notes
 
 
 def staff_of_two() -> tuple[Staff, Notes]:
@@ -224,9 +225,9 @@ class TestDesktops:
         assert staff.agents["ana"].state is AgentState.TALKING
         assignment.parted(WrapUpRules())
         assert staff.agents["ana"].state is AgentState.READY
-        assert routing.match([item("c2")], staff.agents.values(), (), 100.0) == []
+        assert absence(staff.agents["ana"]) == "desktop lost"
         desktops.came("ana")
-        assert routing.match([item("c2")], staff.agents.values(), (), 100.0) != []
+        assert absence(staff.agents["ana"]) == ""
 
     def test_back_in_time_nothing_happens(self) -> None:
         _, desktops, clock, notes = self.made()

@@ -25,7 +25,7 @@ from enum import StrEnum
 from easycall.model import AgentState
 from easycall.verbs import NotNow
 
-__all__ = ["BUSY", "NotNow", "Step", "after"]
+__all__ = ["BUSY", "HANDLING", "NotNow", "Step", "after"]
 
 
 class Step(StrEnum):
@@ -48,6 +48,8 @@ class Step(StrEnum):
 
 BUSY = frozenset({AgentState.RESERVED, AgentState.RINGING, AgentState.TALKING, AgentState.HELD, AgentState.SUPERVISING})
 """States in which a contact or a supervision holds the agent."""
+HANDLING = BUSY - {AgentState.SUPERVISING}
+"""States in which a contact does."""
 
 _TABLE: Mapping[AgentState, Mapping[Step, AgentState]] = {
     AgentState.OFFLINE: {Step.LOG_IN: AgentState.NOT_READY},

@@ -1,24 +1,24 @@
-"""The waiting room: the one place where contacts and agents meet.
+"""The one place where contacts and agents meet: the waiting room at work.
 
-Choosing and reserving happen in one reactor turn, in :meth:`Distributor._match`, with no ``await`` between, so a reserved
-agent is nobody else's and a contact is offered to one agent at a time.
+Who gets whom is decided by the :class:`~easycall.acd.waiting_room.WaitingRoom`, which is told of everything that happens to
+contacts and agents.  Choosing and reserving happen in one reactor turn, with no ``await`` between, so a reserved agent is
+nobody else's and a contact is offered to one agent at a time.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from easycall.acd import routing
 from easycall.acd.agent import NotNow, Step
+from easycall.acd.attendance import Attendance, absence
+from easycall.acd.policy import QueuePolicy, Ticket
 from easycall.acd.staff import Assignment, Staff
+from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.events import Queued
-from easycall.model import Agent, AgentState, OfferOutcome, Queue, WorkItem
+from easycall.model import Agent, OfferOutcome, Queue, WorkItem
 from easycall.ports import Journal
 
 __all__ = ["Distributor", "Offer", "Place"]
@@ -98,14 +98,21 @@ class Distributor:
     def __init__(self, queues: Mapping[str, Queue], staff: Staff, clock: IReactorTime, journal: Journal) -> None:
         self.queues = queues
         self.staff = staff
+        self.room = WaitingRoom()
+        self._attendance = Attendance(self.room)
         self._clock = clock
         self._journal = journal
         self._places: dict[str, Place] = {}
-        self._waiting: dict[str, WorkItem] = {}
-        self._frozen: set[str] = set()
+        self._changed: dict[str, Agent] = {}
+        """Agents of whom the waiting room has not heard yet."""
         self._look: IDelayedCall | None = None
         self._stopped = False
+        for queue in queues:
+            self.room.set_queue(QueuePolicy(queue), clock.seconds())
+        staff.when_changed(self._take_note)
         staff.when_freed(self._match)
+        for agent in staff.agents.values():
+            self._take_note(agent)
 
     # The waiting room
 
@@ -118,87 +125,90 @@ class Distributor:
             raise KeyError(item.queue)
         if item.contact in self._places:
             raise ValueError(f"contact {item.contact} is waiting already")
+        now = self._clock.seconds()
+        pairs = self._heard(now)
+        pairs += self.room.enter(Ticket(item.contact, item.queue, item.enqueued, item.pbx, refused=item.refused), now)
         place = self._places[item.contact] = Place(self, item)
-        self._waiting[item.contact] = item
         self._journal.record(
             Queued(
-                at=self._clock.seconds(),
+                at=now,
                 contact=item.contact,
                 queue=item.queue,
                 position=self.position(item.contact),
                 since=item.enqueued,
             )
         )
-        self._match()
+        self._reserve(pairs)
         return place
 
     def waiting(self, queue: str) -> list[WorkItem]:
         """The items waiting in a queue, first in line first; those being offered to an agent are among them."""
-        return routing.in_order(place.item for place in self._places.values() if place.item.queue == queue)
+        return [self._places[contact].item for contact in self.room.waiting_in(queue)]
 
     def position(self, contact: str) -> int:
         """The place of a contact in its queue, from 1.  Raises KeyError when it does not wait."""
-        line = self.waiting(self._places[contact].item.queue)
-        return 1 + [item.contact for item in line].index(contact)
+        return self.room.position(contact)
 
     def ahead(self, contact: str) -> Mapping[str, int]:
-        """Queue -> how many who look for an agent go before a contact that waits; ``""``: before one who joins now.
-        Raises KeyError when the contact does not wait."""
-        mine = routing.rank(self._places[contact].item) if contact else (math.inf, "")
-        return Counter(item.queue for item in self._waiting.values() if routing.rank(item) < mine)
+        """Queue -> how many who look for an agent go before a contact (``""``: one who would join now).  Raises KeyError."""
+        return self.room.ahead(contact)
 
     def looks_for(self, place: Place) -> bool:
         """True while an agent is still to be found for the contact of this place."""
-        return place.item.contact in self._waiting
+        contact = place.item.contact
+        return self._places.get(contact) is place and self.room.agent_of(contact) is None
 
     def forget(self, place: Place) -> None:
         """The place was given up."""
         contact = place.item.contact
         if self._places.get(contact) is place:
             del self._places[contact]
-            self._waiting.pop(contact, None)
+            self.room.leave(contact)
 
-    def give_back(self, place: Place, agent_id: str, outcome: OfferOutcome) -> None:
-        """An offer came to nothing: the contact looks for an agent again (releasing the agent matches, in the same turn)."""
-        now = self._clock.seconds()
+    def give_back(self, place: Place, agent: str, outcome: OfferOutcome) -> None:
+        """An offer came to nothing: the contact looks for another agent, and the caller of this releases the agent."""
         contact = place.item.contact
         if outcome is OfferOutcome.CALLER_LEFT:
             self.forget(place)
         if self._places.get(contact) is place:
-            refused = {agent: until for agent, until in place.item.refused.items() if until > now}
-            refused |= self.staff.refusal(agent_id, outcome)
-            place.item = self._waiting[contact] = evolve(place.item, refused=refused)
+            now = self._clock.seconds()
+            pairs = self._heard(now)
+            until = self.staff.refusal(agent, outcome)[agent]
+            self._reserve(pairs + self.room.refused(contact, agent, until, now))
 
     def reserve_one_of(self, queue: str, contact: str, attempt: int, pbx: str = "") -> Assignment:
         """Hold the agent whom routing would choose for a contact that asks for anybody of a queue.  Raises NotNow."""
         if queue not in self.queues:
             raise NotNow(f"there is no queue {queue!r}")
-        item = WorkItem(contact, queue, self._clock.seconds(), pbx)
-        pairs = routing.match([item], self.staff.agents.values(), (), self._clock.seconds())
-        if not pairs:
+        now = self._clock.seconds()
+        self._reserve(self._heard(now))
+        found = self.room.enter(Ticket(contact, queue, now, pbx), now)
+        self.room.leave(contact)
+        if not found:
             raise NotNow(f"nobody is free in {queue}")
-        return self.staff.reserve(pairs[0].agent, contact, attempt, pbx)
+        [(_, agent)] = found
+        return self.staff.reserve(agent, contact, attempt, pbx)
 
     def someone_free(self, queue: str) -> bool:
         """True when an agent of the queue is ready now, and the agent's phone is."""
-        ready = (agent for agent in self.staff.agents.values() if agent.state is AgentState.READY and queue in agent.queues)
-        return any(not routing.hindrance(agent) for agent in ready)
+        return any(queue in agent.queues and not absence(agent) for agent in self.staff.agents.values())
 
     def front(self, queue: str) -> float:
         """When one would have had to join a queue to be first in line."""
-        now = self._clock.seconds()
-        return min((item.enqueued for item in self.waiting(queue)), default=now + FRONT_SECONDS) - FRONT_SECONDS
+        first = self.room.front(queue)
+        return (self._clock.seconds() if first is None else first) - FRONT_SECONDS
 
     # Matching
 
     def freeze(self, pbx: str) -> None:
         """Make no offers on this Asterisk: it cannot be told, or our picture of it is not right."""
-        self._frozen.add(pbx)
+        self.room.suspend("pbx", pbx, "its link is down")
 
     def thaw(self, pbx: str) -> None:
         """Offers on this Asterisk may be made again."""
-        self._frozen.discard(pbx)
-        self._match()
+        now = self._clock.seconds()
+        pairs = self._heard(now)
+        self._reserve(pairs + self.room.resume("pbx", pbx, now))
 
     def stop(self) -> None:
         """Make no more offers and drop the timers; calls and agents stay as they are."""
@@ -208,25 +218,37 @@ class Distributor:
             self._look.cancel()
         self._look = None
 
+    def _take_note(self, agent: Agent) -> None:
+        self._changed[agent.id] = agent
+
+    def _heard(self, now: float) -> list[Pair]:
+        """Let the waiting room know what happened to agents since it heard last: before it decides anything."""
+        changed, self._changed = self._changed, {}
+        return self._attendance.update(changed.values(), now)
+
     def _match(self) -> None:
+        """Something may be possible that was not before: an agent changed, or the time has come."""
+        if not self._stopped:
+            now = self._clock.seconds()
+            pairs = self._heard(now)
+            self._reserve(pairs + self.room.due(now))
+
+    def _reserve(self, pairs: Sequence[Pair]) -> None:
         if self._stopped:
             return
-        now = self._clock.seconds()
-        pairs = routing.match(self._waiting.values(), self.staff.agents.values(), self._frozen, now)
-        for pair in pairs:
-            del self._waiting[pair.contact]
-            self.staff.step(pair.agent, Step.RESERVED, contact=pair.contact)
-        for pair in pairs:
+        for contact, agent in pairs:
+            self.staff.step(agent, Step.RESERVED, contact=contact)
+        self._look_again()
+        for contact, agent in pairs:
             # Telling comes after all reserving: what a waiter does with its offer cannot disturb the choice.
-            place = self._places.get(pair.contact)
+            place = self._places.get(contact)
             if place is None:
-                self.staff.step(pair.agent, Step.RELEASED)
+                self.staff.step(agent, Step.RELEASED)
             else:
-                place.reserve(self.staff.agents[pair.agent])
-        self._look_again(now)
+                place.reserve(self.staff.agents[agent])
 
-    def _look_again(self, now: float) -> None:
+    def _look_again(self) -> None:
         if self._look is not None and self._look.active():
             self._look.cancel()
-        when = routing.next_look(self._waiting.values(), now)
-        self._look = None if when is None else self._clock.callLater(when - now, self._match)
+        when = self.room.next_due()
+        self._look = None if when is None else self._clock.callLater(max(0.0, when - self._clock.seconds()), self._match)

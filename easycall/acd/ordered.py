@@ -84,6 +84,12 @@ class Ordered:
         if not at and not where:
             self.first = self._blocks[0][0] if self._blocks else None
 
+    def before(self, entry: Entry) -> int:
+        """How many entries are less than this one, which need not be there."""
+        at = bisect_left(self._bounds, entry)
+        within = bisect_left(self._blocks[at], entry) if at < len(self._blocks) else 0
+        return sum(map(len, self._blocks[:at])) + within
+
     def place(self, entry: Entry) -> int:
         """How many entries are before this one: the lengths of the blocks before its own are added.  Raises KeyError."""
         at, where = self._find(entry)

@@ -195,3 +195,5 @@ class Ticket:
     owner: str = ""
     """The agent to whom alone it belongs until :attr:`owner_until`, while logged in."""
     owner_until: float = 0.0
+    refused: Mapping[str, float] = field(factory=dict)
+    """Agents who did not take it just now -> until when it is not offered to them again."""

@@ -94,7 +94,12 @@ class Staff:
         self._phones: dict[str, dict[str, PhoneState]] = {}
         self._freed: Callable[[], None] = lambda: None
         self._desk_left: Callable[[str], None] = lambda agent_id: None
+        self._changed: Callable[[Agent], None] = lambda agent: None
         self._stopped = False
+
+    def when_changed(self, changed: Callable[[Agent], None]) -> None:
+        """Call this whenever something of an agent is different; what follows from it can wait until one is freed."""
+        self._changed = changed
 
     def when_freed(self, freed: Callable[[], None]) -> None:
         """Call this whenever an agent may have become free."""
@@ -247,6 +252,7 @@ class Staff:
         agent = self.agents[agent_id]
         agent.own_queues, agent.queues, agent.skills = own_queues, queues, skills
         now = self._clock.seconds()
+        self._changed(agent)
         self.record(AgentAssigned(at=now, agent=agent_id, queues=own_queues, serves=queues, skills=skills, by=by))
         self.freed()
 
@@ -313,6 +319,8 @@ class Staff:
                     continue
             if routing.hindrance(agent) != hindrance:
                 self.tell(agent)
+            else:
+                self._changed(agent)
         self.freed()
 
     def stop(self) -> None:
@@ -327,6 +335,7 @@ class Staff:
 
     def tell(self, agent: Agent, by: str = "") -> None:
         """Tell the journal what the agent is doing; ``by``: who asked for the change."""
+        self._changed(agent)
         self.record(
             AgentChanged(
                 at=self._clock.seconds(),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from easycall.acd.courses import Courses
 from easycall.acd.item import Course, Item
 from easycall.acd.matching import Matching, Pair
-from easycall.acd.ordered import Ordered
+from easycall.acd.ordered import Entry, Ordered
 from easycall.acd.policy import Channel, Profile, QueuePolicy, Ticket
 from easycall.acd.seating import Seat, Teams
 from easycall.acd.skills import Requirement
@@ -127,6 +127,9 @@ class WaitingRoom(Matching):
         if ticket.owner_until > now and ticket.owner in self.seats:
             item.owner, item.owner_until = ticket.owner, ticket.owner_until
         line.places.add(item.place)
+        for agent, until in ticket.refused.items():
+            if until > now and agent in self.seats:
+                self._refuse(item, self.seats[agent], until)
         if not self.find(item, now, pairs):
             self.wait(item)
         self._schedule(item)
@@ -165,6 +168,27 @@ class WaitingRoom(Matching):
         item = self.items[contact]
         return 1 + item.course.line.places.place(item.place)
 
+    def waiting_in(self, queue: str) -> list[str]:
+        """The contacts that wait in a queue, in order, those reserved for an agent among them.  Raises KeyError."""
+        return [contact for _, contact in self.lines[queue].places]
+
+    def ahead(self, contact: str = "") -> dict[str, int]:
+        """Queue -> how many that look for an agent go before a contact, or before one who comes now.  Raises KeyError.
+
+        Those reserved for an agent are taken to be the first of their queue.
+        """
+        mine: Entry = self.items[contact].place if contact else (NEVER,)
+        return {queue: max(0, line.places.before(mine) - line.reserved) for queue, line in self.lines.items()}
+
+    def front(self, queue: str) -> float | None:
+        """The key of the first in line; None when nobody waits.  Raises KeyError."""
+        first = self.lines[queue].places.first
+        return None if first is None else float(first[0])
+
+    def agent_of(self, contact: str) -> str | None:
+        """The agent for whom an item is reserved; None while one is looked for.  Raises KeyError."""
+        return self.items[contact].agent
+
     def _take_out(self, item: Item) -> None:
         line = item.course.line
         if item.agent is None:
@@ -202,13 +226,13 @@ class WaitingRoom(Matching):
         self.seek(seat, now, pairs)
         return pairs
 
-    def ready(self, agent: str, now: float) -> list[Pair]:
-        """An agent takes what there is room for, and is idle from now unless ready already.  Raises KeyError."""
+    def ready(self, agent: str, now: float, since: float | None = None) -> list[Pair]:
+        """An agent takes what there is room for; who was not ready is idle ``since`` then, or from now.  Raises KeyError."""
         pairs = self.due(now) if now >= self._next else []
         seat = self.seats[agent]
         if seat.absence is not None:
             seat.absence = None
-            seat.idle_since = now
+            seat.idle_since = now if since is None else since
             seat.rate(now)
             self.seek(seat, now, pairs)
         return pairs
@@ -242,6 +266,10 @@ class WaitingRoom(Matching):
             opened |= item.row.one
         self.match(opened, now, pairs)
         return pairs
+
+    def held_by(self, agent: str) -> tuple[str, ...]:
+        """The contacts an agent is busy with.  Raises KeyError."""
+        return tuple(self.seats[agent].holds or ())
 
     def hold(self, agent: str, contact: str, channel: Channel, now: float) -> None:
         """An agent is busy with a contact that was not given out here.  Raises KeyError, ValueError."""
@@ -280,12 +308,17 @@ class WaitingRoom(Matching):
         item.agent = None
         item.course.line.reserved -= 1
         if until > now:
-            item.refused = {**(item.refused or {}), agent: until}
-            seat.refused = {**(seat.refused or {}), contact: until}
+            self._refuse(item, seat, until)
         self.wait(item)
         self._schedule(item)
         self._free(seat, opened | item.row.one, now, pairs)
         return pairs
+
+    def _refuse(self, item: Item, seat: Seat, until: float) -> None:
+        """An item is not offered to an agent before that time."""
+        contact = item.place[1]
+        item.refused = {**(item.refused or {}), seat.id: until}
+        seat.refused = {**(seat.refused or {}), contact: until}
 
     def _unhold(self, seat: Seat, contact: str, now: float) -> int:
         """An agent lets a contact go; the mask of the classes that may be offered again for that."""
