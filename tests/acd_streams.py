@@ -11,6 +11,7 @@ from easycall.acd.policy import AgentOrder, Capacity, Channel, Profile, QueuePol
 from easycall.acd.ranking import WIDTH
 from easycall.acd.skills import ANYBODY, parse
 from easycall.acd.waiting_room import Pair, WaitingRoom
+from easycall.acd.why import Counts, counts, line_of
 from tests.acd_oracle import Oracle
 
 SKILLS = ("billing", "lang:zh", "vip", "tech")
@@ -244,10 +245,16 @@ class Stream:
             contact = self.random.choice(list(oracle.items))
             assert room.position(contact) == oracle.position(contact)
         queue = self.random.choice(QUEUES)
-        line = room.lines[queue]
         items = [item for item in oracle.items.values() if item.ticket.queue == queue]
-        assert (len(line.places), line.reserved) == (len(items), sum(item.agent is not None for item in items))
-        assert line.held == oracle.held(queue)
+        reserved = sum(item.agent is not None for item in items)
+        idle = [
+            person
+            for person in oracle.agents.values()
+            if person.ready and queue in person.profile.queues and any(map(person.has_room, Channel))
+        ]
+        assert counts(room, queue) == Counts(len(items) - reserved, reserved, oracle.held(queue), len(idle))
+        ordered = sorted(items, key=lambda item: (oracle.key(item), item.ticket.contact))
+        assert line_of(room, queue) == [item.ticket.contact for item in ordered]
         if room.decisions:
             rates = len({policy.rate for policy in oracle.queues.values()})
             assert list(room.decisions)[-1].heads <= 2 * rates * WIDTH

@@ -85,14 +85,11 @@ class Ranking:
             lines = self._lines
             few = [(*(lines[bit].first or ()), 1 << bit) for bit in bits(found)]
             return (min(few), found, few)
-        at = 0
-        for block in self._masks:
-            if block & found:
-                break
-            at += 1
-        for rung in self._blocks[at]:
-            if rung[-1] & found:
-                return (rung, found, tuple(self._blocks[at]))
+        for some, block in zip(self._masks, self._blocks, strict=True):
+            if some & found:
+                for rung in block:
+                    if rung[-1] & found:
+                        return (rung, found, tuple(block))
         raise AssertionError("a class with members is on no rung")
 
     def count(self, bit: int) -> int:

@@ -87,14 +87,12 @@ class Waiting:
 
     def best(self, mask: int, now: float) -> Best | None:
         """The best item of the classes of a mask; None when there is none."""
-        best: Best | None = None
-        seen = []
-        for rate, ranking in self._by_rate.items():
-            look = ranking.first(mask)
-            if look is not None:
-                key, contact, _ = look[0]
-                seen.append((rate, look))
-                found = (rate * (key - now), key, contact, seen)
-                if best is None or found < best:
-                    best = found
-        return best
+        found = [
+            (rate * (look[0][0] - now), look[0][0], look[0][1], ((rate, look),))
+            for rate, ranking in self._by_rate.items()
+            if (look := ranking.first(mask)) is not None
+        ]
+        if len(found) < 2:
+            return found[0] if found else None
+        score, key, contact, _ = min(found)
+        return (score, key, contact, [look for *_, looks in found for look in looks])

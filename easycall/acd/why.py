@@ -1,4 +1,4 @@
-"""Why an item waits and why an agent is idle, in words, computed when somebody asks.  Pure."""
+"""How it stands in the waiting room: figures, and why an item waits or an agent is idle, when somebody asks.  Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,33 @@ from easycall.acd.ordered import Entry
 from easycall.acd.seating import Seat
 from easycall.acd.waiting_room import WaitingRoom
 
-__all__ = ["AgentWhy", "ContactWhy", "Told", "why_agent", "why_contact"]
+__all__ = ["AgentWhy", "ContactWhy", "Counts", "Told", "counts", "line_of", "why_agent", "why_contact"]
+
+
+@frozen
+class Counts:
+    """A queue at this moment."""
+
+    waiting: int
+    """Items for which an agent is looked for."""
+    reserved: int
+    """Items that are offered to an agent."""
+    held: int
+    """Contacts of the queue that agents have, those offered among them."""
+    idle: int
+    """Agents of the queue who have room for something."""
+
+
+def counts(room: WaitingRoom, queue: str) -> Counts:
+    """Count a queue.  Costs the number of classes of agents.  Raises KeyError for an unknown queue."""
+    line = room.lines[queue]
+    columns = sum(column.one for column in room.table.columns.values() if queue in column.key.queues)
+    return Counts(len(line.places) - line.reserved, line.reserved, line.held, room.idle.count(columns))
+
+
+def line_of(room: WaitingRoom, queue: str, limit: int = 50) -> list[str]:
+    """The first contacts of a queue, those offered to an agent among them.  Raises KeyError for an unknown queue."""
+    return [contact for _, contact in islice(room.lines[queue].places, limit)]
 
 
 @frozen
