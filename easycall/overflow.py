@@ -46,8 +46,7 @@ class Overflow:
         journal: Journal,
         expected: Callable[[str], float | None] | None = None,
     ) -> None:
-        """``expected``: how long one who joins a queue now will wait, in seconds; without it, or where that is None, nobody can
-        tell."""
+        """``expected``: how long one who joins a queue now will wait, in seconds; where it is None, nobody can tell."""
         self._distributor = distributor
         self._clock = clock
         self._expected = expected

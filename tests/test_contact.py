@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from easycall.acd.agent import BUSY, NotNow
-from easycall.acd.distributor import REFUSED_SECONDS, Distributor
-from easycall.acd.staff import Staff
+from easycall.acd.distributor import Distributor
+from easycall.acd.staff import REFUSED_SECONDS, Staff
 from easycall.acd.waits import Waits
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.switch import AsteriskSwitch
