@@ -52,6 +52,7 @@ async def test_what_makes_no_call(site: Running, change: dict[str, Any], field: 
         (NotDialled(Why.NOT_A_NUMBER, "is no number"), 422),
         (NotDialled(Why.NOT_ALLOWED, "not allowed"), 403),
         (NotDialled(Why.DO_NOT_CALL, "listed"), 403),
+        (NotDialled(Why.CAPPED, "called 3 times"), 403),
         (NotDialled(Why.NO_LINE, "no line is free"), 409),
         (NotNow("ana is talking"), 409),
     ],

@@ -5,7 +5,7 @@ Every failure of the network, every party who hangs up in every step, the last l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -17,6 +17,7 @@ from easycall.model import AgentState, EndedBy, Stage, Trunk
 from easycall.outbound.call import CallOut, First
 from easycall.outbound.rules import NotDialled, Why
 from easycall.ports import Channel
+from easycall.simulator.faults import Faults
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import Alternate, Cancel, Complete, Consult, Hold, NotNow, Retrieve, ToNumber
@@ -85,6 +86,13 @@ class Refuses(FarEnd):
 
     def rung(self, caller: str, caller_name: str) -> None:
         self.line.decline(self.cause)
+
+
+class LateHangup(Faults):
+    """The end of a channel is told behind all else."""
+
+    def event(self, name: str) -> Sequence[float] | None:
+        return (0.1,) if name == "Hangup" else None
 
 
 @pytest.fixture
@@ -404,6 +412,17 @@ class TestConsultOutside:
         stage.pass_()
         assert (stage.ended(), customer.line.over, stage.lines) == (("answered", "outside"), True, 0)
         assert [part.kind for part in stage.record().segments][-2:] == ["hold", "outside"]
+
+    def test_the_customer_hangs_up_on_the_one_outside(self, stage: OutsideStage) -> None:
+        """That the customer left the bridge is told before the end of the call."""
+        customer, _ = stage.talk()
+        stage.ask(Consult(number=DORA), 2)
+        assert stage.ask(Complete()) == {}
+        stage.asterisk.core.faults = LateHangup()
+        customer.line.hang_up()
+        stage.pass_(2)
+        assert stage.ended() == ("answered", "caller")
+        assert stage.daemon.of("outside.ended")[0].ended_by is EndedBy.CALLER
 
     def test_ask_then_take_back(self, stage: OutsideStage) -> None:
         customer, ana = stage.talk()

@@ -17,6 +17,8 @@ allow = ["+49", "+1"]
 deny = ["+49900"]
 country = "49"
 ring_seconds = 25
+call_seconds = 600
+calls_per_customer = 5
 [trunks.carrier]
 dial = "PJSIP/{number}@carrier"
 lines = 10
@@ -39,6 +41,7 @@ def test_what_is_given_is_taken(folder: Path) -> None:
         Trunk("carrier", "main", "PJSIP/{number}@carrier", 10, ("+",), ("+493055501",)),
         Trunk("backup", "main", "PJSIP/00{digits}@backup", 2, ("+49",)),
     )
+    assert (config.dialing.calls_per_customer, config.dialing.calls_per_day, config.dialing.call_seconds) == (5, 2000, 600.0)
     assert (config.dialing.country, config.dialing.ring_seconds, config.dialing.national_prefix) == ("49", 25.0, "0")
 
 
@@ -51,6 +54,8 @@ def test_every_fault_is_told(folder: Path) -> None:
         allow = ["+49", "0049"]
         deny = ["+49"]
         country = "+49"
+        calls_per_agent = 0
+        call_seconds = 5
         [trunks.carrier]
         dial = "PJSIP/{number}@a&Local/{number}@b"
         lines = 0
@@ -64,6 +69,8 @@ def test_every_fault_is_told(folder: Path) -> None:
     for wrong in (
         "dialing.allow = ['+49', '0049']: must be a list, each of the beginning of a number",
         "dialing.country = '+49': must be a country code: 1 to 3 digits",
+        "dialing.calls_per_agent = 0: must be a whole number of calls from 1 to 1000000",
+        "dialing.call_seconds = 5: must be a number of seconds from 60 to 86400",
         "trunks.carrier.dial = 'PJSIP/{number}@a&Local/{number}@b': must be a technology, / and {number} or {digits} once",
         "trunks.carrier.lines = 0: must be a whole number of lines from 1 to 10000",
         "trunks.other.lines = 1.5: must be a whole number",

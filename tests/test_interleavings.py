@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 import pytest
 from twisted.python.failure import Failure
 
-from easycall.acd.staff import REFUSED_SECONDS
-from easycall.acd.staff import Staff
+from easycall.acd.staff import REFUSED_SECONDS, Staff
 from easycall.events import AgentChanged, Event, OfferEnded
 from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held

@@ -80,7 +80,9 @@ async def together(live: LiveContact, course: Outside) -> Course:
             ended_by = EndedBy.SYSTEM if outsider.leg.doomed else EndedBy.OUTSIDE
             if live.now() < since + LOST_SECONDS:
                 return _first_in_line(live, course.queue)
-            contact.ended_by = contact.ended_by or ended_by
+        elif live.customer.died_of:
+            ended_by = EndedBy.SYSTEM
+        contact.ended_by = contact.ended_by or ended_by
         return None
     finally:
         _leaves(live, outsider, contact.ended_by or ended_by)

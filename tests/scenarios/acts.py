@@ -14,7 +14,8 @@ from .stage import Call
 from .test_fax import upload
 
 WHISTLE_SECONDS = 1.0
-"""By then the machines are at it, which takes some ten more for a page."""
+"""By then the machines are at it."""
+PAGE_SECONDS = 10.0
 PARKED_SECONDS = 5.0
 """How long a customer is parked who comes back."""
 

@@ -242,7 +242,7 @@ class Step:
     dials_at_once: bool = False
     """The first thing it does is to dial, for one who asks: that is not done again when it was lost."""
     seconds: float = 0.0
-    """How long after the step before it comes by the clock; 0: it does not."""
+    """How long it takes, of one that comes by the clock or with the end of something; 0: of any other."""
     by_itself: bool = False
     """Nobody asks for it: what the link loses at its moment cannot be chosen."""
 
@@ -259,6 +259,11 @@ class Cell:
     def step(self) -> Step:
         """Where it happens."""
         return self.steps[-1]
+
+    @property
+    def seconds(self) -> float:
+        """How long the way to its step takes, but for what takes no time to speak of."""
+        return sum(step.seconds for step in self.steps)
 
     @property
     def way(self) -> str:

@@ -81,7 +81,7 @@ class Call:
     def takes_its_time(self) -> bool:
         """Something in it takes seconds: best done beside others like it."""
         failure, place = self.cell.failure, self.cell.step.place
-        faxes = self.cell.expected.customer is At.FAX or At.FAX in [step.place.customer for step in self.cell.steps[:-1]]
+        faxes = self.cell.expected.customer is At.FAX
         return faxes or failure in SLOW or (failure, place.customer) in HANDED_OVER
 
     async def asks(self, verb: str, **what: Any) -> Any:
@@ -297,11 +297,13 @@ class Call:
     # The end
 
     async def ends(self) -> None:
-        """Everybody hangs up; the record says who ended it, and whether anybody had talked."""
-        for one in (self.customer, self.outsider, self.rival):
+        """The customer hangs up, and nobody is left; the record says who ended it, and whether anybody had talked."""
+        for one in (self.customer, self.rival):
             if one is not None and one.had_a_call:
                 one.hangs_up()
         record = await self.customer.record()
+        if self.outsider.had_a_call:
+            await self.outsider.is_released()
         ended_by = self.cell.expected.ended_by or "caller"
         assert record["ended_by"] == ended_by, f"ended by the {record['ended_by']}, not the {ended_by}"
         talked = any(segment["kind"] == "talk" for segment in record["segments"])

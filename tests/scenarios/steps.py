@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from .acts import (
+    PAGE_SECONDS,
     PARKED_SECONDS,
     chooses_group,
     comes_back,
@@ -131,7 +132,7 @@ FLOWS = {
     "park from hold": (*TALK, HOLD, PARK),
     "voicemail": (*TALK, MAIL),
     "voicemail from hold": (*TALK, HOLD, MAIL),
-    "F6 fax": (*TALK, FAX, MACHINE, Step("back", fax_is_over, BACK, by_itself=True)),
+    "F6 fax": (*TALK, FAX, MACHINE, Step("back", fax_is_over, BACK, seconds=PAGE_SECONDS, by_itself=True)),
     "F6 fax, taken back": (*TALK, FAX, TAKE_BACK),
     "F6 fax from hold": (*TALK, HOLD, FAX),
     "F7 customer first": (CALLED, REACHED, Step("agent 1 answers", one_answers, BACK)),

@@ -42,11 +42,16 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, group: str) -> None:
 
 
 def waves(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
-    """So many at once, to whom the same happens if it happens to all."""
-    for _, group in groupby(calls, lambda call: call.cell.failure if call.cell.failure in CUTS else None):
+    """So many at once, to whom the same happens if it happens to all, at the end of ways that take as long."""
+    for _, group in groupby(calls, lambda call: (_cut(call), call.cell.seconds)):
         together = list(group)
         for begin in range(0, len(together), WIDTH):
             yield together[begin : begin + WIDTH]
+
+
+def _cut(call: Call) -> int:
+    """Which cut it is that happens to all calls; -1: none."""
+    return CUTS.index(call.cell.failure) if call.cell.failure in CUTS else -1
 
 
 async def each(calls: Sequence[Call], do: Callable[[Call], Awaitable[None]]) -> None:
@@ -128,7 +133,7 @@ async def test_whatever_happens_where(
     # Each cut is the first one for the calls it happens to: the link is tried as soon as after that.
     monkeypatch.setattr(manager, "STABLE_SECONDS", 0.0)
     calls = [Call(centre, number, cell) for number, cell in enumerate(MATRIX[group])]
-    calls.sort(key=lambda call: (CUTS.index(call.cell.failure) if call.cell.failure in CUTS else -1, call.takes_its_time))
+    calls.sort(key=lambda call: (_cut(call), call.cell.seconds, call.takes_its_time))
     for wave in waves(calls):
         if wave[0].cell.failure is Failure.ACTION_LOST and not centre.corrected:
             assert not [one for one in centre.feed.heard if one["kind"] == "pbx.corrected"]
