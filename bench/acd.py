@@ -23,10 +23,10 @@ import click
 from attrs import frozen
 
 from easycall import garbage
-from easycall.acd.policy import Channel, Profile, QueuePolicy, Ring, Ticket
 from easycall.acd.ranking import WIDTH
-from easycall.acd.skills import Requirement, parse
 from easycall.acd.waiting_room import WaitingRoom
+from easycall.policy import Channel, Profile, QueuePolicy, Ring, Ticket
+from easycall.skills import Requirement, parse
 
 AGENTS, WAITING, SETS = (100, 1_000, 10_000), (1_000, 10_000, 100_000), (1, 50, 500)
 SKILLS = [f"skill-{number}" for number in range(24)]

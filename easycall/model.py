@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from attrs import field, frozen, mutable
+from attrs import Factory, field, frozen, mutable
 
 from easycall.hours import Hours
+from easycall.policy import QueuePolicy
 
 __all__ = [
     "HUNG_UP_EARLY",
@@ -444,6 +445,8 @@ class Queue:
     max_wait_prompt: str = ""
     """What is heard then."""
     overflow: tuple[OverflowRule, ...] = ()
+    routing: QueuePolicy = field(default=Factory(lambda queue: QueuePolicy(queue.id), takes_self=True))
+    """Which agents may have its contacts, who of them is chosen, and which contact goes first."""
 
     @property
     def rules(self) -> tuple[OverflowRule, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from easycall.acd.policy import AgentOrder, Channel, Profile, QueuePolicy, Ticket
-from easycall.acd.skills import Requirement, both
+from easycall.policy import AgentOrder, Channel, Profile, QueuePolicy, Ticket
+from easycall.skills import Requirement, both
 
 
 @dataclass

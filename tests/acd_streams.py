@@ -7,11 +7,11 @@ from random import Random
 
 from attrs import evolve
 
-from easycall.acd.policy import AgentOrder, Capacity, Channel, Profile, QueuePolicy, Ring, Ticket
 from easycall.acd.ranking import WIDTH
-from easycall.acd.skills import ANYBODY, parse
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import Counts, counts, line_of
+from easycall.policy import AgentOrder, Capacity, Channel, Profile, QueuePolicy, Ring, Ticket
+from easycall.skills import ANYBODY, parse
 from tests.acd_oracle import Oracle
 
 SKILLS = ("billing", "lang:zh", "vip", "tech")

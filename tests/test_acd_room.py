@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from easycall.acd.courses import SPARE
 from easycall.acd.item import Item
-from easycall.acd.policy import AgentOrder, Capacity, Channel, Profile, QueuePolicy, Ring, Ticket
 from easycall.acd.seating import Seat
-from easycall.acd.skills import ANYBODY, parse
 from easycall.acd.waiting_room import WaitingRoom
 from easycall.acd.why import why_agent, why_contact
+from easycall.policy import AgentOrder, Capacity, Channel, Profile, QueuePolicy, Ring, Ticket
+from easycall.skills import ANYBODY, parse
 from tests.acd_oracle import Oracle
 from tests.acd_streams import Stream
 

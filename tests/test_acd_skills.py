@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easycall.acd.skills import ANYBODY, BadExpression, both, parse
+from easycall.skills import ANYBODY, BadExpression, both, parse
 
 NAMES = ["billing", "lang:zh", "vip-2", "tech_1"]
 SKILLS = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 6))

@@ -16,7 +16,6 @@ from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 
-from easycall.acd.policy import Ticket
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.events import AgentChanged, Event
 from easycall.lab.day.arrivals import HOURLY, arrivals
@@ -25,6 +24,7 @@ from easycall.lab.day.centre import VirtualCentre
 from easycall.lab.day.plan import SHIFTS, Habits, Plan, shift_of
 from easycall.lab.day.result import Progress, Result
 from easycall.model import AgentState
+from easycall.policy import Ticket
 from easycall.simulator.faults import Chaos, Faults
 from easycall.stats.record import Record
 from easycall.store.contacts import ContactArchive

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "easycall"
 
-NOUNS = {"model", "hours", "events", "verbs", "config", "ports", "secure.secret"}
+NOUNS = {"model", "hours", "policy", "skills", "events", "verbs", "config", "ports", "secure.secret"}
 DECISIONS = {
     "acd.agent",
     "acd.agent_order",
@@ -19,11 +19,9 @@ DECISIONS = {
     "acd.item",
     "acd.matching",
     "acd.ordered",
-    "acd.policy",
     "acd.ranking",
     "acd.routing",
     "acd.seating",
-    "acd.skills",
     "acd.waiting",
     "acd.waiting_room",
     "acd.why",

@@ -13,7 +13,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from easycall.acd.ordered import Entry
-from easycall.acd.policy import AgentOrder, QueuePolicy
+from easycall.policy import AgentOrder, QueuePolicy
 
 __all__ = ["FixedOrder", "IdleAgent", "LeastOccupied", "LongestIdle", "Order", "RoundRobin", "order_of"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from easycall.acd.agent import HANDLING
-from easycall.acd.policy import Channel, Profile
 from easycall.acd.routing import hindrance_everywhere
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.model import Agent, AgentState, PhoneState
+from easycall.policy import Channel, Profile
 
 __all__ = ["Attendance", "absence"]
 

@@ -15,9 +15,9 @@ from heapq import heappop, heappush
 from attrs import frozen
 
 from easycall.acd.agent_order import Order
-from easycall.acd.policy import Channel
 from easycall.acd.ranking import Ranking, bits
-from easycall.acd.skills import Requirement
+from easycall.policy import Channel
+from easycall.skills import Requirement
 
 __all__ = ["AgentClass", "Column", "ItemClass", "Row", "Table"]
 

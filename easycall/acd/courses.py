@@ -7,9 +7,9 @@ from collections import OrderedDict
 from easycall.acd.classes import ItemClass, Row
 from easycall.acd.item import Course
 from easycall.acd.matching import Matching
-from easycall.acd.policy import Channel
-from easycall.acd.skills import Requirement
 from easycall.acd.waiting import Line
+from easycall.policy import Channel
+from easycall.skills import Requirement
 
 __all__ = ["SPARE", "Courses"]
 

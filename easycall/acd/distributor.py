@@ -14,11 +14,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.acd.agent import NotNow, Step
 from easycall.acd.attendance import Attendance, absence
-from easycall.acd.policy import QueuePolicy, Ticket
 from easycall.acd.staff import Assignment, Staff
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.events import Queued
 from easycall.model import Agent, OfferOutcome, Queue, WorkItem
+from easycall.policy import Ticket
 from easycall.ports import Journal
 
 __all__ = ["Distributor", "Offer", "Place"]
@@ -107,8 +107,8 @@ class Distributor:
         """Agents of whom the waiting room has not heard yet."""
         self._look: IDelayedCall | None = None
         self._stopped = False
-        for queue in queues:
-            self.room.set_queue(QueuePolicy(queue), clock.seconds())
+        for queue in queues.values():
+            self.room.set_queue(queue.routing, clock.seconds())
         staff.when_changed(self._take_note)
         staff.when_freed(self._match)
         for agent in staff.agents.values():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from easycall.acd.classes import ItemClass, Row
 from easycall.acd.ordered import Entry
-from easycall.acd.policy import Channel
 from easycall.acd.seating import Hold
-from easycall.acd.skills import Requirement, both
 from easycall.acd.waiting import NEVER, Line
+from easycall.policy import Channel
+from easycall.skills import Requirement, both
 
 __all__ = ["Course", "Item"]
 

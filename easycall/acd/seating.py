@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from easycall.acd.agent_order import LongestIdle, Order
 from easycall.acd.classes import AgentClass, Column, Row, Table
-from easycall.acd.policy import Capacity, Channel, Profile
 from easycall.acd.ranking import Look, Ranking, bits
 from easycall.acd.waiting import Line
+from easycall.policy import Capacity, Channel, Profile
 
 __all__ = ["Absence", "Hold", "Idle", "Seat", "Team", "Teams"]
 

@@ -13,8 +13,8 @@ from easycall.acd.agent_order import Order, order_of
 from easycall.acd.classes import Row
 from easycall.acd.decisions import Seen
 from easycall.acd.ordered import Ordered
-from easycall.acd.policy import AgentOrder, QueuePolicy
 from easycall.acd.ranking import Ranking, bits
+from easycall.policy import AgentOrder, QueuePolicy
 
 __all__ = ["NEVER", "Best", "Line", "Waiting"]
 

@@ -12,10 +12,10 @@ from easycall.acd.courses import Courses
 from easycall.acd.item import Course, Item
 from easycall.acd.matching import Matching, Pair
 from easycall.acd.ordered import Entry, Ordered
-from easycall.acd.policy import Channel, Profile, QueuePolicy, Ticket
 from easycall.acd.seating import Seat, Teams
-from easycall.acd.skills import Requirement
 from easycall.acd.waiting import NEVER, Line
+from easycall.policy import Channel, Profile, QueuePolicy, Ticket
+from easycall.skills import Requirement
 
 __all__ = ["Pair", "WaitingRoom"]
 
@@ -181,9 +181,9 @@ class WaitingRoom(Matching):
         return {queue: max(0, line.places.before(mine) - line.reserved) for queue, line in self.lines.items()}
 
     def front(self, queue: str) -> float | None:
-        """The key of the first in line; None when nobody waits.  Raises KeyError."""
-        first = self.lines[queue].places.first
-        return None if first is None else float(first[0])
+        """Since when one would have to wait to be level with the first in line; None when nobody waits.  Raises KeyError."""
+        line = self.lines[queue]
+        return None if line.places.first is None else float(line.places.first[0]) + line.policy.offset / line.policy.rate
 
     def agent_of(self, contact: str) -> str | None:
         """The agent for whom an item is reserved; None while one is looked for.  Raises KeyError."""

@@ -13,6 +13,8 @@ from easycall.config.settings import Config
 from easycall.config.toml import Document
 from easycall.hours import WEEKDAYS, Hours, Span, public_holidays, weekdays_of
 from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queue
+from easycall.policy import AgentOrder, QueuePolicy, Ring
+from easycall.skills import ANYBODY, BadExpression, Requirement, parse
 
 __all__ = ["queue_contradictions", "read_hours", "read_queue"]
 
@@ -58,7 +60,45 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
     rules = [
         _rule(document, f"{key}.overflow[{number}]", row) for number, row in enumerate(document.rows(f"{key}.overflow"), 1)
     ]
-    return evolve(Queue(name, **section), hours=hours.get(named), overflow=tuple(rule for rule in rules if rule))
+    routing = _routing(document, name, key, section)
+    return evolve(Queue(name, **section), hours=hours.get(named), overflow=tuple(filter(None, rules)), routing=routing)
+
+
+def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -> QueuePolicy:
+    """Who gets its contacts; takes what it reads out of the section."""
+    policy = QueuePolicy(
+        name,
+        requires=_expression(document, f"{key}.skills", section.pop("skills", "")),
+        prefers=_expression(document, f"{key}.prefers", section.pop("prefers", "")),
+        agent_order=section.pop("order", AgentOrder.LONGEST_IDLE),
+        fixed_order=section.pop("first_agents", ()),
+        offset=section.pop("priority_seconds", 0.0),
+        cap=section.pop("max_talks", 0) or None,
+    )
+    for order, option, given in (
+        (AgentOrder.FIXED, "first_agents", policy.fixed_order),
+        (AgentOrder.HIGHEST_LEVEL, "prefers", policy.prefers != ANYBODY),
+    ):
+        if (policy.agent_order is order) != bool(given):
+            document.fault(f"{key}.{option}", f'goes with order = "{order}": give both, or none')
+    rings = [
+        Ring(row["after"], row.get("drop", ()), row.get("lower", {}), row.get("queues", ()))
+        for row in document.rows(f"{key}.rings")
+        if row["after"]
+    ]
+    try:
+        return evolve(policy, rings=tuple(rings))
+    except ValueError as error:
+        document.fault(f"{key}.rings", str(error))
+        return policy
+
+
+def _expression(document: Document, key: str, text: str) -> Requirement:
+    try:
+        return parse(text)
+    except BadExpression as error:
+        document.fault(key, str(error))
+        return ANYBODY
 
 
 def _rule(document: Document, key: str, row: Mapping[str, Any]) -> OverflowRule | None:
@@ -82,6 +122,7 @@ def queue_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """What is right by itself and wrong together: the key, and what is the matter."""
     for queue in config.queues.values():
         yield from _lost(queue)
+        yield from _strangers(config, queue)
         for number, rule in enumerate(queue.overflow, 1):
             if trouble := _trouble(config, rule):
                 yield f"queues.{queue.id}.overflow[{number}].to", trouble
@@ -105,6 +146,17 @@ def _lost(queue: Queue) -> Iterator[tuple[str, str]]:
             yield f"{key}.overflow", f"a rule {when.value!r} never holds without {key}.{option}"
     if queue.closing is not Closing.SERVE and not queue.hours:
         yield f"{key}.closing", f"a queue never closes without {key}.hours"
+
+
+def _strangers(config: Config, queue: Queue) -> Iterator[tuple[str, str]]:
+    """Agents and queues that are not there."""
+    for agent in queue.routing.fixed_order:
+        if agent not in config.agents:
+            yield f"queues.{queue.id}.first_agents", f"there is no agent {agent!r}; {_known(config.agents)}"
+    for number, ring in enumerate(queue.routing.rings, 1):
+        for other in ring.groups:
+            if other not in config.queues:
+                yield f"queues.{queue.id}.rings[{number}].queues", f"there is no queue {other!r}; {_known(config.queues)}"
 
 
 def _trouble(config: Config, rule: OverflowRule) -> str:

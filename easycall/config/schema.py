@@ -34,6 +34,7 @@ from easycall.model import (
     OverflowWhen,
     RecordRule,
 )
+from easycall.policy import AgentOrder
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -83,6 +84,7 @@ _DATE = Kind("a date such as 2026-12-24", _date)
 
 SECRET = text(1, 256)
 _RIGHTS = lists(matching(f"one of {', '.join(Right)}", "|".join(Right)))
+_SKILL = matching("the name of a skill such as billing or lang:zh", SKILL.pattern)
 
 SCHEMA: Schema = {
     "node": {"name": Option(_NAME), "data": Option(text(1, 500))},
@@ -162,6 +164,18 @@ SCHEMA: Schema = {
         "max_waiting": Option(whole("callers", 0, 100_000)),
         "max_wait_seconds": Option(number("seconds", 1, 86_400)),
         "max_wait_prompt": Option(text(0, 1000)),
+        "skills": Option(text(0, 500)),
+        "prefers": Option(text(0, 500)),
+        "order": Option(Kind(f"one of {', '.join(AgentOrder)}", AgentOrder)),
+        "first_agents": Option(lists(ID)),
+        "priority_seconds": Option(number("seconds", -86_400, 86_400)),
+        "max_talks": Option(whole("talks", 0, 10_000)),
+    },
+    "queues.*.rings": {
+        "after": Option(number("seconds", 1, 86_400), required=True),
+        "drop": Option(lists(_SKILL)),
+        "lower": Option(levels(_SKILL, 1, 100)),
+        "queues": Option(lists(ID)),
     },
     "queues.*.overflow": {
         "when": Option(Kind(f"one of {', '.join(OverflowWhen)}", OverflowWhen), required=True),
@@ -211,7 +225,7 @@ SCHEMA: Schema = {
         "name": Option(text(1, 100), required=True),
         "queues": Option(lists(ID)),
         "supervises": Option(lists(matching('the id of a queue, or "*" for all', r"\*|[A-Za-z0-9_-]{1,64}"))),
-        "skills": Option(levels(matching("the name of a skill such as billing or lang:zh", SKILL.pattern), 1, 100)),
+        "skills": Option(levels(_SKILL, 1, 100)),
         "auto_answer": Option(Kind("never, asked or always", AutoAnswer)),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },

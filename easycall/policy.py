@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import Attribute, field, frozen
 
-from easycall.acd.skills import ANYBODY, Requirement
+from easycall.skills import ANYBODY, Requirement
 
 __all__ = [
     "ONE_AT_A_TIME",
