@@ -486,8 +486,17 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     shown["api"].pop("tokens")
     shown["fax"].pop("detect")  # whose numbers are the operator's own
     shown["agents"]["ana"].pop("phone")
-    for name in ("caller_id", "dispositions", "hours", "overflow"):
+    for name in ("caller_id", "dispositions", "hours", "overflow", "rings"):
         shown["queues"]["sales"].pop(name)
+    routing = {
+        "skills": "",
+        "order": "longest_idle",
+        "prefers": "",
+        "first_agents": [],
+        "priority_seconds": 0,
+        "max_talks": 0,
+    }
+    assert {name: shown["queues"]["sales"].pop(name) for name in routing} == routing, "what QueuePolicy begins with"
     config = load(path, ENVIRON)
     assert shown["staff"]["desktop_seconds"] == config.staff.desktop_seconds
     box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "login", "fastagi", "dial", "context")}
