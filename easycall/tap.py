@@ -34,6 +34,7 @@ from easycall.clock import SteadyClock
 from easycall.config import AgentSettings, AsteriskBox, Config, FaxSettings
 from easycall.contacts import Contacts
 from easycall.fax import Documents, FaxDesk, Inbox
+from easycall.garbage import settle
 from easycall.ivr import library
 from easycall.ivr.announcement import Announcements
 from easycall.ivr.flow import Flow
@@ -83,6 +84,7 @@ def makeService(options: Options) -> MultiService:
     service = MultiService()
     daemon = join(options.config, options.flows, reactor, Leaving(reactor)).daemon
     daemon.setServiceParent(service)  # type: ignore[no-untyped-call] # Twisted's
+    settle()
     return service
 
 
