@@ -180,7 +180,7 @@ class TestWhy:
     def test_why_a_contact_waits(self) -> None:
         told = why_contact(self.desk(), "c1", 10.0)
         assert (told.position, told.score, told.reserved, told.requires) == (1, 7.0, "", "billing >= 3")
-        assert {one.id: one.why for one in told.agents} == {
+        assert {one.id: tuple(map(str, one.why)) for one in told.agents} == {
             "ana": ("wrap-up until 10:31:20",),
             "bo": ("skill billing 2 < 3",),
             "cy": ("did not take this one, not offered again until 10:32:00",),
@@ -193,7 +193,7 @@ class TestWhy:
         desk.enter(call("c2", 1.0, "support"), 6.0)
         told = why_agent(desk, "bo", 10.0)
         assert told.idle
-        assert [(one.id, one.score, one.why) for one in told.items] == [
+        assert [(one.id, one.score, tuple(map(str, one.why))) for one in told.items] == [
             ("c2", 9.0, ("queue support: closed",)),
             ("c1", 7.0, ("skill billing 2 < 3",)),
         ]
