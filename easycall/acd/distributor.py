@@ -203,13 +203,13 @@ class Distributor:
 
     # Why
 
-    def why_contact(self, contact: str, zone: tzinfo | None, limit: int) -> ContactWhy | None:
+    def why_contact(self, contact: str, zone: tzinfo, limit: int) -> ContactWhy | None:
         """Why a contact waits, with the first so many agents; times in words are of the zone.  None: it does not wait."""
         self._match()  # the waiting room may not have heard of everything yet
         now = self._clock.seconds()
         return why_contact(self.room, contact, now, zone, limit) if contact in self.room.items else None
 
-    def why_agent(self, agent: str, zone: tzinfo | None, limit: int) -> AgentWhy | None:
+    def why_agent(self, agent: str, zone: tzinfo, limit: int) -> AgentWhy | None:
         """Why an agent has none of the first so many that wait in the agent's queues.  None: the agent is logged out."""
         self._match()
         now = self._clock.seconds()

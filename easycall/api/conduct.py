@@ -117,10 +117,10 @@ class Distributor(Protocol):
     def waiting(self, queue: str) -> list[WorkItem]:
         """Who waits in a queue, first in line first."""
 
-    def why_contact(self, contact: str, zone: tzinfo | None, limit: int) -> ContactWhy | None:
+    def why_contact(self, contact: str, zone: tzinfo, limit: int) -> ContactWhy | None:
         """Why a contact waits, with the first so many agents; None: it does not wait."""
 
-    def why_agent(self, agent: str, zone: tzinfo | None, limit: int) -> AgentWhy | None:
+    def why_agent(self, agent: str, zone: tzinfo, limit: int) -> AgentWhy | None:
         """Why an agent has none of the first so many items; None: the agent is logged out."""
 
     def decided(self, limit: int, *, contact: str = "", agent: str = "") -> list[Decision]:

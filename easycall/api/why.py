@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -101,15 +101,14 @@ class WhyRoutes:
         """Let the agent pass, and who supervises the agent.  Raises Problem (403)."""
         token, agent = request.token, self._staff.agents[agent_id]
         asker = self._staff.agents.get(token.agent)
-        if asker is not None and Right.SUPERVISE in token.rights:
-            if may_supervise(asker.supervises, {*agent.queues, *agent.own_queues}):
-                return
-        allow_agent(request, agent_id)
+        supervises = asker is not None and may_supervise(asker.supervises, {*agent.queues, *agent.own_queues})
+        if not (supervises and Right.SUPERVISE in token.rights):
+            allow_agent(request, agent_id)
 
 
-def _zone(now: float) -> tzinfo | None:
+def _zone(now: float) -> tzinfo:
     """Of the clock on the wall beside the daemon: what is told in words is for people."""
-    return datetime.fromtimestamp(now).astimezone().tzinfo
+    return datetime.fromtimestamp(now, UTC).astimezone().tzinfo or UTC
 
 
 def _told(told: Told) -> dict[str, Any]:
