@@ -105,8 +105,13 @@ class TestContact:
         office.waits("c1")
         waits = (await office.why("contacts/c1"))["waits"]
         assert {name: waits[name] for name in ("queue", "queues", "position", "ring", "reserved", "requires", "more")} == {
-            "queue": "cards", "queues": ["cards"], "position": 1, "ring": 0, "reserved": None,
-            "requires": "billing >= 3", "more": 0,
+            "queue": "cards",
+            "queues": ["cards"],
+            "position": 1,
+            "ring": 0,
+            "reserved": None,
+            "requires": "billing >= 3",
+            "more": 0,
         }
         assert 0 <= waits["score"] < 60
         assert waits["agents"] == [
@@ -139,8 +144,7 @@ class TestContact:
 
     @pytest_twisted.ensureDeferred
     async def test_who_is_eligible_but_came_behind(self, office: Office) -> None:
-        office.staff.agents["bo"].skills = {"billing": 3}
-        office.staff.changed("bo")
+        office.staff.assign("bo", skills={"billing": 3})
         office.offered("c1")
         answer = await office.why("contacts/c1")
         assert answer["waits"]["reserved"] == "ana"
