@@ -274,8 +274,7 @@ class Running:
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
         self.api = Api(
-            **{"staff": self.desk, "profiles": None, "desktops": self.desktops, **more},
-            distributor=self.desk,
+            **{"staff": self.desk, "distributor": self.desk, "profiles": None, "desktops": self.desktops, **more},
             waits=self.waits,
             contacts=self.contacts,
             supervisions=self.supervisions,

@@ -180,7 +180,7 @@ class TestWhy:
     def test_why_a_contact_waits(self) -> None:
         told = why_contact(self.desk(), "c1", 10.0)
         assert (told.position, told.score, told.reserved, told.requires) == (1, 7.0, "", "billing >= 3")
-        assert {one.id: one.why for one in told.agents} == {
+        assert {one.id: tuple(map(str, one.why)) for one in told.agents} == {
             "ana": ("wrap-up until 10:31:20",),
             "bo": ("skill billing 2 < 3",),
             "cy": ("did not take this one, not offered again until 10:32:00",),
@@ -193,7 +193,8 @@ class TestWhy:
         desk.enter(call("c2", 1.0, "support"), 6.0)
         told = why_agent(desk, "bo", 10.0)
         assert told.idle
-        assert [(one.id, one.score, one.why) for one in told.items] == [
+        assert told.more == 0
+        assert [(one.id, one.score, tuple(map(str, one.why))) for one in told.items] == [
             ("c2", 9.0, ("queue support: closed",)),
             ("c1", 7.0, ("skill billing 2 < 3",)),
         ]
@@ -208,6 +209,25 @@ class TestWhy:
         assert (decision.agent, decision.score, decision.idle, decision.heads) == ("ana", 4.0, 1, 2)
         assert [(one.id, one.score) for one in decision.runners] == [("c2", 3.0)]
         assert desk.decisions.of(agent="bo") == []
+
+    def test_of_many_only_the_first_are_told_and_the_others_counted(self) -> None:
+        desk = self.desk()
+        desk.enter(call("c2", 4.0), 6.0)
+        told = why_contact(desk, "c1", 10.0, limit=3)
+        assert ([one.id for one in told.agents], told.more) == (["ana", "bo", "cy"], 1)
+        assert desk.decisions.of(agent="cy", limit=1) == desk.decisions.of(agent="cy")[-1:]
+        about = why_agent(desk, "bo", 10.0, limit=1)
+        assert ([one.id for one in about.items], about.more) == (["c1"], 1)
+
+    def test_who_is_eligible_comes_behind_the_one_it_is_reserved_for(self) -> None:
+        desk = self.desk()
+        desk.seat(agent("eve", "sales", skills={"billing": 3}), 6.0)
+        desk.ready("eve", 6.0)
+        desk.seat(agent("fay", "sales", skills={"billing": 3}), 6.0)
+        desk.ready("fay", 6.0)
+        told = {one.id: (one.eligible, tuple(map(str, one.why))) for one in why_contact(desk, "c1", 10.0).agents}
+        assert (told["eve"], told["fay"]) == ((True, ("reserved for eve",)), (True, ("reserved for eve",)))
+        assert told["bo"] == (False, ("skill billing 2 < 3", "reserved for eve"))
 
     def test_agents_who_were_not_chosen(self) -> None:
         desk = room(QueuePolicy("sales"))
@@ -234,11 +254,12 @@ class TestBounds:
         """Nothing is in a cycle."""
         gc.collect()
         gc.disable()
+        items, seats = alive()  # what other tests left
         try:
             desk = room(QueuePolicy("sales", rings=(Ring(5),)), agents=tuple(agent(f"a{n}") for n in range(20)))
             for number in range(200):
                 desk.enter(call(f"c{number}", float(number), owner="a3", owner_until=999.0), float(number))
-            assert alive() == (200, 20)
+            assert alive() == (items + 200, seats + 20)
             for contact in list(desk.items):
                 name = desk.items[contact].agent
                 if name is not None:
@@ -246,7 +267,7 @@ class TestBounds:
                 desk.leave(contact)
             for name in list(desk.seats):
                 desk.gone(name, 300.0)
-            assert alive() == (0, 0)
+            assert alive() == (items, seats)
         finally:
             gc.enable()
 

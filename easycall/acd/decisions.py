@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from attrs import frozen
 
@@ -64,9 +65,10 @@ class Decisions:
     def __iter__(self) -> Iterator[Decision]:
         return map(_told, self._records)
 
-    def of(self, *, contact: str = "", agent: str = "") -> list[Decision]:
-        """Those about a contact, or an agent."""
-        return [_told(record) for record in self._records if contact in ("", record[1]) and agent in ("", record[2])]
+    def of(self, *, contact: str = "", agent: str = "", limit: int | None = None) -> list[Decision]:
+        """Those about a contact, or an agent, oldest first; at most the last ``limit``."""
+        latest = (rec for rec in reversed(self._records) if contact in ("", rec[1]) and agent in ("", rec[2]))
+        return [_told(record) for record in islice(latest, limit)][::-1]
 
 
 def _told(record: _Record) -> Decision:

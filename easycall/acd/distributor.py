@@ -8,14 +8,17 @@ nobody else's and a contact is offered to one agent at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.acd.agent import NotNow, Step
 from easycall.acd.attendance import Attendance, absence
+from easycall.acd.decisions import Decision
 from easycall.acd.staff import Assignment, Staff
 from easycall.acd.waiting_room import Pair, WaitingRoom
+from easycall.acd.why import AgentWhy, ContactWhy, why_agent, why_contact
 from easycall.events import Queued
 from easycall.model import Agent, OfferOutcome, Queue, WorkItem
 from easycall.policy import Ticket
@@ -197,6 +200,24 @@ class Distributor:
         """When one would have had to join a queue to be first in line."""
         first = self.room.front(queue)
         return (self._clock.seconds() if first is None else first) - FRONT_SECONDS
+
+    # Why
+
+    def why_contact(self, contact: str, zone: tzinfo, limit: int) -> ContactWhy | None:
+        """Why a contact waits, with the first so many agents; times in words are of the zone.  None: it does not wait."""
+        self._match()  # the waiting room may not have heard of everything yet
+        now = self._clock.seconds()
+        return why_contact(self.room, contact, now, zone, limit) if contact in self.room.items else None
+
+    def why_agent(self, agent: str, zone: tzinfo, limit: int) -> AgentWhy | None:
+        """Why an agent has none of the first so many that wait in the agent's queues.  None: the agent is logged out."""
+        self._match()
+        now = self._clock.seconds()
+        return why_agent(self.room, agent, now, zone, limit) if agent in self.room.seats else None
+
+    def decided(self, limit: int, *, contact: str = "", agent: str = "") -> list[Decision]:
+        """The last decisions about a contact or an agent that are remembered, oldest first."""
+        return self.room.decisions.of(contact=contact, agent=agent, limit=limit)
 
     # Matching
 

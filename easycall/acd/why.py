@@ -14,7 +14,7 @@ from easycall.acd.ordered import Entry
 from easycall.acd.seating import Seat
 from easycall.acd.waiting_room import WaitingRoom
 
-__all__ = ["AgentWhy", "ContactWhy", "Counts", "Told", "counts", "line_of", "why_agent", "why_contact"]
+__all__ = ["AgentWhy", "ContactWhy", "Counts", "Exclusion", "Told", "counts", "line_of", "why_agent", "why_contact"]
 
 
 @frozen
@@ -44,13 +44,27 @@ def line_of(room: WaitingRoom, queue: str, limit: int = 50) -> list[str]:
 
 
 @frozen
+class Exclusion:
+    """One thing that keeps an agent and an item apart."""
+
+    words: str
+    until: float | None = None
+    """When it ends by itself, if that is known."""
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@frozen
 class Told:
     """What keeps one agent and one item apart."""
 
     id: str
     """The agent's, or the contact's."""
-    why: tuple[str, ...]
-    """Empty: nothing does."""
+    eligible: bool
+    """The agent could have the item: at most the order of things is between them."""
+    why: tuple[Exclusion, ...]
+    """Everything that keeps them apart; of those who are eligible, for whom else the item is reserved."""
     score: float | None = None
     """An item's."""
 
@@ -61,6 +75,8 @@ class ContactWhy:
 
     contact: str
     queue: str
+    groups: tuple[str, ...]
+    """The queues whose agents may have it now: its own, and those a ring added."""
     position: int
     score: float
     ring: int
@@ -70,7 +86,9 @@ class ContactWhy:
     requires: str
     """The skill expression that counts now."""
     agents: tuple[Told, ...]
-    """All who serve its queue, or one a ring added, by id."""
+    """Those logged in who serve one of :attr:`groups`, the first ones by id."""
+    more: int
+    """How many more there are."""
 
 
 @frozen
@@ -81,22 +99,26 @@ class AgentWhy:
     idle: bool
     items: tuple[Told, ...]
     """The first ones by score."""
+    more: int
+    """How many more there are."""
 
 
-def why_contact(room: WaitingRoom, contact: str, now: float, zone: tzinfo = UTC) -> ContactWhy:
+def why_contact(room: WaitingRoom, contact: str, now: float, zone: tzinfo = UTC, limit: int = 200) -> ContactWhy:
     """Explain an item.  Costs the number of agents.  Raises KeyError for one that is not here."""
     item = room.items[contact]
     row = item.row.key
-    seats = (seat for _, seat in sorted(room.seats.items()) if not row.groups.isdisjoint(seat.team.profile.queues))
+    ids = sorted(seat.id for seat in room.seats.values() if not row.groups.isdisjoint(seat.team.profile.queues))
     return ContactWhy(
         contact=contact,
         queue=row.queue,
+        groups=tuple(sorted(row.groups)),
         position=room.position(contact),
         score=item.score(now),
         ring=item.ring,
         reserved=item.agent or "",
         requires=str(row.requires),
-        agents=tuple(Told(seat.id, tuple(_hindrances(room, item, seat, zone))) for seat in seats),
+        agents=tuple(_told(room, item, room.seats[agent], zone, agent) for agent in ids[:limit]),
+        more=len(ids[limit:]),
     )
 
 
@@ -109,8 +131,9 @@ def why_agent(room: WaitingRoom, agent: str, now: float, zone: tzinfo = UTC, lim
     lines = [line for queue in sorted(seat.team.profile.queues) if (line := room.lines.get(queue)) is not None]
     best = merge(*(_by_score(line.places, line.policy.rate, now) for line in lines))
     items = [room.items[contact] for _, _, contact in islice(best, limit)]
-    told = (Told(item.place[1], tuple(_hindrances(room, item, seat, zone)), item.score(now)) for item in items)
-    return AgentWhy(agent, seat.column is not None, tuple(told))
+    told = tuple(_told(room, item, seat, zone, item.place[1], item.score(now)) for item in items)
+    more = sum(len(line.places) for line in lines) - len(told)
+    return AgentWhy(agent, seat.column is not None, told, more)
 
 
 def _by_score(places: Iterable[Entry], rate: float, now: float) -> Iterator[tuple[float, float, str]]:
@@ -118,15 +141,29 @@ def _by_score(places: Iterable[Entry], rate: float, now: float) -> Iterator[tupl
     return ((rate * (key - now), key, contact) for key, contact in places)
 
 
-def _hindrances(room: WaitingRoom, item: Item, seat: Seat, zone: tzinfo) -> Iterator[str]:
-    """What keeps them apart, in words."""
-    row, profile = item.row.key, seat.team.profile
+def _told(room: WaitingRoom, item: Item, seat: Seat, zone: tzinfo, name: str, score: float | None = None) -> Told:
+    if item.agent == seat.id:
+        return Told(name, True, (Exclusion(f"reserved for {seat.id}"),), score)
+    exclusions = tuple(_exclusions(room, item, seat, zone))
+    behind = () if item.agent is None else (Exclusion(f"reserved for {item.agent}"),)
+    return Told(name, not exclusions, exclusions + behind, score)
+
+
+def _exclusions(room: WaitingRoom, item: Item, seat: Seat, zone: tzinfo) -> Iterator[Exclusion]:
+    """What keeps an agent from an item that is not the agent's already."""
     contact = item.place[1]
-    if item.agent is not None:
-        yield f"reserved for {item.agent}"
     if seat.absence is not None:
-        why, until = seat.absence
-        yield f"{why} until {_clock(until, zone)}" if until else why
+        yield _ending(*seat.absence, zone)
+    yield from map(Exclusion, _misfits(item, seat))
+    yield from map(Exclusion, _closed(room, item))
+    if item.owner not in ("", seat.id):
+        yield _ending(f"belongs to {item.owner}", item.owner_until, zone)
+    if seat.refused and contact in seat.refused:
+        yield _ending("did not take this one, not offered again", seat.refused[contact], zone)
+
+
+def _misfits(item: Item, seat: Seat) -> Iterator[str]:
+    row, profile = item.row.key, seat.team.profile
     if row.channel not in profile.capacity.free(seat.held):
         busy = ", ".join(f"{hold[1].value} {held}" for held, hold in (seat.holds or {}).items())
         yield f"has {busy}: no room for another {row.channel.value}" if busy else f"takes no {row.channel.value}"
@@ -135,11 +172,6 @@ def _hindrances(room: WaitingRoom, item: Item, seat: Seat, zone: tzinfo) -> Iter
     if row.pbx in profile.unreachable:
         yield f"phone cannot be reached from {row.pbx}"
     yield from row.requires.missing(profile.skills)
-    yield from _closed(room, item)
-    if item.owner not in ("", seat.id):
-        yield f"belongs to {item.owner} until {_clock(item.owner_until, zone)}"
-    if seat.refused and contact in seat.refused:
-        yield f"did not take this one, not offered again until {_clock(seat.refused[contact], zone)}"
 
 
 def _closed(room: WaitingRoom, item: Item) -> Iterator[str]:
@@ -151,5 +183,8 @@ def _closed(room: WaitingRoom, item: Item) -> Iterator[str]:
         yield f"queue {line.policy.id} has as many conversations as it may: {line.policy.cap}"
 
 
-def _clock(at: float, zone: tzinfo) -> str:
-    return datetime.fromtimestamp(at, zone).strftime("%H:%M:%S")
+def _ending(words: str, until: float, zone: tzinfo) -> Exclusion:
+    """An exclusion that ends at that time; 0: nobody knows when."""
+    if not until:
+        return Exclusion(words)
+    return Exclusion(f"{words} until {datetime.fromtimestamp(until, zone):%H:%M:%S}", until)

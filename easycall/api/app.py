@@ -43,6 +43,7 @@ from easycall.api.schemas import board
 from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.supervision import SupervisionRoutes
 from easycall.api.voicemails import VoicemailRoutes
+from easycall.api.why import WhyRoutes
 from easycall.config import Token
 from easycall.fax import FaxDesk
 from easycall.outbound.dialling import Dialling
@@ -95,6 +96,7 @@ class Api:
             AgentRoutes(staff, profiles, journal),
             QueueRoutes(staff, distributor, waits, clock),
             ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
+            WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
             SupervisionRoutes(supervisions, staff, contacts, clock),
             VoicemailRoutes(messages),
             CallRoutes(staff, distributor, contacts, dialling, clock),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
 from typing import BinaryIO, Protocol
 
 from twisted.internet.defer import Deferred
 
+from easycall.acd.decisions import Decision
 from easycall.acd.waits import Forecast
+from easycall.acd.why import AgentWhy, ContactWhy
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode, WorkItem
 from easycall.outbound.call import CallOut
@@ -113,6 +116,15 @@ class Distributor(Protocol):
 
     def waiting(self, queue: str) -> list[WorkItem]:
         """Who waits in a queue, first in line first."""
+
+    def why_contact(self, contact: str, zone: tzinfo, limit: int) -> ContactWhy | None:
+        """Why a contact waits, with the first so many agents; None: it does not wait."""
+
+    def why_agent(self, agent: str, zone: tzinfo, limit: int) -> AgentWhy | None:
+        """Why an agent has none of the first so many items; None: the agent is logged out."""
+
+    def decided(self, limit: int, *, contact: str = "", agent: str = "") -> list[Decision]:
+        """The last decisions about a contact or an agent, oldest first."""
 
 
 class Waits(Protocol):

@@ -8,6 +8,7 @@ from easycall.cli.demo import demo
 from easycall.cli.doctor import doctor
 from easycall.cli.lab import lab
 from easycall.cli.sim import sim
+from easycall.cli.why import why
 
 __all__ = ["cli"]
 
@@ -22,3 +23,4 @@ cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(lab)
 cli.add_command(sim)
+cli.add_command(why)

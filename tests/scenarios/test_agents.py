@@ -79,3 +79,32 @@ async def test_who_is_logged_off_during_a_call_is_so_after_it(centre: CallCentre
     assert await line(centre, "support") == [await dora.contact()]
     dora.hangs_up()
     assert (await dora.record())["outcome"] == "abandoned"
+
+
+@pytest.mark.requirement("B4")
+@pytest.mark.seconds(60)
+@pytest.mark.site(wrap_up_seconds=60)
+async def test_the_api_says_why_a_caller_waits_while_the_agent_wraps_up(centre: CallCentre) -> None:
+    chen = await centre.agent("chen").works()
+    carl = await centre.caller("carl").dials(STRAIGHT)
+    await chen.answers()
+    await talking(carl, chen)
+    carl.hangs_up()
+    await chen.is_("wrap_up")
+    dora = await centre.caller("dora").dials(STRAIGHT)
+    await dora.waits_in("support")
+    contact = await dora.contact()
+    waits = (await centre.client.get(f"/api/v1/contacts/{contact}/why"))["waits"]
+    [why] = next(one["why"] for one in waits["agents"] if one["id"] == "chen")
+    assert why["words"].startswith("wrap up until ")
+    assert why["until"] == (await centre.client.get("/api/v1/agents/chen"))["until"]
+    about = await centre.client.get("/api/v1/agents/chen/why")
+    assert [(one["id"], one["why"]) for one in about["items"]] == [(contact, [why])]
+
+    await chen.becomes("ready")
+    await chen.answers()
+    await talking(dora, chen)
+    dora.hangs_up()
+    told = await centre.client.get(f"/api/v1/contacts/{contact}/why")
+    assert (told["waits"], [one["agent"] for one in told["decisions"]]) == (None, ["chen"])
+    await dora.record()
