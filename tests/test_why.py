@@ -144,7 +144,7 @@ class TestContact:
 
     @pytest_twisted.ensureDeferred
     async def test_who_is_eligible_but_came_behind(self, office: Office) -> None:
-        office.staff.assign("bo", skills={"billing": 3})
+        office.staff.assign("bo", ("cards",), ("cards",), {"billing": 3})
         office.offered("c1")
         answer = await office.why("contacts/c1")
         assert answer["waits"]["reserved"] == "ana"

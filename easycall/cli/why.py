@@ -82,7 +82,6 @@ async def _answer(client: Client, name: str) -> dict[str, Any]:
     """About the contact of that id, or else the agent.  Raises Refused, TimeoutError, ConnectError."""
     from easycall.client import Refused
 
-    missing = {}
     for kind in ("contacts", "agents"):
         try:
             found: dict[str, Any] = await client.get(f"/api/v1/{kind}/{quote(name, safe='')}/why")
@@ -90,8 +89,7 @@ async def _answer(client: Client, name: str) -> dict[str, Any]:
         except Refused as refused:
             if refused.status != NOT_FOUND:
                 raise
-            missing = refused.problem
-    raise Refused(NOT_FOUND, {**missing, "detail": f"there is no contact and no agent {name!r}"})
+    raise Refused(NOT_FOUND, {"detail": f"there is no contact and no agent {name!r}"})
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
