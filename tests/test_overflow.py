@@ -430,7 +430,7 @@ def test_the_word_of_a_rule_is_told() -> None:
 
 def test_an_expected_wait_is_asked_for_when_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Centre(sales={"overflow": (rule("expected_wait", "flow:bye", 120.0),)})
-    monkeypatch.setattr(world.contacts._overflow, "_expected", lambda line: 300.0 if line.id == "sales" else None)
+    monkeypatch.setattr(world.contacts._overflow, "_expected", lambda queue: 300.0 if queue == "sales" else None)
     world.caller()
     assert world.ended().outcome is Outcome.OVERFLOWED
     assert [one[1] for one in world.overflowed] == ["expected_wait"]
