@@ -27,6 +27,8 @@ HANDED_OVER = ((Failure.TWO, At.TWO), (Failure.OUTSIDER, At.OUTSIDE))
 """Who hangs up on a customer who was handed over."""
 SLOW = (*MISSES, Failure.CUSTOMER_MISSES, Failure.OUTSIDER_MISSES)
 """What comes of a telephone that rings until nobody waits any more."""
+LATELY = 16
+"""How many events tell what led to a failure."""
 GREETING_SECONDS = 10.0
 MESSAGE_SECONDS = 2.5
 STATES = {
@@ -92,6 +94,11 @@ class Call:
     async def told(self, kind: str, seconds: float = SOON, **facts: Any) -> None:
         """Wait until the live feed says so of this contact."""
         await self.centre.feed.wait(kind, seconds, contact=await self.customer.contact(), **facts)
+
+    async def lately(self) -> list[dict[str, Any]]:
+        """What the live feed said last of this contact, for a failure."""
+        contact = await self.customer.contact()
+        return [event for event in self.centre.feed.heard if event.get("contact") == contact][-LATELY:]
 
     # The way to the step
 

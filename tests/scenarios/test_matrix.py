@@ -62,6 +62,7 @@ async def each(calls: Sequence[Call], do: Callable[[Call], Awaitable[None]]) -> 
             await do(call)
         except Exception as failure:
             call.wrong = f"{do.__name__}: {failure}"
+            print(f"{call.cell.flow}: {await call.lately()}")  # noqa: T201
 
     await DeferredList([start(noting(call)) for call in calls if not call.wrong])
 
