@@ -200,3 +200,14 @@ def test_who_declines_keeps_the_time_of_being_idle_and_goes_first_for_the_next()
     room.staff.set_state("bo", AgentState.NOT_READY, "lunch")
     room.enters("c2")
     assert room.given["c2"] == "ana"
+
+
+def test_what_is_due_in_the_moment_of_asking_for_anybody_is_not_lost() -> None:
+    policy = QueuePolicy("sales", requires=parse("billing"), rings=(Ring(10.0, drop=("billing",)),))
+    room = Room(policy, skilled("ana"), skilled("bo", queues=("support",)))
+    room.enters("c1")
+    room.clock.rightNow = 10.0  # and the timer has not fired yet
+    assert room.distributor.reserve_one_of("support", "c9", 1).agent == "bo"
+    assert room.given == {"c1": "ana"}
+    room.clock.advance(0)
+    assert {agent.id: agent.contact for agent in room.staff.agents.values()} == {"ana": "c1", "bo": "c9"}

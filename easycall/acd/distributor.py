@@ -185,11 +185,12 @@ class Distributor:
             raise NotNow(f"there is no queue {queue!r}")
         now = self._clock.seconds()
         self._reserve(self._heard(now))
-        found = self.room.enter(Ticket(contact, queue, now, pbx), now)
+        found = dict(self.room.enter(Ticket(contact, queue, now, pbx), now))
         self.room.leave(contact)
-        if not found:
+        agent = found.pop(contact, "")
+        self._reserve([*found.items()])  # of others, for whom something was due at this moment
+        if not agent:
             raise NotNow(f"nobody is free in {queue}")
-        [(_, agent)] = found
         return self.staff.reserve(agent, contact, attempt, pbx)
 
     def someone_free(self, queue: str) -> bool:
