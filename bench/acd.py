@@ -25,7 +25,7 @@ from attrs import frozen
 from easycall import garbage
 from easycall.acd.ranking import WIDTH
 from easycall.acd.waiting_room import WaitingRoom
-from easycall.policy import Channel, Profile, QueuePolicy, Ring, Ticket
+from easycall.policy import Channel, Profile, QueuePolicy, Ring, WorkItem
 from easycall.skills import Requirement, parse
 
 AGENTS, WAITING, SETS = (100, 1_000, 10_000), (1_000, 10_000, 100_000), (1, 50, 500)
@@ -57,11 +57,11 @@ class Site:
             requirements.append(parse(f"{one} >= {random.randint(1, found[one])} and {other}"))
         return cls(agents, waiting, skills, requirements)
 
-    def tickets(self, first: int, number: int, now: float) -> list[Ticket]:
+    def tickets(self, first: int, number: int, now: float) -> list[WorkItem]:
         """Items that come one after another."""
         random = Random(first)  # noqa: S311
         return [
-            Ticket(f"c{n:08}", "sales", now + n * STEP, "main", requires=random.choice(self.requirements))
+            WorkItem(f"c{n:08}", "sales", now + n * STEP, "main", requires=random.choice(self.requirements))
             for n in range(first, first + number)
         ]
 

@@ -24,6 +24,7 @@ from easycall.model import (
     Party,
     SupervisionMode,
 )
+from easycall.policy import Channel
 
 __all__ = [
     "KINDS",
@@ -118,6 +119,7 @@ class ContactArrived(Event):
     caller_name: str
     dialled: str
     direction: Direction = Direction.INBOUND
+    channel: Channel = Channel.CALL
 
 
 @frozen(kw_only=True)
@@ -225,6 +227,14 @@ class Queued(Event):
     position: int
     since: float = 0.0
     """When it counts as having joined: earlier than now for one who comes back to an old place or to the front."""
+    channel: Channel = Channel.CALL
+    skills: str = ""
+    """What it asks for beside what its queue does, as it is written in a configuration."""
+    offset: float = 0.0
+    """Points of score beside those of its queue."""
+    owner: str = ""
+    """The agent to whom alone it belongs until :attr:`owner_until`."""
+    owner_until: float = 0.0
 
 
 @frozen(kw_only=True)

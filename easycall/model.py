@@ -12,7 +12,7 @@ from enum import StrEnum
 from attrs import Factory, field, frozen, mutable
 
 from easycall.hours import Hours
-from easycall.policy import QueuePolicy
+from easycall.policy import Channel, QueuePolicy
 
 __all__ = [
     "HUNG_UP_EARLY",
@@ -50,7 +50,6 @@ __all__ = [
     "Stage",
     "SupervisionMode",
     "Trunk",
-    "WorkItem",
 ]
 
 
@@ -556,6 +555,8 @@ class Contact:
     """The dialled number (DNIS)."""
     arrived: float
     direction: Direction = Direction.INBOUND
+    channel: Channel = Channel.CALL
+    """What kind of work it is."""
     stage: Stage = Stage.IVR
     queue: str = ""
     agent: str = ""
@@ -596,18 +597,3 @@ class Message:
     caller_name: str
     at: float
     seconds: float = 0.0
-
-
-@frozen
-class WorkItem:
-    """Something that waits for an agent."""
-
-    contact: str
-    queue: str
-    enqueued: float
-    """When it joined the queue: kept through every failed offer."""
-    pbx: str
-    attempts: int = 0
-    """How often an agent was rung for the contact before."""
-    refused: Mapping[str, float] = field(factory=dict)
-    """Agents who did not take it -> until when it is not offered to them again."""

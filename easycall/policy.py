@@ -24,7 +24,7 @@ __all__ = [
     "Profile",
     "QueuePolicy",
     "Ring",
-    "Ticket",
+    "WorkItem",
 ]
 
 RINGS = 6
@@ -178,13 +178,13 @@ class Profile:
 
 
 @frozen
-class Ticket:
-    """Something that comes to wait."""
+class WorkItem:
+    """Something that waits for an agent, and what it asks for beside what its queue does."""
 
     contact: str
     queue: str
     enqueued: float
-    """Since when it counts as waiting."""
+    """Since when it counts as waiting: kept through every failed offer."""
     pbx: str = ""
     """The Asterisk it is on; empty: on none."""
     channel: Channel = Channel.CALL
@@ -197,3 +197,5 @@ class Ticket:
     owner_until: float = 0.0
     refused: Mapping[str, float] = field(factory=dict)
     """Agents who did not take it just now -> until when it is not offered to them again."""
+    attempts: int = 0
+    """How often an agent was rung for the contact before."""

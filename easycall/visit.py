@@ -24,11 +24,12 @@ from easycall.ivr.flow import ToVoicemail
 from easycall.ivr.runner import Left, Returned, Waiting, run
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
-from easycall.model import EndedBy, OfferOutcome, Outcome, OverflowRule, Queue, Role, Stage, WorkItem
+from easycall.model import EndedBy, OfferOutcome, Outcome, OverflowRule, Queue, Role, Stage
 from easycall.offering import connect, ring_agent
 from easycall.outbound.call import NotReached, OutboundCall
 from easycall.outbound.transfer import reach_outside, several_together, together
 from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow, course_of, out_of_music, say_farewell
+from easycall.policy import WorkItem
 from easycall.ports import Channel, HungUp, Messages
 from easycall.talk import (
     Course,
@@ -241,7 +242,8 @@ class Visit:
         if isinstance(rule := self._overflow.judge(queue, since, entering=entering), OverflowRule):
             return await self._sent_on(self._goes(queue, rule, joined, since))
         live.at(Stage.WAITING)
-        item = WorkItem(contact.id, queue.id, joined, contact.pbx, contact.attempts, wait.refused)
+        asked = contact.id, queue.id, joined, contact.pbx
+        item = WorkItem(*asked, refused=wait.refused, attempts=contact.attempts)
         place = live.distributor.enter(item)
         if self._outcome is not Outcome.ANSWERED:
             self._outcome = Outcome.ABANDONED

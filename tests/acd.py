@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from easycall.acd.distributor import Distributor
 from easycall.acd.staff import Staff
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Queue, WorkItem
+from easycall.model import Agent, AgentState, Queue
+from easycall.policy import WorkItem
 
 __all__ = ["QUEUES", "Notes", "item", "ready", "room"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from easycall.policy import AgentOrder, Channel, Profile, QueuePolicy, Ticket
+from easycall.policy import AgentOrder, Channel, Profile, QueuePolicy, WorkItem
 from easycall.skills import Requirement, both
 
 
@@ -12,7 +12,7 @@ from easycall.skills import Requirement, both
 class Waiter:
     """An item."""
 
-    ticket: Ticket
+    ticket: WorkItem
     offset: float
     requires: Requirement
     owner: str
@@ -147,7 +147,7 @@ class Oracle:
 
     # What happens
 
-    def enter(self, ticket: Ticket, now: float) -> None:
+    def enter(self, ticket: WorkItem, now: float) -> None:
         owner = ticket.owner if ticket.owner in self.agents and ticket.owner_until > now else ""
         self.items[ticket.contact] = Waiter(ticket, ticket.offset, ticket.requires, owner)
 

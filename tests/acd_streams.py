@@ -10,7 +10,7 @@ from attrs import evolve
 from easycall.acd.ranking import WIDTH
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import Counts, counts, line_of
-from easycall.policy import AgentOrder, Capacity, Channel, Profile, QueuePolicy, Ring, Ticket
+from easycall.policy import AgentOrder, Capacity, Channel, Profile, QueuePolicy, Ring, WorkItem
 from easycall.skills import ANYBODY, parse
 from tests.acd_oracle import Oracle
 
@@ -92,7 +92,7 @@ class Stream:
     def arrival(self) -> None:
         self.contacts += 1
         owner = self.random.choice(("", "", *AGENTS))
-        ticket = Ticket(
+        ticket = WorkItem(
             f"c{self.contacts:04}",
             self.random.choice(QUEUES),
             self.now - self.random.choice((0.0, 0.0, 0.0, 0.5, 7.0, 100.0)),

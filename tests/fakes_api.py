@@ -21,12 +21,13 @@ from easycall.api.app import Api
 from easycall.config import DialingSettings, Right, Token
 from easycall.config.settings import USUAL_RIGHTS
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, Trunk, WorkItem
+from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, Trunk
 from easycall.outbound.call import CallOut
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.donotcall import DoNotCall, Entry
 from easycall.outbound.lines import Lines
 from easycall.outbound.rules import Rules
+from easycall.policy import WorkItem
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
 from easycall.stats.record import Record, fold

@@ -15,7 +15,8 @@ from easycall.acd.agent import BUSY, NotNow
 from easycall.acd.distributor import Distributor, Offer, Place
 from easycall.acd.wrapup import WrapUpRules
 from easycall.events import AgentChanged, Queued
-from easycall.model import Agent, AgentState, OfferOutcome, PhoneState, WorkItem
+from easycall.model import Agent, AgentState, OfferOutcome, PhoneState
+from easycall.policy import WorkItem
 from tests.acd import QUEUES, item, ready, room
 
 

@@ -15,7 +15,7 @@ from easycall.acd.item import Item
 from easycall.acd.seating import Seat
 from easycall.acd.waiting_room import WaitingRoom
 from easycall.acd.why import why_agent, why_contact
-from easycall.policy import AgentOrder, Capacity, Channel, Profile, QueuePolicy, Ring, Ticket
+from easycall.policy import AgentOrder, Capacity, Channel, Profile, QueuePolicy, Ring, WorkItem
 from easycall.skills import ANYBODY, parse
 from tests.acd_oracle import Oracle
 from tests.acd_streams import Stream
@@ -38,8 +38,8 @@ def agent(name: str, *queues: str, **more: Any) -> Profile:
     return Profile(name, frozenset(queues or ("sales",)), **more)
 
 
-def call(contact: str, enqueued: float = 0.0, queue: str = "sales", **more: Any) -> Ticket:
-    return Ticket(contact, queue, enqueued, "main", **more)
+def call(contact: str, enqueued: float = 0.0, queue: str = "sales", **more: Any) -> WorkItem:
+    return WorkItem(contact, queue, enqueued, "main", **more)
 
 
 @pytest.mark.seconds(300)
@@ -321,7 +321,7 @@ class Desk(RuleBasedStateMachine):
     def comes(self, queue: str, chat: bool, requires: Any, offset: float) -> None:
         self.count += 1
         channel = Channel.CHAT if chat else Channel.CALL
-        ticket = Ticket(f"c{self.count:03}", queue, self.now, "main", channel, requires, offset)
+        ticket = WorkItem(f"c{self.count:03}", queue, self.now, "main", channel, requires, offset)
         self.got(self.room.enter(ticket, self.now), lambda: self.oracle.enter(ticket, self.now))
 
     @precondition(lambda self: self.oracle.items)

@@ -23,7 +23,8 @@ from easycall.api import site as bounds
 from easycall.api.verbs import WISHES
 from easycall.events import Answered, ContactArrived
 from easycall.hours import Hours, spans_of
-from easycall.model import AgentState, EndedBy, Party, Stage, WorkItem
+from easycall.model import AgentState, EndedBy, Party, Stage
+from easycall.policy import WorkItem
 from easycall.verbs import (
     Alternate,
     Answer,

@@ -23,7 +23,8 @@ from rich.console import Console
 from easycall.events import Answered, ContactArrived, ContactEnded, Event, MenuAnswered, OfferEnded, Queued
 from easycall.lab.demo.board import LAST, Board
 from easycall.lab.demo.screen import line, picture
-from easycall.model import Agent, AgentState, EndedBy, OfferOutcome, Outcome, Queue, WorkItem
+from easycall.model import Agent, AgentState, EndedBy, OfferOutcome, Outcome, Queue
+from easycall.policy import WorkItem
 
 EASYCALL = [sys.executable, "-c", "from easycall.cli.main import cli; cli()"]
 HERE = Path(__file__).parent.parent

@@ -24,7 +24,7 @@ from easycall.lab.day.centre import VirtualCentre
 from easycall.lab.day.plan import SHIFTS, Habits, Plan, shift_of
 from easycall.lab.day.result import Progress, Result
 from easycall.model import AgentState
-from easycall.policy import Ticket
+from easycall.policy import WorkItem
 from easycall.simulator.faults import Chaos, Faults
 from easycall.stats.record import Record
 from easycall.store.contacts import ContactArchive
@@ -341,7 +341,7 @@ def test_a_timer_left_behind_is_reported() -> None:
 def test_who_overtakes_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     enter = WaitingRoom.enter
 
-    def last_comes_first(room: WaitingRoom, ticket: Ticket, now: float) -> list[Pair]:
+    def last_comes_first(room: WaitingRoom, ticket: WorkItem, now: float) -> list[Pair]:
         return enter(room, evolve(ticket, offset=2 * ticket.enqueued), now)
 
     monkeypatch.setattr(WaitingRoom, "enter", last_comes_first)

@@ -17,8 +17,8 @@ from easycall.acd.distributor import Distributor, Offer, Place
 from easycall.acd.staff import Staff
 from easycall.acd.wrapup import WrapUpRules
 from easycall.api import why as routes
-from easycall.model import Agent, AgentState, OfferOutcome, Queue, WorkItem
-from easycall.policy import QueuePolicy, Ring
+from easycall.model import Agent, AgentState, OfferOutcome, Queue
+from easycall.policy import QueuePolicy, Ring, WorkItem
 from easycall.skills import parse
 from tests.fakes_api import ANA, BO, NOTHING, SUE, TOKEN, Running, running
 from tests.test_api_agents import Late

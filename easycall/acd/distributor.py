@@ -20,8 +20,8 @@ from easycall.acd.staff import Assignment, Staff
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import AgentWhy, ContactWhy, why_agent, why_contact
 from easycall.events import Queued
-from easycall.model import Agent, OfferOutcome, Queue, WorkItem
-from easycall.policy import Ticket
+from easycall.model import Agent, OfferOutcome, Queue
+from easycall.policy import WorkItem
 from easycall.ports import Journal
 
 __all__ = ["Distributor", "Offer", "Place"]
@@ -130,7 +130,7 @@ class Distributor:
             raise ValueError(f"contact {item.contact} is waiting already")
         now = self._clock.seconds()
         pairs = self._heard(now)
-        pairs += self.room.enter(Ticket(item.contact, item.queue, item.enqueued, item.pbx, refused=item.refused), now)
+        pairs += self.room.enter(item, now)
         place = self._places[item.contact] = Place(self, item)
         self._journal.record(
             Queued(
@@ -139,6 +139,11 @@ class Distributor:
                 queue=item.queue,
                 position=self.position(item.contact),
                 since=item.enqueued,
+                channel=item.channel,
+                skills=item.requires.text,
+                offset=item.offset,
+                owner=item.owner,
+                owner_until=item.owner_until,
             )
         )
         self._reserve(pairs)
@@ -185,7 +190,7 @@ class Distributor:
             raise NotNow(f"there is no queue {queue!r}")
         now = self._clock.seconds()
         self._reserve(self._heard(now))
-        found = dict(self.room.enter(Ticket(contact, queue, now, pbx), now))
+        found = dict(self.room.enter(WorkItem(contact, queue, now, pbx), now))
         self.room.leave(contact)
         agent = found.pop(contact, "")
         self._reserve([*found.items()])  # of others, for whom something was due at this moment

@@ -45,7 +45,7 @@ class Assignment:
         """1 for the first agent rung for the contact, and so on."""
         self.refusal: Mapping[str, float] = {}
         """Once it came to nothing: this agent, until when the contact is not offered again, see
-        :attr:`easycall.model.WorkItem.refused`."""
+        :attr:`easycall.policy.WorkItem.refused`."""
 
     def rings(self) -> None:
         """The agent's phone rings."""

@@ -14,7 +14,7 @@ from easycall.acd.matching import Matching, Pair
 from easycall.acd.ordered import Entry, Ordered
 from easycall.acd.seating import Seat, Teams
 from easycall.acd.waiting import NEVER, Line
-from easycall.policy import Channel, Profile, QueuePolicy, Ticket
+from easycall.policy import Channel, Profile, QueuePolicy, WorkItem
 from easycall.skills import Requirement
 
 __all__ = ["Pair", "WaitingRoom"]
@@ -115,7 +115,7 @@ class WaitingRoom(Matching):
 
     # Items
 
-    def enter(self, ticket: Ticket, now: float) -> list[Pair]:
+    def enter(self, ticket: WorkItem, now: float) -> list[Pair]:
         """An item comes.  Raises KeyError for an unknown queue, ValueError for a contact that is here already."""
         pairs = self.due(now) if now >= self._next else []
         contact = ticket.contact

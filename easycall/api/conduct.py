@@ -12,8 +12,9 @@ from easycall.acd.decisions import Decision
 from easycall.acd.waits import Forecast
 from easycall.acd.why import AgentWhy, ContactWhy
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode, WorkItem
+from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode
 from easycall.outbound.call import CallOut
+from easycall.policy import WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.stats.recordings import Recording

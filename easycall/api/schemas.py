@@ -19,7 +19,8 @@ from easycall.acd.waits import Forecast
 from easycall.api.conduct import Distributor, Staff
 from easycall.api.problems import Problem
 from easycall.hours import Hours, Opening
-from easycall.model import Agent, AgentState, Contact, Queue, WorkItem
+from easycall.model import Agent, AgentState, Contact, Queue
+from easycall.policy import WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.stats.recordings import Recording

@@ -9,7 +9,8 @@ from attrs import frozen
 
 from easycall.events import AgentChanged, ContactArrived, ContactEnded, Event, FlowStep, Queued, ScreenPop, ScreenPopRevoked
 from easycall.lab.day.figures import Figures
-from easycall.model import Agent, AgentState, Outcome, Queue, WorkItem
+from easycall.model import Agent, AgentState, Outcome, Queue
+from easycall.policy import WorkItem
 from easycall.stats.journey import journey
 
 __all__ = ["AgentRow", "Board", "QueueRow", "View"]
