@@ -16,7 +16,7 @@ from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queu
 from easycall.policy import AgentOrder, QueuePolicy, Ring
 from easycall.skills import ANYBODY, BadExpression, Requirement, parse
 
-__all__ = ["queue_contradictions", "read_hours", "read_queue"]
+__all__ = ["queue_contradictions", "read_hours", "read_queue", "read_routing", "routing_contradictions"]
 
 TIMED = frozenset({OverflowWhen.WAITED, OverflowWhen.EXPECTED_WAIT})
 """Rules that need seconds."""
@@ -62,6 +62,27 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
     ]
     routing = _routing(document, name, key, section)
     return evolve(Queue(name, **section), hours=hours.get(named), overflow=tuple(filter(None, rules)), routing=routing)
+
+
+def read_routing(document: Document, base: QueuePolicy) -> QueuePolicy:
+    """One section of ``queues`` that holds only what is different from ``base``.
+
+    Another ``order`` comes without what went with the one before.
+    """
+    key = f"queues.{base.id}"
+    section = document.section(key)
+    routing = {
+        "skills": base.requires.text,
+        "prefers": base.prefers.text,
+        "order": base.agent_order,
+        "first_agents": base.fixed_order,
+        "priority_seconds": base.offset,
+        "max_talks": base.cap or 0,
+    }
+    if section.get("order", base.agent_order) is not base.agent_order:
+        del routing["prefers"], routing["first_agents"]
+    policy = _routing(document, base.id, key, {**routing, **section})
+    return policy if document.given(f"{key}.rings") else evolve(policy, rings=base.rings)
 
 
 def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -> QueuePolicy:
@@ -122,7 +143,7 @@ def queue_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """What is right by itself and wrong together: the key, and what is the matter."""
     for queue in config.queues.values():
         yield from _lost(queue)
-        yield from _strangers(config, queue)
+        yield from routing_contradictions(config, queue.routing)
         for number, rule in enumerate(queue.overflow, 1):
             if trouble := _trouble(config, rule):
                 yield f"queues.{queue.id}.overflow[{number}].to", trouble
@@ -148,15 +169,15 @@ def _lost(queue: Queue) -> Iterator[tuple[str, str]]:
         yield f"{key}.closing", f"a queue never closes without {key}.hours"
 
 
-def _strangers(config: Config, queue: Queue) -> Iterator[tuple[str, str]]:
-    """Agents and queues that are not there."""
-    for agent in queue.routing.fixed_order:
+def routing_contradictions(config: Config, routing: QueuePolicy) -> Iterator[tuple[str, str]]:
+    """Agents and queues that are not there: the key, and what is the matter."""
+    for agent in routing.fixed_order:
         if agent not in config.agents:
-            yield f"queues.{queue.id}.first_agents", f"there is no agent {agent!r}; {_known(config.agents)}"
-    for number, ring in enumerate(queue.routing.rings, 1):
+            yield f"queues.{routing.id}.first_agents", f"there is no agent {agent!r}; {_known(config.agents)}"
+    for number, ring in enumerate(routing.rings, 1):
         for other in ring.groups:
             if other not in config.queues:
-                yield f"queues.{queue.id}.rings[{number}].queues", f"there is no queue {other!r}; {_known(config.queues)}"
+                yield f"queues.{routing.id}.rings[{number}].queues", f"there is no queue {other!r}; {_known(config.queues)}"
 
 
 def _trouble(config: Config, rule: OverflowRule) -> str:

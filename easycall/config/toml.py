@@ -96,14 +96,15 @@ class Document:
     _places: dict[str, tuple[str, int]] = field(factory=dict)
 
     @classmethod
-    def read(cls, path: Path, schema: Schema) -> Self:
-        """``path``, then ``conf.d/*.toml`` beside it in the order of their names.
+    def read(cls, path: Path, schema: Schema, *, alone: bool = False) -> Self:
+        """``path``, then, unless it stands ``alone``, ``conf.d/*.toml`` beside it in the order of their names.
 
         Tables are merged and lists of tables joined; of any other value given twice the later counts.  Raises ConfigError
         when a file cannot be read as TOML.
         """
         document = cls(path, schema)
-        for file in (path, *sorted((path.parent / "conf.d").glob("*.toml"))):
+        beside = [] if alone else sorted((path.parent / "conf.d").glob("*.toml"))
+        for file in (path, *beside):
             try:
                 document._add(file)
             except OSError as error:
@@ -143,6 +144,10 @@ class Document:
             if None not in right:
                 entries[key] = right[1]
         return entries
+
+    def given(self, name: str) -> bool:
+        """Whether something stands there, right or wrong."""
+        return self._value(name, None) is not None
 
     def names(self, family: str, kind: Kind) -> list[str]:
         """The names of the sections below ``family``."""

@@ -169,6 +169,8 @@ class Day:
     """Stay -> what became of it."""
     unanswered: Mapping[str, Sequence[Unanswered]]
     """Stay -> the offers that were not answered, in order; those that had none are left out."""
+    rung: Mapping[str, float]
+    """Stay -> how long a phone had rung for it when the caller left; those for whom none rang are left out."""
     agents: Mapping[str, AgentDay]
     clocked: Mapping[str, Clocked]
     """Agent -> the time spent."""

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import neg
+from operator import attrgetter, neg
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from easycall.acd.replay.day import Day, Ending, Fate, Unanswered
 
@@ -95,10 +95,8 @@ def conducts(day: Day, dice: Callable[[], float]) -> dict[str, Conduct]:
     found = {}
     for stay in day.stays:
         fate, chance, other = day.fates[stay.id], dice(), dice()
-        handling = _handling(fate)
-        if handling is None:
-            kept = known.get((stay.queue, stay.channel)) or known.get(("", "")) or [USUAL]
-            handling = kept[int(other * len(kept))]
+        kept = known.get((stay.queue, stay.channel)) or known.get(("", "")) or [USUAL]
+        handling = _handling(fate) or _drawn(kept, day.rung.get(stay.id, 0.0), other)
         leaves, ends = fate.at, fate.how
         if fate.how in (Ending.ANSWERED, Ending.WAITING):
             leaves, ends = stay.at + patience[stay.queue].beyond(fate.at - stay.at, chance), Ending.ABANDONED
@@ -124,6 +122,14 @@ def _handling(fate: Fate) -> Handling | None:
     return Handling(fate.at - fate.reserved, fate.parted - fate.at, fate.freed - fate.parted)
 
 
+def _drawn(kept: Sequence[Handling], rung: float, chance: float) -> Handling:
+    """One of those, sorted by their ringing, for a phone that is known to have rung for so long and longer."""
+    first = bisect_right(kept, rung, key=attrgetter("ring")) if rung else 0
+    if first < len(kept):
+        return kept[first + int(chance * (len(kept) - first))]
+    return evolve(kept[-1], ring=rung + kept[-1].ring)
+
+
 def _handlings(day: Day) -> Mapping[tuple[str, str], Sequence[Handling]]:
     """Queue and channel -> how long agents were kept; ("", ""): everywhere."""
     found: dict[tuple[str, str], list[Handling]] = {}
@@ -132,4 +138,6 @@ def _handlings(day: Day) -> Mapping[tuple[str, str], Sequence[Handling]]:
         if handling is not None:
             found.setdefault((stay.queue, stay.channel), []).append(handling)
             found.setdefault(("", ""), []).append(handling)
+    for some in found.values():
+        some.sort(key=attrgetter("ring"))
     return found

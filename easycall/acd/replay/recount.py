@@ -86,6 +86,9 @@ class Recount:
         self._stays: dict[str, Stay] = {}
         self._fates: dict[str, Fate] = {}
         self._unanswered: dict[str, list[Unanswered]] = {}
+        self._rung: dict[str, float] = {}
+        self._unsettled: set[str] = set()
+        """Stays that wait, or whose agent is not done."""
         self._open: dict[str, str] = {}
         """Contact -> its stay that goes on."""
         self._latest: dict[str, tuple[str, int]] = {}
@@ -98,7 +101,7 @@ class Recount:
     @property
     def settled(self) -> bool:
         """Nothing goes on any more of what came within the day."""
-        return not self._open and not any(agent.busy and agent.busy.stay for agent in self._agents.values())
+        return not self._unsettled
 
     def _hired(self, agent: str, skills: Mapping[str, int]) -> _Agent:
         known = _Agent(Clocked(self._first, self._end))
@@ -130,6 +133,7 @@ class Recount:
             stays=tuple(self._stays.values()),
             fates=dict(self._fates),
             unanswered=dict(self._unanswered),
+            rung=dict(self._rung),
             agents={agent: _of_the_day(known.told, self._first) for agent, known in self._agents.items()},
             clocked={agent: known.clocked for agent, known in self._agents.items()},
             links=tuple(self._links),
@@ -168,6 +172,7 @@ class Recount:
             follows=before,
         )
         self._open[contact] = name
+        self._unsettled.add(name)
         self._latest[contact] = name, number + 1
         self._last = max(self._last, event.at)
 
@@ -175,6 +180,7 @@ class Recount:
         stay = self._open.pop(contact, None)
         if stay is not None:
             self._fates[stay] = Fate(how, at)
+            self._unsettled.discard(stay)
 
     @take.register
     def _(self, event: QueueLeft) -> None:
@@ -195,6 +201,8 @@ class Recount:
         reserved = event.at
         if busy is not None and busy.contact == event.contact:
             busy.stay, reserved = stay, busy.since
+        else:
+            self._unsettled.discard(stay)
         self._fates[stay] = Fate(Ending.ANSWERED, event.at, event.agent, reserved)
 
     @take.register
@@ -204,6 +212,8 @@ class Recount:
             return
         if event.outcome is OfferOutcome.CALLER_LEFT:
             busy.caller_left = bool(stay)
+            if stay:
+                self._rung[stay] = event.at - busy.since
         elif event.outcome is not OfferOutcome.ANSWERED:
             busy.offered, busy.refused = stay, self._refused_seconds.get(event.outcome, self._usual_seconds)
 
@@ -271,6 +281,7 @@ class Recount:
         """The agent is done with it; ``known``: that was told, and is not only the end of what is known."""
         agent.busy = None
         if busy.stay:
+            self._unsettled.discard(busy.stay)
             parted = busy.parted or (at if known else 0.0)
             self._fates[busy.stay] = evolve(self._fates[busy.stay], parted=parted, freed=at if known else 0.0)
         elif busy.offered:
