@@ -82,15 +82,13 @@ class Past:
 
     def _place(self, moment: float) -> int:
         """The number of the first event from a moment on: looked for by halves, as the journal is in the order of time."""
-        [(low, high)] = self._query(EXTENT)
-        if low is None:
-            return 0
-        low, high = int(low), int(high) + 1
+        [(least, most)] = self._query(EXTENT)
+        low, high = (0, 0) if least is None else (int(least), int(most) + 1)
         while low < high:
             middle = (low + high) // 2
             seq, at = self._query(MOMENT, middle)[0]
             if at < moment:
-                low = seq + 1
+                low = int(seq) + 1
             else:
                 high = middle
         return low

@@ -6,6 +6,7 @@ recount        the day as a fold over its events
 patience       how long who was answered would have waited: Kaplan and Meier
 rerun          lets the day pass again through the waiting room that the daemon uses
 figures        what came of it
+comparison     a day as it was, as configured, and under another policy
 =============  ====================================================================================
 
 All of it is pure; where something is drawn, the dice are an argument.

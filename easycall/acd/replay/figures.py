@@ -1,27 +1,30 @@
-"""What came of a day, as figures.  Pure.
-
-=============  ====================================================================================
-offered        answered + abandoned + left + waiting
-service level  answered within T ÷ offered (``sl_offered_all``)
-waits          from coming to the queue to the beginning of the talk, of those who were answered
-overtaken      answered, but a later one of the same queue, channel, skills, priority and owner was given to an agent before
-skilled        answered by an agent who has all skills that the configured queue and the contact ask for, before any ring,
-               ÷ answered and some skill was asked for
-occupancy      contact time ÷ (contact time + ready idle)
-=============  ====================================================================================
-"""
+"""What came of a day, as figures; how each is defined is in :data:`FORMULAS`.  Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from attrs import asdict, frozen
 
 from easycall.acd.replay.day import Clocked, Day, Ending, Fate, Stay
 from easycall.skills import ANYBODY, Requirement, both, parse
 
-__all__ = ["TOTAL", "AgentFigures", "QueueFigures", "average", "average_of_agents", "of_agents", "of_queues"]
+__all__ = ["FORMULAS", "TOTAL", "AgentFigures", "QueueFigures", "average", "average_of_agents", "of_agents", "of_queues"]
+
+FORMULAS: Mapping[str, str] = {
+    "offered": "stays in the queue: answered + abandoned + left + waiting",
+    "left": "taken out by a rule of the queue, a key of the caller or a fault",
+    "waiting": "neither answered nor gone when what is known ends",
+    "service_level": "sl_offered_all: answered within {seconds:g} s / offered",
+    "waits": "of the answered, from coming to the queue to the beginning of the talk; p90: what 90 % do not exceed",
+    "overtaken": "answered, after a later one of the same queue, channel, skills, priority and owner was given to an agent",
+    "skilled": "answered by an agent with all skills that the configured queue and the contact ask for, before any ring "
+    "/ answered of those for whom skills are asked",
+    "occupancy": "contact time / (contact time + ready idle)",
+}
+"""Figure -> how it is computed; ``{seconds}`` is the threshold."""
 
 TOTAL = ""
 """The name of all queues together."""
@@ -166,7 +169,7 @@ def average_of_agents(runs: Sequence[Mapping[str, AgentFigures]]) -> dict[str, A
     }
 
 
-def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
     found: dict[str, float | None] = {}
     for name in rows[0]:
         values = [value for row in rows if (value := row[name]) is not None]

@@ -308,5 +308,3 @@ def _of_the_day(told: AgentDay, first: float) -> AgentDay:
         ],
         skills=told.skills,
     )
-
-

@@ -242,9 +242,7 @@ class Rerun:
         self._room.leave(stay)
         handling = self._conducts[stay].handling
         parted = self._now + handling.talk
-        self._fates[stay] = Fate(
-            Ending.ANSWERED, self._now, desk.agent.id, desk.reserved, parted, parted + handling.wrap_up
-        )
+        self._fates[stay] = Fate(Ending.ANSWERED, self._now, desk.agent.id, desk.reserved, parted, parted + handling.wrap_up)
         self._becomes(desk, AgentState.TALKING, stay)
         self._at(parted, FREE, self._parts, desk, stay, handling.wrap_up)
 
