@@ -30,8 +30,12 @@ TELL_EVERY = 10_000
 REMEMBERED = 1
 """Nobody asks for the reason of a decision here."""
 
-LEAVES, FREE, PRESENCE, SKILLS, DUTY, ANSWER, LINK, ARRIVES = range(8)
-"""What comes first of what happens at one moment."""
+LEAVES, PRESENCE, SKILLS, FREE, DUTY, ANSWER, LINK, ARRIVES = range(8)
+"""What comes first of what happens at one moment: who ends a wrap-up by going for a break is not idle in between.
+
+Moments are compared exactly: moments of the journal, and sums of one and differences of others, are all multiples of the same
+power of two.
+"""
 
 WAY_IN_USE = {"": PhoneState.IN_USE}
 """Whatever kept contacts away from a ready agent that day, keeps them away now."""
