@@ -100,7 +100,7 @@ def replay(
         "seconds": seconds,
         "runs": runs,
         "seed": seed,
-        "stays": len(known.stays),
+        "stays": sum(not stay.carried for stay in known.stays),
         "notes": notes,
     }
     if as_json:
@@ -178,7 +178,7 @@ def _read(config: Config, first: float, end: float, tell: Tell) -> Day:
     except StoreUnavailable as why:
         raise click.ClickException(str(why)) from why
     day = recount.day()
-    if not day.stays:
+    if all(stay.carried for stay in day.stays):
         raise click.ClickException(_nothing(first, end, extent))
     return day
 

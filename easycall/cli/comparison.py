@@ -131,8 +131,8 @@ def _told(accounts: Sequence[Account], heading: Mapping[str, Any]) -> Iterator[s
         points = 100 * (again.service_level - was.service_level)
         seconds = (again.mean_wait or 0) - (was.mean_wait or 0)
         yield (
-            f"How true it is: as configured the replay has {points:+.1f} points of service level, {seconds:+.1f} s of mean wait "
-            f"and {again.abandoned - was.abandoned:+.0f} abandoned against what really happened."
+            f"How true it is: as configured the replay has {points:+.1f} points of service level, {seconds:+.1f} s of mean "
+            f"wait and {again.abandoned - was.abandoned:+.0f} abandoned against what really happened."
         )
     if heading["runs"] > 1:
         yield f"The replays are means of {heading['runs']} runs."

@@ -96,7 +96,7 @@ def _account(
         return day.agents[agent].skills_at(moment) if agent in day.agents else {}
 
     requires: dict[str, Requirement] = {queue: policy.requires for queue, policy in configured.queues.items()}
-    return Account(name, of_queues(day, fates, requires, skills_of, threshold), of_agents(fates, clocked))
+    return Account(name, of_queues(day, fates, requires, skills_of, threshold), of_agents(day, fates, clocked))
 
 
 def _queues(day: Day) -> set[str]:

@@ -50,6 +50,8 @@ class Stay:
     pbx: str = ""
     follows: str = ""
     """The stay of the same contact before it: one it overflowed or was transferred from."""
+    carried: bool = False
+    """It came before the day and waited when the day began: it is in the line, and in no figure."""
 
 
 @frozen
@@ -110,6 +112,8 @@ class AgentDay:
     duties: list[Duty] = field(factory=list)
     skills: list[tuple[float, Mapping[str, int]]] = field(factory=list)
     """Since when, and what the agent can do."""
+    idle_since: float = 0.0
+    """What "longest idle" compares when the day begins; 0: not known."""
 
     def skills_at(self, moment: float) -> Mapping[str, int]:
         """What the agent could do then."""
@@ -160,11 +164,11 @@ class Day:
 
     first: float
     end: float
-    """What came from ``first`` on and before ``end`` is replayed."""
+    """What came from ``first`` on and before ``end`` is counted."""
     last: float
     """Up to when is known what happened."""
     stays: Sequence[Stay]
-    """In the order in which they came."""
+    """In the order in which they came, those carried over first."""
     fates: Mapping[str, Fate]
     """Stay -> what became of it."""
     unanswered: Mapping[str, Sequence[Unanswered]]

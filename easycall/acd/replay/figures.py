@@ -66,13 +66,14 @@ def of_queues(
     day: Day, fates: Mapping[str, Fate], requires: Mapping[str, Requirement], skills_of: SkillsOf, threshold: float
 ) -> dict[str, QueueFigures]:
     """Queue -> figures, and of all under :data:`TOTAL`.  ``requires``: queue -> what it asks for as configured."""
-    overtaken = _overtaken(day.stays, fates)
-    fitting = _fitting(day.stays, fates, requires, skills_of)
+    stays = [stay for stay in day.stays if not stay.carried]
+    overtaken = _overtaken(stays, fates)
+    fitting = _fitting(stays, fates, requires, skills_of)
     by_queue: dict[str, list[Stay]] = {}
-    for stay in day.stays:
+    for stay in stays:
         by_queue.setdefault(stay.queue, []).append(stay)
-    groups = {**dict(sorted(by_queue.items())), TOTAL: day.stays}
-    return {queue: _figures(stays, fates, overtaken, fitting, threshold) for queue, stays in groups.items()}
+    groups = {**dict(sorted(by_queue.items())), TOTAL: stays}
+    return {queue: _figures(some, fates, overtaken, fitting, threshold) for queue, some in groups.items()}
 
 
 def _figures(
@@ -139,10 +140,10 @@ def _fitting(
     return found
 
 
-def of_agents(fates: Mapping[str, Fate], clocked: Mapping[str, Clocked]) -> dict[str, AgentFigures]:
+def of_agents(day: Day, fates: Mapping[str, Fate], clocked: Mapping[str, Clocked]) -> dict[str, AgentFigures]:
     """Agent -> figures, of those who were there."""
     contacts: dict[str, int] = {}
-    for fate in fates.values():
+    for fate in (fates[stay.id] for stay in day.stays if not stay.carried):
         if fate.how is Ending.ANSWERED:
             contacts[fate.agent] = contacts.get(fate.agent, 0) + 1
     there = {agent for agent, time in clocked.items() if time.occupancy is not None} | contacts.keys()

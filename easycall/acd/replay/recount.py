@@ -7,7 +7,7 @@ from functools import singledispatchmethod
 
 from attrs import define, evolve, field
 
-from easycall.acd.agent import HANDLING
+from easycall.acd.agent import BUSY, HANDLING
 from easycall.acd.replay.day import AgentDay, Clocked, Day, Doing, Duty, Ending, Fate, Presence, Stay, Unanswered
 from easycall.events import (
     AgentAssigned,
@@ -63,6 +63,7 @@ class _Agent:
     clocked: Clocked
     told: AgentDay = field(factory=AgentDay)
     busy: _Busy | None = None
+    state: AgentState = AgentState.OFFLINE
 
 
 class Recount:
@@ -124,21 +125,37 @@ class Recount:
             agent.clocked.turn(Doing.ELSE, self._last)
             if agent.busy is not None:
                 self._let_go(agent, agent.busy, self._last, known=False)
-        for stay in self._open.values():
-            self._fates[stay] = Fate(Ending.WAITING, self._last)
+        for name in self._open.values():
+            self._fates[name] = Fate(Ending.WAITING, self._last)
+        stays = self._of_the_day()
         return Day(
             first=self._first,
             end=self._end,
             last=self._last,
-            stays=tuple(self._stays.values()),
-            fates=dict(self._fates),
-            unanswered=dict(self._unanswered),
-            rung=dict(self._rung),
+            stays=tuple(evolve(stay, follows=stay.follows if stay.follows in stays else "") for stay in stays.values()),
+            fates={name: self._fates[name] for name in stays},
+            unanswered={name: vain for name, vain in self._unanswered.items() if name in stays},
+            rung={name: rung for name, rung in self._rung.items() if name in stays},
             agents={agent: _of_the_day(known.told, self._first) for agent, known in self._agents.items()},
             clocked={agent: known.clocked for agent, known in self._agents.items()},
             links=tuple(self._links),
             kept_out=self._kept_out,
         )
+
+    def _of_the_day(self) -> dict[str, Stay]:
+        """The stays that count, and those that waited when the day began; of others an agent may still be busy then."""
+        found = {}
+        for name, stay in self._stays.items():
+            fate = self._fates[name]
+            if stay.at >= self._first:
+                found[name] = stay
+            elif fate.how is Ending.ANSWERED and fate.reserved < self._first:
+                left = fate.freed - self._first
+                if left > 0:
+                    self._agent(fate.agent).told.duties.insert(0, Duty(self._first, left, talked=True))
+            elif fate.how is not Ending.WAITING and fate.at >= self._first:
+                found[name] = evolve(stay, carried=True)
+        return found
 
     # Contacts
 
@@ -153,7 +170,7 @@ class Recount:
         if stay is not None and stay.queue == event.queue:
             return  # told again, by a daemon that was restarted
         self._close(contact, Ending.LEFT, event.at)
-        if not self._first <= event.at < self._end:
+        if event.at >= self._end:
             return
         before, number = self._latest.get(contact, ("", 0))
         name = f"{contact} ({number + 1})" if number else contact
@@ -172,9 +189,10 @@ class Recount:
             follows=before,
         )
         self._open[contact] = name
-        self._unsettled.add(name)
         self._latest[contact] = name, number + 1
         self._last = max(self._last, event.at)
+        if event.at >= self._first:
+            self._unsettled.add(name)
 
     def _close(self, contact: str, how: Ending, at: float) -> None:
         stay = self._open.pop(contact, None)
@@ -256,6 +274,9 @@ class Recount:
         else:
             state = event.next or AgentState.READY
         self._is(agent.told, Presence(event.at, state, event.queues, bool(event.hindrance)))
+        if event.state is AgentState.READY and agent.state not in (AgentState.READY, *BUSY) and event.at <= self._first:
+            agent.told.idle_since = event.at
+        agent.state = event.state
 
     @staticmethod
     def _is(told: AgentDay, now: Presence) -> None:
@@ -284,9 +305,9 @@ class Recount:
             self._unsettled.discard(busy.stay)
             parted = busy.parted or (at if known else 0.0)
             self._fates[busy.stay] = evolve(self._fates[busy.stay], parted=parted, freed=at if known else 0.0)
-        elif busy.offered:
+        elif busy.offered and busy.since >= self._first:
             self._unanswered.setdefault(busy.offered, []).append(Unanswered(at - busy.since, busy.refused))
-        elif at > busy.since and not busy.caller_left:
+        elif at > busy.since and not busy.caller_left and not busy.offered:
             agent.told.duties.append(Duty(busy.since, at - busy.since, not busy.supervises, busy.talked))
 
 
@@ -307,4 +328,5 @@ def _of_the_day(told: AgentDay, first: float) -> AgentDay:
             duty if duty.at >= first else evolve(duty, at=first, seconds=duty.at + duty.seconds - first) for duty in duties
         ],
         skills=told.skills,
+        idle_since=told.idle_since,
     )

@@ -33,7 +33,7 @@ REMEMBERED = 1
 LEAVES, PRESENCE, SKILLS, FREE, DUTY, ANSWER, LINK, ARRIVES = range(8)
 """What comes first of what happens at one moment: who ends a wrap-up by going for a break is not idle in between.
 
-Moments are compared exactly: moments of the journal, and sums of one and differences of others, are all multiples of the same
+Moments are compared exactly: those of the journal, and sums of one and differences of others, are all multiples of the same
 power of two.
 """
 
@@ -112,7 +112,7 @@ class Rerun:
     def _desk(self, agent: str, told: AgentDay, changed: Changed) -> _Desk:
         skills = told.skills_at(self._day.first) if changed.skills is None else changed.skills
         return _Desk(
-            Agent(agent, agent, (), skills=skills),
+            Agent(agent, agent, (), skills=skills, idle_since=told.idle_since),
             Clocked(self._day.first, self._day.end),
             Presence(self._day.first, AgentState.OFFLINE),
             changed,
@@ -122,7 +122,7 @@ class Rerun:
 
     def _plan_all(self) -> None:
         for stay in self._day.stays:
-            self._at(stay.at, ARRIVES, self._arrives, stay)
+            self._at(max(stay.at, self._day.first), ARRIVES, self._arrives, stay)
         for at, pbx, up in self._day.links:
             self._at(max(at, self._day.first), LINK, self._link, pbx, up)
         for agent, told in self._day.agents.items():
@@ -235,8 +235,12 @@ class Rerun:
         agent, ends = self._room.agent_of(stay.id), self._conducts[stay.id].ends
         if agent is not None and ends is Ending.LEFT:
             return  # a rule of the queue takes nobody away for whom a phone rings
-        self._room.leave(stay.id)
-        self._fates[stay.id] = Fate(ends, self._now)
+        self._goes(stay.id, ends)
+
+    def _goes(self, stay: str, ends: Ending) -> None:
+        agent = self._room.agent_of(stay)
+        self._room.leave(stay)
+        self._fates[stay] = Fate(ends, self._now)
         if agent is not None:
             self._settles(self._desks[agent], rested=False)
 
@@ -254,6 +258,11 @@ class Rerun:
         if stay in self._fates:
             return
         pairs = self._hear()
+        conduct = self._conducts[stay]
+        if conduct.leaves <= self._now:  # what was to happen when the ringing came to nothing
+            self._reserve(pairs)
+            self._goes(stay, conduct.ends)
+            return
         self._reserve(pairs + self._room.refused(stay, desk.agent.id, self._now + seconds, self._now))
         self._settles(desk, rested=False)
 
@@ -287,7 +296,8 @@ class Rerun:
         agent.phones = WAY_IN_USE if presence.hindered else {}
         self._heard[agent.id] = agent
         if not self._busy(desk):
-            self._settles(desk, rested=agent.state is not AgentState.READY)
+            begins = presence.at <= self._day.first and agent.idle_since > 0
+            self._settles(desk, rested=agent.state is not AgentState.READY and not begins)
 
     def _skills(self, desk: _Desk, skills: Mapping[str, int]) -> None:
         desk.agent.skills = skills
