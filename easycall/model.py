@@ -31,6 +31,7 @@ __all__ = [
     "EndedBy",
     "FaxOutcome",
     "FaxResult",
+    "Lifetime",
     "Loan",
     "LostAgent",
     "Message",
@@ -526,6 +527,16 @@ class Profile:
     changed: float = 0.0
     changed_by: str = ""
     """The name of the API token."""
+
+
+@frozen
+class Lifetime:
+    """How long a contact may last."""
+
+    longest_seconds: float = 43_200.0
+    """From its arrival."""
+    notice_seconds: float = 60.0
+    """How long before its end that is told."""
 
 
 @frozen

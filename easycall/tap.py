@@ -184,7 +184,7 @@ def make_conduct(
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
     dialling = Dialling(rules, Lines(config.trunks), do_not_call, clock, CallHistory(database))
     shared = clock, journal, distributor, script, new_id, dialling, recordings, fax
-    contacts = Contacts(*shared, messages=messages, waits=waits, park_seconds=config.park_seconds)
+    contacts = Contacts(*shared, messages=messages, waits=waits, park_seconds=config.park_seconds, lifetime=config.lifetime)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
     supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)

@@ -138,6 +138,10 @@ SCHEMA: Schema = {
         "silence_seconds": Option(number("seconds", 1, 60)),
     },
     "voicemail.boxes": Entries(ID, text(0, 1000)),
+    "calls": {
+        "longest_seconds": Option(number("seconds", 60, 604_800)),
+        "notice_seconds": Option(number("seconds", 0, 3600)),
+    },
     "parking": {"seconds": Option(number("seconds", 5, 3600))},
     "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
