@@ -119,8 +119,8 @@ class TestRinging:
     @pytest.mark.parametrize("number", ["", "+49301234567&Local/9", "4930", "+49 30 1234567", "+49301234567\r\nX: y"])
     def test_a_number_that_must_not_be_dialled(self, number: str) -> None:
         pbx = FakePbx()
+        how = {"leg": "o1", "caller": "", "seconds": 5, "longest": 60, "values": {}}
         with pytest.raises(ValueError, match="must not be dialled"):
-            how = {"leg": "o1", "caller": "", "seconds": 5, "longest": 60, "values": {}}
             pbx.switch.dial(Trunk("out", "main", "PJSIP/{number}@c", 1), number, **how)
         assert not pbx.manager.of("Originate")
         nothing_left(pbx)
