@@ -445,6 +445,8 @@ class Queue:
     max_wait_prompt: str = ""
     """What is heard then."""
     overflow: tuple[OverflowRule, ...] = ()
+    service_level: Mapping[Channel, float] = field(factory=dict, hash=False)
+    """Kind of work -> within how many seconds it is to be answered, where that is not as usual."""
     routing: QueuePolicy = field(default=Factory(lambda queue: QueuePolicy(queue.id), takes_self=True))
     """Which agents may have its contacts, who of them is chosen, and which contact goes first."""
 
