@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from easycall.acd.replay.comparison import AS_CONFIGURED, AS_IT_WAS, Rules, compare, unconfigured
 from easycall.acd.replay.day import AgentDay, Clocked, Day, Doing, Duty, Ending, Fate, Presence, Stay, Unanswered
+from easycall.acd.replay.desk import Changed
 from easycall.acd.replay.figures import TOTAL, AgentFigures, QueueFigures, average, average_of_agents, of_queues
 from easycall.acd.replay.patience import USUAL, Conduct, Handling, Patience, conducts
 from easycall.acd.replay.recount import Recount
-from easycall.acd.replay.rerun import Changed, Passed, Rerun
+from easycall.acd.replay.rerun import Passed, Rerun
 from easycall.acd.staff import REFUSED_SECONDS
 from easycall.events import (
     AgentAssigned,
@@ -371,6 +372,13 @@ def test_a_break_that_is_asked_for_in_a_talk_begins_after_it() -> None:
     passed = passes(day(stays, agents), {stay.id: patient() for stay in stays}, QueuePolicy("q"))
     assert [passed.fates[stay.id].reserved - NOON for stay in stays[:2]] == [0.0, 200.0]
     assert passed.fates["c2"].how is Ending.WAITING
+
+
+def test_who_ends_a_wrap_up_by_going_for_a_break_is_not_idle_in_between() -> None:
+    agents = {"a": agent_day((0, READY), (112, NOT_READY), (200, READY))}
+    stays = stays_at(0.0, 5.0)
+    passed = passes(day(stays, agents), {stay.id: patient(2.0, 100.0, 10.0) for stay in stays}, QueuePolicy("q"))
+    assert [passed.fates[stay.id].reserved - NOON for stay in stays] == [0.0, 200.0]
 
 
 def test_nothing_is_offered_on_an_asterisk_that_is_away_or_to_who_is_on_a_private_call() -> None:

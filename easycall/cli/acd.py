@@ -139,7 +139,7 @@ def _configuration(file: Path) -> Config:
 def _rules(config: Config, policy: Path | None) -> list[Rules]:
     """Those of the configuration, and of the other policy if there is one.  Raises ClickException."""
     from easycall.acd.replay.comparison import AS_CONFIGURED, Rules
-    from easycall.acd.replay.rerun import Changed
+    from easycall.acd.replay.desk import Changed
     from easycall.config import ConfigError
     from easycall.config.variant import read_variant
 

@@ -8,9 +8,10 @@ from functools import partial
 from attrs import field, frozen
 
 from easycall.acd.replay.day import Clocked, Day, Ending, Fate
+from easycall.acd.replay.desk import Changed
 from easycall.acd.replay.figures import AgentFigures, QueueFigures, average, average_of_agents, of_agents, of_queues
 from easycall.acd.replay.patience import conducts
-from easycall.acd.replay.rerun import Changed, Rerun
+from easycall.acd.replay.rerun import Rerun
 from easycall.policy import QueuePolicy
 from easycall.skills import Requirement
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import singledispatchmethod
 
-from attrs import define, evolve, field
+from attrs import evolve
 
-from easycall.acd.agent import BUSY, HANDLING
-from easycall.acd.replay.day import AgentDay, Clocked, Day, Doing, Duty, Ending, Fate, Presence, Stay, Unanswered
+from easycall.acd.replay.day import Day, Duty, Ending, Fate, Stay, Unanswered
+from easycall.acd.replay.rota import Busy, Rota
 from easycall.events import (
     AgentAssigned,
     AgentChanged,
@@ -23,7 +23,7 @@ from easycall.events import (
     QueueLeft,
     QueueOverflowed,
 )
-from easycall.model import AgentState, EndedBy, OfferOutcome
+from easycall.model import EndedBy, OfferOutcome
 
 __all__ = ["READ", "Recount"]
 
@@ -32,38 +32,6 @@ READ: tuple[type[Event], ...] = (
     *(PbxDown, PbxUp, Queued, QueueLeft, QueueOverflowed),
 )
 """The events that tell of a day; the others may be left out."""
-
-OWN = frozenset({AgentState.OFFLINE, AgentState.NOT_READY, AgentState.READY})
-"""States an agent has without anything to do."""
-
-
-@define
-class _Busy:
-    """An agent with something to do, from then on."""
-
-    since: float
-    contact: str
-    supervises: bool
-    stay: str = ""
-    """The stay of which it is the answer."""
-    offered: str = ""
-    """The stay of which it was an offer that came to nothing."""
-    refused: float = 0.0
-    """How long it was not offered to this agent again then."""
-    caller_left: bool = False
-    """An offer that ended as the caller left the queue: it will be made again, or not."""
-    talked: bool = False
-    parted: float = 0.0
-
-
-@define
-class _Agent:
-    """What is known of an agent so far."""
-
-    clocked: Clocked
-    told: AgentDay = field(factory=AgentDay)
-    busy: _Busy | None = None
-    state: AgentState = AgentState.OFFLINE
 
 
 class Recount:
@@ -83,7 +51,7 @@ class Recount:
         self._usual_seconds = usual_seconds
         self._first = first
         self._end = end
-        self._agents = {agent: self._hired(agent, can) for agent, can in skills.items()}
+        self._rota = Rota(first, end, skills)
         self._stays: dict[str, Stay] = {}
         self._fates: dict[str, Fate] = {}
         self._unanswered: dict[str, list[Unanswered]] = {}
@@ -104,27 +72,14 @@ class Recount:
         """Nothing goes on any more of what came within the day."""
         return not self._unsettled
 
-    def _hired(self, agent: str, skills: Mapping[str, int]) -> _Agent:
-        known = _Agent(Clocked(self._first, self._end))
-        known.told.skills.append((0.0, skills))
-        return known
-
-    def _agent(self, agent: str) -> _Agent:
-        found = self._agents.get(agent)
-        if found is None:
-            found = self._agents[agent] = self._hired(agent, {})
-        return found
-
     @singledispatchmethod
     def take(self, event: Event) -> None:
         """One more event."""
 
     def day(self) -> Day:
         """What is known now."""
-        for agent in self._agents.values():
-            agent.clocked.turn(Doing.ELSE, self._last)
-            if agent.busy is not None:
-                self._let_go(agent, agent.busy, self._last, known=False)
+        for busy in self._rota.stop(self._last):
+            self._done(busy, self._last, known=False)
         for name in self._open.values():
             self._fates[name] = Fate(Ending.WAITING, self._last)
         stays = self._of_the_day()
@@ -136,8 +91,8 @@ class Recount:
             fates={name: self._fates[name] for name in stays},
             unanswered={name: vain for name, vain in self._unanswered.items() if name in stays},
             rung={name: rung for name, rung in self._rung.items() if name in stays},
-            agents={agent: _of_the_day(known.told, self._first) for agent, known in self._agents.items()},
-            clocked={agent: known.clocked for agent, known in self._agents.items()},
+            agents=self._rota.days,
+            clocked=self._rota.clocked,
             links=tuple(self._links),
             kept_out=self._kept_out,
         )
@@ -152,7 +107,7 @@ class Recount:
             elif fate.how is Ending.ANSWERED and fate.reserved < self._first:
                 left = fate.freed - self._first
                 if left > 0:
-                    self._agent(fate.agent).told.duties.insert(0, Duty(self._first, left, talked=True))
+                    self._rota.duty(fate.agent, Duty(self._first, left, talked=True))
             elif fate.how is not Ending.WAITING and fate.at >= self._first:
                 found[name] = evolve(stay, carried=True)
         return found
@@ -215,9 +170,9 @@ class Recount:
         stay = self._open.pop(event.contact, None)
         if stay is None:
             return
-        busy = self._agent(event.agent).busy
+        busy = self._rota.busy(event.agent, event.contact)
         reserved = event.at
-        if busy is not None and busy.contact == event.contact:
+        if busy is not None:
             busy.stay, reserved = stay, busy.since
         else:
             self._unsettled.discard(stay)
@@ -225,8 +180,8 @@ class Recount:
 
     @take.register
     def _(self, event: OfferEnded) -> None:
-        busy, stay = self._agent(event.agent).busy, self._open.get(event.contact, "")
-        if busy is None or busy.contact != event.contact:
+        busy, stay = self._rota.busy(event.agent, event.contact), self._open.get(event.contact, "")
+        if busy is None:
             return
         if event.outcome is OfferOutcome.CALLER_LEFT:
             busy.caller_left = bool(stay)
@@ -255,78 +210,23 @@ class Recount:
 
     @take.register
     def _(self, event: AgentAssigned) -> None:
-        told = self._agent(event.agent).told
-        told.skills.append((event.at, event.skills))
-        if told.presence:
-            self._is(told, evolve(told.presence[-1], at=event.at, queues=event.serves))
+        self._rota.assigned(event)
 
     @take.register
     def _(self, event: AgentChanged) -> None:
         self._last = max(self._last, event.at)
-        agent = self._agent(event.agent)
-        agent.clocked.turn(_doing(event), event.at)
-        self._work(agent, event)
-        before = agent.told.presence[-1].state if agent.told.presence else AgentState.READY
-        if event.state in OWN:
-            state = event.state
-        elif event.state is AgentState.SUPERVISING and event.next is None:
-            state = before  # it is not told what comes after
-        else:
-            state = event.next or AgentState.READY
-        self._is(agent.told, Presence(event.at, state, event.queues, bool(event.hindrance)))
-        if event.state is AgentState.READY and agent.state not in (AgentState.READY, *BUSY) and event.at <= self._first:
-            agent.told.idle_since = event.at
-        agent.state = event.state
+        done = self._rota.changed(event)
+        if done is not None:
+            self._done(done, event.at, known=True)
 
-    @staticmethod
-    def _is(told: AgentDay, now: Presence) -> None:
-        if not told.presence or evolve(told.presence[-1], at=now.at) != now:
-            told.presence.append(now)
-
-    def _work(self, agent: _Agent, event: AgentChanged) -> None:
-        """What the agent has to do."""
-        busy, supervises = agent.busy, event.state is AgentState.SUPERVISING
-        free = event.state in OWN
-        if busy is not None and (free or event.contact != busy.contact or supervises != busy.supervises):
-            self._let_go(agent, busy, event.at, known=True)
-        if free:
-            return
-        if agent.busy is None:
-            agent.busy = _Busy(event.at, event.contact, supervises)
-        if event.state in (AgentState.TALKING, AgentState.HELD):
-            agent.busy.talked = True
-        if event.state is AgentState.WRAP_UP and not agent.busy.parted:
-            agent.busy.parted = event.at
-
-    def _let_go(self, agent: _Agent, busy: _Busy, at: float, *, known: bool) -> None:
-        """The agent is done with it; ``known``: that was told, and is not only the end of what is known."""
-        agent.busy = None
+    def _done(self, busy: Busy, at: float, *, known: bool) -> None:
+        """An agent is done with it; ``known``: that was told, and is not only the end of what is known."""
         if busy.stay:
             self._unsettled.discard(busy.stay)
             parted = busy.parted or (at if known else 0.0)
             self._fates[busy.stay] = evolve(self._fates[busy.stay], parted=parted, freed=at if known else 0.0)
-        elif busy.offered and busy.since >= self._first:
-            self._unanswered.setdefault(busy.offered, []).append(Unanswered(at - busy.since, busy.refused))
-        elif at > busy.since and not busy.caller_left and not busy.offered:
-            agent.told.duties.append(Duty(busy.since, at - busy.since, not busy.supervises, busy.talked))
-
-
-def _doing(event: AgentChanged) -> Doing:
-    if event.state in HANDLING or event.state is AgentState.WRAP_UP:
-        return Doing.CONTACT
-    return Doing.IDLE if event.state is AgentState.READY and not event.hindrance else Doing.ELSE
-
-
-def _of_the_day(told: AgentDay, first: float) -> AgentDay:
-    """Without what was over when the day began."""
-    before = [presence for presence in told.presence if presence.at <= first][-1:]
-    begun = [evolve(presence, at=first) for presence in before]
-    duties = [duty for duty in told.duties if duty.at + duty.seconds > first]
-    return AgentDay(
-        presence=[*begun, *(presence for presence in told.presence if presence.at > first)],
-        duties=[
-            duty if duty.at >= first else evolve(duty, at=first, seconds=duty.at + duty.seconds - first) for duty in duties
-        ],
-        skills=told.skills,
-        idle_since=told.idle_since,
-    )
+        elif busy.offered:
+            if busy.since >= self._first:
+                self._unanswered.setdefault(busy.offered, []).append(Unanswered(at - busy.since, busy.refused))
+        elif at > busy.since and not busy.caller_left:
+            self._rota.duty(busy.agent, Duty(busy.since, at - busy.since, not busy.supervises, busy.talked))

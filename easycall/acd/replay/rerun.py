@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from easycall.acd.attendance import Attendance
-from easycall.acd.replay.day import AgentDay, Clocked, Day, Doing, Duty, Ending, Fate, Presence, Stay
+from easycall.acd.replay.day import Clocked, Day, Doing, Duty, Ending, Fate, Presence, Stay
+from easycall.acd.replay.desk import Changed, Desk
 from easycall.acd.replay.patience import Conduct
 from easycall.acd.waiting_room import Pair, WaitingRoom
-from easycall.model import Agent, AgentState, PhoneState
+from easycall.model import Agent, AgentState
 from easycall.policy import QueuePolicy, WorkItem
 from easycall.skills import Requirement, parse
 
-__all__ = ["Changed", "Passed", "Rerun"]
+__all__ = ["Passed", "Rerun"]
 
 TELL_EVERY = 10_000
 """Steps between two words of how far it is."""
@@ -37,18 +37,6 @@ Moments are compared exactly: those of the journal, and sums of one and differen
 power of two.
 """
 
-WAY_IN_USE = {"": PhoneState.IN_USE}
-"""Whatever kept contacts away from a ready agent that day, keeps them away now."""
-
-
-@frozen
-class Changed:
-    """What is different of an agent, from the log-in on."""
-
-    queues: tuple[str, ...] | None = None
-    """None: those of the day."""
-    skills: Mapping[str, int] | None = None
-
 
 @frozen
 class Passed:
@@ -58,20 +46,6 @@ class Passed:
     """Stay -> what became of it."""
     clocked: Mapping[str, Clocked]
     """Agent -> the time spent."""
-
-
-@define
-class _Desk:
-    """An agent in the rerun."""
-
-    agent: Agent
-    clocked: Clocked
-    wish: Presence
-    """What the agent is when nothing is to be done."""
-    changed: Changed
-    duties: deque[Duty] = field(factory=deque)
-    """What is to be done as soon as the agent is free."""
-    reserved: float = 0.0
 
 
 class Rerun:
@@ -98,7 +72,8 @@ class Rerun:
         self._tried: dict[str, int] = {}
         """Stay -> how many of its offers that come to nothing were made."""
         self._desks = {
-            agent: self._desk(agent, told, (changed or {}).get(agent, Changed())) for agent, told in day.agents.items()
+            agent: Desk.of(agent, told, (changed or {}).get(agent, Changed()), day.first, day.end)
+            for agent, told in day.agents.items()
         }
         self._heard: dict[str, Agent] = {}
         """Agents of whom the waiting room has not heard yet."""
@@ -108,15 +83,6 @@ class Rerun:
         for policy in policies:
             self._room.set_queue(policy, day.first)
         self._plan_all()
-
-    def _desk(self, agent: str, told: AgentDay, changed: Changed) -> _Desk:
-        skills = told.skills_at(self._day.first) if changed.skills is None else changed.skills
-        return _Desk(
-            Agent(agent, agent, (), skills=skills, idle_since=told.idle_since),
-            Clocked(self._day.first, self._day.end),
-            Presence(self._day.first, AgentState.OFFLINE),
-            changed,
-        )
 
     # The plan
 
@@ -184,15 +150,9 @@ class Rerun:
             else:
                 self._at(self._now + conduct.handling.ring, ANSWER, self._answers, desk, stay)
 
-    def _becomes(self, desk: _Desk, state: AgentState, contact: str = "") -> None:
-        agent = desk.agent
-        agent.state, agent.contact = state, contact
-        self._heard[agent.id] = agent
-        if state not in (AgentState.READY, AgentState.NOT_READY, AgentState.OFFLINE):
-            doing = Doing.ELSE if state is AgentState.SUPERVISING else Doing.CONTACT
-        else:
-            doing = Doing.IDLE if state is AgentState.READY and not desk.wish.hindered else Doing.ELSE
-        desk.clocked.turn(doing, self._now)
+    def _becomes(self, desk: Desk, state: AgentState, contact: str = "") -> None:
+        desk.becomes(state, contact, self._now)
+        self._heard[desk.agent.id] = desk.agent
 
     # Contacts
 
@@ -244,7 +204,7 @@ class Rerun:
         if agent is not None:
             self._settles(self._desks[agent], rested=False)
 
-    def _answers(self, desk: _Desk, stay: str) -> None:
+    def _answers(self, desk: Desk, stay: str) -> None:
         if stay in self._fates:
             return  # the caller left while the phone rang
         self._room.leave(stay)
@@ -254,7 +214,7 @@ class Rerun:
         self._becomes(desk, AgentState.TALKING, stay)
         self._at(parted, FREE, self._parts, desk, stay, handling.wrap_up)
 
-    def _refuses(self, desk: _Desk, stay: str, seconds: float) -> None:
+    def _refuses(self, desk: Desk, stay: str, seconds: float) -> None:
         if stay in self._fates:
             return
         pairs = self._hear()
@@ -266,13 +226,13 @@ class Rerun:
         self._reserve(pairs + self._room.refused(stay, desk.agent.id, self._now + seconds, self._now))
         self._settles(desk, rested=False)
 
-    def _parts(self, desk: _Desk, stay: str, wrap_up: float) -> None:
+    def _parts(self, desk: Desk, stay: str, wrap_up: float) -> None:
         self._becomes(desk, AgentState.WRAP_UP, stay)
         self._at(self._now + wrap_up, FREE, self._settles, desk)
 
     # Agents
 
-    def _settles(self, desk: _Desk, rested: bool = True) -> None:
+    def _settles(self, desk: Desk, rested: bool = True) -> None:
         """Nothing is to be done any more: the agent takes up what was put off, or is what was asked for.
 
         ``rested``: how long the agent is idle is counted from now.
@@ -286,30 +246,25 @@ class Rerun:
             desk.agent.idle_since = self._now
         self._becomes(desk, desk.wish.state)
 
-    def _busy(self, desk: _Desk) -> bool:
-        return desk.agent.state not in (AgentState.OFFLINE, AgentState.NOT_READY, AgentState.READY)
-
-    def _presence(self, desk: _Desk, presence: Presence) -> None:
+    def _presence(self, desk: Desk, presence: Presence) -> None:
         agent = desk.agent
-        desk.wish = presence
-        agent.queues = presence.queues if desk.changed.queues is None else desk.changed.queues
-        agent.phones = WAY_IN_USE if presence.hindered else {}
+        desk.wishes(presence)
         self._heard[agent.id] = agent
-        if not self._busy(desk):
+        if not desk.busy:
             begins = presence.at <= self._day.first and agent.idle_since > 0
             self._settles(desk, rested=agent.state is not AgentState.READY and not begins)
 
-    def _skills(self, desk: _Desk, skills: Mapping[str, int]) -> None:
+    def _skills(self, desk: Desk, skills: Mapping[str, int]) -> None:
         desk.agent.skills = skills
         self._heard[desk.agent.id] = desk.agent
 
-    def _duty(self, desk: _Desk, duty: Duty) -> None:
-        if self._busy(desk) or desk.duties:
+    def _duty(self, desk: Desk, duty: Duty) -> None:
+        if desk.busy or desk.duties:
             desk.duties.append(duty)
         else:
             self._begins(desk, duty)
 
-    def _begins(self, desk: _Desk, duty: Duty) -> None:
+    def _begins(self, desk: Desk, duty: Duty) -> None:
         """Something that no queue gave out: as that day, but not before the agent is free, and as long as it was."""
         state = AgentState.TALKING if duty.contact else AgentState.SUPERVISING
         name = f"duty {next(self._order)}" if duty.contact else ""
