@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from easycall.acd.replay.recount import READ
 from easycall.cli.main import cli
 from easycall.config import ConfigError, load
 from easycall.config.variant import Variant, read_variant
@@ -254,9 +255,10 @@ def test_the_first_event_from_a_moment_on(site: Path) -> None:
     with Past(site / "easycall.db") as past:
         assert past.extent() == (events[0].at, events[-1].at)
         for at in {event.at + shift for event in events for shift in (-0.5, 0.0, 0.5)}:
-            assert list(past.events(at, at + 120, (Queued,))) == [
-                event for event in events if isinstance(event, Queued) and at <= event.at < at + 120
-            ]
+            assert list(past.events(at, at + 120, READ)) == [event for event in events if at <= event.at < at + 120]
+        assert list(past.events(0, MORNING + 120, (Queued,))) == [
+            event for event in events if isinstance(event, Queued) and event.at < MORNING + 120
+        ]
         assert past.assigned_before(MORNING) == [events[0]]
         assert past.assigned_before(events[0].at) == []
 
