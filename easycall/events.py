@@ -32,6 +32,7 @@ __all__ = [
     "AgentAssigned",
     "AgentChanged",
     "Answered",
+    "AskIgnored",
     "CallAnswered",
     "CallCut",
     "CallDialled",
@@ -74,8 +75,10 @@ __all__ = [
     "PbxUp",
     "PhoneLost",
     "Picked",
+    "QueueAmended",
     "QueueLeft",
     "QueueOverflowed",
+    "QueueResumed",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -235,6 +238,43 @@ class Queued(Event):
     owner: str = ""
     """The agent to whom alone it belongs until :attr:`owner_until`."""
     owner_until: float = 0.0
+
+
+@frozen(kw_only=True)
+class AskIgnored(Event):
+    """What a flow asked for in the caller's name could not be read: the caller waits without it."""
+
+    kind = "queue.ask_ignored"
+    queue: str
+    what: str
+    """``skills``, ``priority`` or ``owner``."""
+    why: str
+
+
+@frozen(kw_only=True)
+class QueueAmended(Event):
+    """A contact that waits has another priority, or asks for other skills, from now on."""
+
+    kind = "queue.amended"
+    queue: str
+    priority: float
+    """Points of score beside those of its queue, after it."""
+    skills: str
+    """What it asks for beside what its queue does, after it."""
+    by: str
+    """The name of the API token."""
+
+
+@frozen(kw_only=True)
+class QueueResumed(Event):
+    """The caller abandoned a call a short while ago, and has the place in line of then."""
+
+    kind = "queue.resumed"
+    queue: str
+    of: str
+    """The contact that was abandoned."""
+    since: float
+    """When that one joined."""
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,7 @@ __all__ = [
     "RINGS",
     "WRITTEN",
     "AgentOrder",
+    "Asked",
     "Capacity",
     "Channel",
     "Profile",
@@ -175,6 +176,15 @@ class Profile:
     capacity: Capacity = ONE_AT_A_TIME
     unreachable: frozenset[str] = frozenset()
     """The Asterisks from which the agent's phone cannot be reached."""
+
+
+@frozen
+class Asked:
+    """What a flow asks for in a caller's name, as it is written (:mod:`easycall.acd.asking` reads it); empty: nothing."""
+
+    skills: str = ""
+    priority: str = ""
+    owner: str = ""
 
 
 @frozen

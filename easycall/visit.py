@@ -22,6 +22,7 @@ from easycall.events import ContactArrived, ContactEnded, Offered, QueueLeft, Qu
 from easycall.fax import callers
 from easycall.ivr.flow import ToVoicemail
 from easycall.ivr.runner import Left, Returned, Waiting, run
+from easycall.joining import Joining
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, OfferOutcome, Outcome, OverflowRule, Queue, Role, Stage
@@ -66,6 +67,7 @@ class Visit:
         messages: Messages | None,
         park_seconds: float,
         overflow: Overflow,
+        joining: Joining,
         call: OutboundCall | None = None,
     ) -> None:
         """``call``: how the customer is reached first; None: a caller reached us."""
@@ -74,6 +76,9 @@ class Visit:
         self._messages = messages
         self._park_seconds = park_seconds
         self._overflow = overflow
+        self._joining = joining
+        self._item: WorkItem | None = None
+        """What waited of it last."""
         self._overflowed = 0
         """How often a queue did not keep it."""
         self._call = call
@@ -118,6 +123,8 @@ class Visit:
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
         live.mailbox.close(NOBODY)
         self.end(_ended_by(live.customer))
+        if self._item is not None and self._outcome is Outcome.ABANDONED:
+            self._joining.broke_off(live, self._item, live.distributor.queues[self._item.queue])
         await self._leave()
         live.recorder.over()
         if self._box and self._messages is not None:
@@ -210,7 +217,7 @@ class Visit:
         match left:
             case Waiting():
                 kept = self._kept.get(left.queue)
-                return Wait(left.queue, kept, flow=RunFlow(course.flow, left), since=kept)
+                return Wait(left.queue, kept, flow=RunFlow(course.flow, left), since=kept, asked=left.asked)
             case ToVoicemail():
                 return TakeMessage(left.box)
         if self._outcome is Outcome.ABANDONED_IN_IVR or (self._outcome is Outcome.ABANDONED and self._kept):
@@ -235,15 +242,17 @@ class Visit:
     async def _wait(self, wait: Wait) -> Course:
         live, contact = self.live, self.contact
         queue = live.distributor.queues[wait.queue]
-        contact.queue, contact.agent = queue.id, ""
-        joined = live.now() if wait.enqueued is None else wait.enqueued
+        item = await self._joining.item(live, wait, queue)
         since = live.now() if wait.since is None else wait.since
         entering = wait.enqueued is None or wait.overflowed
+        if wait.enqueued is None:
+            resumed = self._joining.resumed(live, item, queue)
+            item, entering = resumed, resumed is item
+        joined = item.enqueued
         if isinstance(rule := self._overflow.judge(queue, since, entering=entering), OverflowRule):
             return await self._sent_on(self._goes(queue, rule, joined, since))
         live.at(Stage.WAITING)
-        asked = contact.id, queue.id, joined, contact.pbx
-        item = WorkItem(*asked, refused=wait.refused, attempts=contact.attempts)
+        self._item = item
         place = live.distributor.enter(item)
         if self._outcome is not Outcome.ANSWERED:
             self._outcome = Outcome.ABANDONED

@@ -89,6 +89,13 @@ def _text(event: facts.Event) -> str:
             return f"the service {event.service} is asked at {event.node} ({event.outcome})"
         case facts.Queued():
             return f"waits in {event.queue} at place {event.position}"
+        case facts.AskIgnored():
+            return f"waits in {event.queue} without the {event.what} its flow asks for: {event.why}"
+        case facts.QueueAmended():
+            skills = f", asks for {event.skills}" if event.skills else ""
+            return f"has priority {event.priority:g}{skills} in {event.queue} from now, by {event.by}"
+        case facts.QueueResumed():
+            return f"has the place in {event.queue} that contact {event.of} gave up"
         case facts.QueueLeft():
             return f"leaves the line of {event.queue} by a key, its place is kept"
         case facts.QueueOverflowed():
