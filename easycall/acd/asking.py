@@ -38,7 +38,7 @@ def wanted(asked: Asked, agents: Collection[str]) -> Wanted:
     requires, priority, owner = ANYBODY, None, asked.owner.strip()
     faults = []
     try:
-        requires = parse(asked.skills)
+        requires = _whole(parse(asked.skills))
     except BadExpression as error:
         faults.append(("skills", str(error)))
     try:
@@ -49,6 +49,14 @@ def wanted(asked: Asked, agents: Collection[str]) -> Wanted:
         faults.append(("owner", f"there is no agent {owner[:40]!r}"))
         owner = ""
     return Wanted(requires, priority, owner, tuple(faults))
+
+
+def _whole(requires: Requirement) -> Requirement:
+    """Refuse what comes of ``lang:{language}`` when the value is empty: nobody has that skill.  Raises BadExpression."""
+    for skill in sorted(requires.skills()):
+        if skill.endswith(":"):
+            raise BadExpression(f"skill {skill!r}: something is missing behind the colon")
+    return requires
 
 
 def read_priority(text: str) -> float:

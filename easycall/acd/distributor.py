@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -19,10 +20,11 @@ from easycall.acd.decisions import Decision
 from easycall.acd.staff import Assignment, Staff
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import AgentWhy, ContactWhy, why_agent, why_contact
-from easycall.events import Queued
+from easycall.events import QueueAmended, Queued
 from easycall.model import Agent, OfferOutcome, Queue
 from easycall.policy import WorkItem
 from easycall.ports import Journal
+from easycall.skills import Requirement
 
 __all__ = ["Distributor", "Offer", "Place"]
 
@@ -148,6 +150,27 @@ class Distributor:
         )
         self._reserve(pairs)
         return place
+
+    def amend(self, contact: str, *, offset: float | None, requires: Requirement | None, by: str) -> WorkItem:
+        """Give a contact that waits another priority, or let it ask for other skills: counts at once; None: as before.
+
+        ``by``: the name of the token that asks.  Raises KeyError when it does not wait.
+        """
+        place = self._places[contact]
+        item = place.item
+        item = evolve(
+            item,
+            offset=item.offset if offset is None else offset,
+            requires=item.requires if requires is None else requires,
+        )
+        now = self._clock.seconds()
+        said = item.requires.text
+        event = QueueAmended(at=now, contact=contact, queue=item.queue, priority=item.offset, skills=said, by=by)
+        self._journal.record(event)
+        place.item = item
+        pairs = self._heard(now)
+        self._reserve(pairs + self.room.amend(contact, now, offset=offset, requires=requires))
+        return item
 
     def waiting(self, queue: str) -> list[WorkItem]:
         """The items waiting in a queue, first in line first; those being offered to an agent are among them."""

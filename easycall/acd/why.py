@@ -85,6 +85,11 @@ class ContactWhy:
     """The agent it is reserved for; empty: nobody."""
     requires: str
     """The skill expression that counts now."""
+    priority: float
+    """Points it has of its own, in the score already."""
+    owner: str
+    """The agent to whom alone it belongs now; empty: to nobody."""
+    owner_until: float
     agents: tuple[Told, ...]
     """Those logged in who serve one of :attr:`groups`, the first ones by id."""
     more: int
@@ -117,6 +122,9 @@ def why_contact(room: WaitingRoom, contact: str, now: float, zone: tzinfo = UTC,
         ring=item.ring,
         reserved=item.agent or "",
         requires=str(row.requires),
+        priority=item.offset,
+        owner=item.owner,
+        owner_until=item.owner_until if item.owner else 0.0,
         agents=tuple(_told(room, item, room.seats[agent], zone, agent) for agent in ids[:limit]),
         more=len(ids[limit:]),
     )

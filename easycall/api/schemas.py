@@ -26,6 +26,7 @@ from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
 
 __all__ = [
+    "AmendContact",
     "Dispose",
     "Extend",
     "LogIn",
@@ -75,6 +76,13 @@ class SetSkills(msgspec.Struct, forbid_unknown_fields=True):
     """The skills of an agent, each with its level."""
 
     skills: Annotated[dict[Id, Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(max_length=100)]
+
+
+class AmendContact(msgspec.Struct, forbid_unknown_fields=True):
+    """What a contact that waits asks for from now on; None: as before."""
+
+    priority: Annotated[float, msgspec.Meta(ge=-86_400, le=86_400)] | None = None
+    skills: Annotated[str, msgspec.Meta(max_length=500)] | None = None
 
 
 class Dispose(msgspec.Struct, forbid_unknown_fields=True):
@@ -215,6 +223,8 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "caller_name": contact.caller_name,
         "dialled": contact.dialled,
         "queue": contact.queue or None,
+        "priority": contact.priority,
+        "skills": contact.skills.text or None,
         "agent": contact.agent or None,
         "consulted": contact.consulted or None,
         "conference": list(contact.conference),

@@ -14,7 +14,7 @@ from easycall.mailbox import Letter
 from easycall.model import Queue, Stage
 from easycall.talk.course import Course, Reach, Stay, Wait
 from easycall.talk.ringing import Side
-from easycall.verbs import Answer, AttachData, NotNow, Pick
+from easycall.verbs import Amend, Answer, AttachData, NotNow, Pick
 
 __all__ = ["NOBODY", "answer_alone", "answer_letters", "answer_rung", "pick", "stay"]
 
@@ -28,10 +28,24 @@ def answer_alone(live: LiveContact, letter: Letter) -> None:
         attach(live.contact.data, letter.verb.data)
         live.tell(DataAttached, live.contact.agent, data=dict(letter.verb.data))
         letter.done()
+    elif isinstance(letter.verb, Amend):
+        _amend(live, letter, letter.verb)
     elif isinstance(letter.verb, Pick):
         letter.refused(f"Pick is not possible while the contact is {live.contact.stage.value}")
     else:
         letter.refused(NOBODY)
+
+
+def _amend(live: LiveContact, letter: Letter, verb: Amend) -> None:
+    """What waits, or is offered, asks for something else from now on."""
+    contact = live.contact
+    try:
+        item = live.distributor.amend(contact.id, offset=verb.priority, requires=verb.skills, by=verb.by)
+    except KeyError:
+        letter.refused(f"the contact waits in no queue: it is {contact.stage.value}")
+        return
+    contact.priority, contact.skills = item.offset, item.requires
+    letter.done()
 
 
 def answer_rung(live: LiveContact, side: Side, letter: Letter) -> None:
