@@ -386,7 +386,7 @@ class Visit:
 
     def _back_to(self, reach: Reach) -> Course:
         """Reaching the agent came to nothing."""
-        front = self.live.distributor.front(reach.queue)
+        front = self.live.distributor.front(reach.queue, self.contact.priority)
         enqueued = front if reach.enqueued is None else reach.enqueued
         return Wait(reach.queue, enqueued, reach.assignment.refusal, since=reach.enqueued)
 

@@ -225,10 +225,11 @@ class Distributor:
         """True when an agent of the queue is ready now, and the agent's phone is."""
         return any(queue in agent.queues and not absence(agent) for agent in self.staff.agents.values())
 
-    def front(self, queue: str) -> float:
-        """When one would have had to join a queue to be first in line."""
+    def front(self, queue: str, priority: float = 0.0) -> float:
+        """When one would have had to join a queue to be first in line; ``priority``: points it has of its own."""
         first = self.room.front(queue)
-        return (self._clock.seconds() if first is None else first) - FRONT_SECONDS
+        behind = min(0.0, priority) / self.queues[queue].routing.rate
+        return (self._clock.seconds() if first is None else first) + behind - FRONT_SECONDS
 
     # Why
 

@@ -212,7 +212,7 @@ class OutboundCall:
                 conversation = await live.switch.bridge(live.customer, side.leg)
         except (BridgeFailed, HungUp):
             side.leave(OfferOutcome.LOST)
-            return Wait(queue.id, live.distributor.front(queue.id))
+            return Wait(queue.id, live.distributor.front(queue.id, live.contact.priority))
         return Joined(side, conversation, queue.id, since)
 
 

@@ -105,7 +105,7 @@ def _back(live: LiveContact, parked: Stay, queue: Queue) -> Course:
         assignment = live.staff.reserve(parked.by, contact.id, contact.attempts + 1)
     except NotNow:
         live.tell(ParkEnded)
-        return Wait(queue.id, live.distributor.front(queue.id))
+        return Wait(queue.id, live.distributor.front(queue.id, live.contact.priority))
     contact.attempts += 1
     live.tell(ParkEnded, parked.by)
     return Reach(assignment, queue.id, parked.by)
