@@ -308,6 +308,8 @@ class Offered(Event):
     kind = "offer.made"
     queue: str
     attempt: int
+    at_once: int = 1
+    """How many agents are rung at once, of whom the first to answer has the contact."""
 
 
 @frozen(kw_only=True)
@@ -336,6 +338,8 @@ class ScreenPopRevoked(Event):
     kind = "screen.revoked"
     attempt: int
     outcome: OfferOutcome
+    by: str = ""
+    """The agent who answered, of several who were rung at once."""
 
 
 @frozen(kw_only=True)

@@ -210,6 +210,8 @@ class OfferOutcome(StrEnum):
     """Whoever asked for the agent took the question back."""
     LOST = "lost"
     """The agent's leg disappeared without a word: lost with the link, or between answer and bridge."""
+    ELSEWHERE = "answered_elsewhere"
+    """Several agents were rung at once, and another one was the first to answer."""
 
 
 class DialOutcome(StrEnum):
@@ -590,6 +592,8 @@ class Contact:
     nobody is."""
     conference: tuple[str, ...] = ()
     """Who is in a conference with the customer, beside :attr:`agent`."""
+    rung: tuple[str, ...] = ()
+    """Agents who are rung for it at once, beside :attr:`agent`."""
     recording: str = ""
     """``on`` while it is recorded, ``paused`` while silence is; empty: it is not."""
     ended_by: EndedBy | None = None

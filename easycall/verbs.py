@@ -134,6 +134,9 @@ class Leave(Verb):
 class Answer(Verb):
     """The phone that rings for the contact answers by itself."""
 
+    agent: str = ""
+    """Whose, where several ring at once; empty: there is one."""
+
 
 @frozen
 class SendDigits(Verb):

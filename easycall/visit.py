@@ -334,18 +334,22 @@ class Visit:
         return False
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
-        """Offer the caller to one agent; None when it came to nothing."""
+        """Offer the caller to one agent, or to several at once; None when it came to nothing."""
         live, contact = self.live, self.contact
-        contact.agent, contact.attempts = offer.agent, offer.attempt
+        offers = (offer, *offer.beside)
+        contact.agent, contact.attempts = offer.agent, offers[-1].attempt
+        contact.rung = tuple(one.agent for one in offer.beside)
         live.at(Stage.OFFERED)
-        live.tell(Offered, offer.agent, queue=queue.id, attempt=offer.attempt)
-        side = ring_agent(live, offer, queue, since=place.item.enqueued)
-        if side is None:
-            return None
-        conversation = await connect(live, side, queue)
-        if conversation is None:
-            return None
-        return Talk(live, side, conversation, queue, place.item.enqueued)
+        sides = []
+        for one in offers:
+            live.tell(Offered, one.agent, queue=queue.id, attempt=one.attempt, at_once=len(offers))
+            if (side := ring_agent(live, one, queue, since=place.item.enqueued)) is not None:
+                sides.append(side)
+        try:
+            connected = await connect(live, sides, queue)
+        finally:
+            contact.rung = ()
+        return Talk(live, *connected, queue, place.item.enqueued) if connected is not None else None
 
     # With an agent
 
@@ -378,10 +382,10 @@ class Visit:
         if side is None:
             return self._back_to(reach)
         async with background(keep_music(live.customer, queue.music)) as music:
-            conversation = await connect(live, side, queue)
-            if conversation is not None:
+            connected = await connect(live, [side], queue)
+            if connected is not None:
                 music.cancel()  # not waited for: between here and the talk nobody would free the agent
-                return await self._talk(Talk(live, side, conversation, queue, since))
+                return await self._talk(Talk(live, *connected, queue, since))
         return self._back_to(reach)
 
     def _back_to(self, reach: Reach) -> Course:

@@ -1009,7 +1009,11 @@ def test_many_callers_and_agents_at_once(kind: type[Day]) -> None:
         seen.update(one.outcome.value for one in day.world.notes.of(OfferEnded))
         seen.update(one.outcome.value for one in day.world.notes.of(ContactEnded))
     assert set(seen) >= {
-        *(one.value for one in OfferOutcome if one not in (OfferOutcome.CANCELLED, OfferOutcome.BUSY)),
+        *(
+            one.value
+            for one in OfferOutcome
+            if one not in (OfferOutcome.CANCELLED, OfferOutcome.BUSY, OfferOutcome.ELSEWHERE)
+        ),
         "abandoned_in_ivr",
         "abandoned",
     }, seen

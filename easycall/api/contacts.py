@@ -20,7 +20,7 @@ from easycall.defer import limited
 from easycall.model import Contact, EndedBy, Stage
 from easycall.skills import BadExpression, parse
 from easycall.supervision.scene import may_supervise
-from easycall.verbs import Amend, Consult, NotNow, Pick, ToNumber, Verb
+from easycall.verbs import Amend, Answer, Consult, NotNow, Pick, ToNumber, Verb
 
 __all__ = ["ContactRoutes"]
 
@@ -109,6 +109,8 @@ class ContactRoutes:
             allow(request, Right.DIAL)
         if isinstance(verb, Pick):
             allow_agent(request, verb.agent)
+        if isinstance(verb, Answer) and request.token.agent:
+            verb = Answer(request.token.agent)
         contact = self._live_contact(request, contact_id, verb)
         await self._carried_out(contact_id, verb)
         return answer_json(request, contact_view(contact))

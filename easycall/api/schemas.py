@@ -228,6 +228,7 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "agent": contact.agent or None,
         "consulted": contact.consulted or None,
         "conference": list(contact.conference),
+        "rung": list(contact.rung),
         "recording": contact.recording or None,
         "answers": contact.answers,
         "data": contact.data,
@@ -267,5 +268,5 @@ def board(staff: Staff, distributor: Distributor, live: Mapping[str, Contact], a
         "at": now,
         "agents": [agent_view(one) for one in agents.values() if agent in ("", one.id)],
         "queues": [queue_view(queue, lines[queue.id], agents, now) for queue in distributor.queues.values()],
-        "contacts": [contact_view(one) for one in live.values() if agent in ("", one.agent)],
+        "contacts": [contact_view(one) for one in live.values() if agent in ("", one.agent, *one.rung)],
     }

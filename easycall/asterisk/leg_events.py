@@ -29,8 +29,8 @@ ALERTED = frozenset({"RINGING", "PROGRESS", "UP"})
 class LegEvents:
     """Hands each event to its leg."""
 
-    def __init__(self, roster: Roster, hang_up: Callable[[str], bool]) -> None:
-        """``hang_up`` sends a hang-up for a Uniqueid."""
+    def __init__(self, roster: Roster, hang_up: Callable[[str, str], bool]) -> None:
+        """``hang_up`` sends a hang-up for a Uniqueid, with a cause."""
         self._roster = roster
         self._hang_up = hang_up
 
@@ -68,7 +68,7 @@ class LegEvents:
         if state.upper() in ALERTED:
             leg.rings()
         if leg.doomed:
-            self._hang_up(leg.id)
+            self._hang_up(leg.id, leg.parting)
 
     def _on_dial_end(self, event: Message) -> None:
         leg = self._dialled(event)
@@ -85,7 +85,7 @@ class LegEvents:
             # events at all, but the answer may overtake the first of one that has.
             self._roster.later(leg, OVERTAKEN_SECONDS, self._never_was, leg)
         elif leg.doomed:
-            self._hang_up(leg.id)
+            self._hang_up(leg.id, leg.parting)
 
     def _never_was(self, leg: AsteriskChannel) -> None:
         if not leg.seen:

@@ -175,6 +175,7 @@ SCHEMA: Schema = {
         "first_agents": Option(lists(ID)),
         "priority_seconds": Option(number("seconds", -86_400, 86_400)),
         "max_talks": Option(whole("talks", 0, 10_000)),
+        "ring_all_agents": Option(whole("agents", 2, 20)),
     },
     "queues.*.rings": {
         "after": Option(number("seconds", 1, 86_400), required=True),

@@ -20,6 +20,7 @@ _OFFER_ENDS = {
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
     OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
+    OfferOutcome.ELSEWHERE: "is no longer rung: another agent answered",
 }
 
 
@@ -107,7 +108,7 @@ def _text(event: facts.Event) -> str:
         case facts.ScreenPop():
             return f"the phone of {event.agent} rings, the screen pops"
         case facts.ScreenPopRevoked():
-            return f"the screen of {event.agent} drops the pop"
+            return f"the screen of {event.agent} drops the pop{f': {event.by} has answered' if event.by else ''}"
         case facts.OfferEnded():
             return f"{event.agent} {_OFFER_ENDS[event.outcome]}"
         case facts.Answered():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from twisted.internet.task import deferLater
@@ -48,10 +49,15 @@ def _amend(live: LiveContact, letter: Letter, verb: Amend) -> None:
     letter.done()
 
 
-def answer_rung(live: LiveContact, side: Side, letter: Letter) -> None:
-    """The same while an agent's phone rings, which the agent may answer from the desktop."""
+def answer_rung(live: LiveContact, ringing: Sequence[Side], letter: Letter) -> None:
+    """The same while phones of agents ring, which they may answer from the desktop."""
     if not isinstance(letter.verb, Answer):
         answer_alone(live, letter)
+        return
+    asked = letter.verb.agent
+    side = next((side for side in ringing if asked in ("", side.agent)), None)
+    if side is None or (not asked and len(ringing) > 1):
+        letter.refused(f"the phones of {', '.join(side.agent for side in ringing)} ring: say which agent answers")
         return
     try:
         side.answer()
