@@ -56,8 +56,8 @@ class AsteriskChannel:
         *,
         dialled: bool,
     ) -> None:
-        """``reach`` sends a hang-up for a Uniqueid, with a cause, if Asterisk can be told now; ``left_home`` is told of a leg
-        whose session ended without our doing; ``dialled``: a leg that we ring."""
+        """``reach`` sends a hang-up for a Uniqueid, with a cause, if Asterisk can be told now; ``left_home`` is told of a
+        leg whose session ended without our doing; ``dialled``: a leg that we ring."""
         self._leg = leg
         self._reach = reach
         self._tell_left_home = left_home
