@@ -244,7 +244,7 @@ class Queued(Event):
 class AskIgnored(Event):
     """What a flow asked for in the caller's name could not be read: the caller waits without it."""
 
-    kind = "queue.ask_ignored"
+    kind = "queue.ignored"
     queue: str
     what: str
     """``skills``, ``priority`` or ``owner``."""

@@ -125,7 +125,7 @@ async def test_what_a_contact_asks_for_is_changed_while_it_waits(centre: CallCen
     await talking(second, ana)
     second.hangs_up()
     await ana.is_("ready")
-    assert not ana.leg or not [one for one in centre.feed.heard if one["kind"] == "offer.made"][1:]
+    assert len([one for one in centre.feed.heard if one["kind"] == "offer.made"]) == 1
     await centre.client.patch(f"/api/v1/contacts/{await first.contact()}", skills="")
     await ana.answers()
     await talking(first, ana)
@@ -217,7 +217,7 @@ async def test_all_phones_ring_and_one_wins(centre: CallCentre) -> None:
     carl.hangs_up()
     record = await carl.record()
     assert (record["outcome"], record["agent"]) == ("answered", "bo")
-    assert "talk(bo)" in segments(record)
+    assert segments(record)[-3:-1] == ["offer(bo, answered)", "talk"]
     assert (await centre.client.get("/api/v1/agents/ana"))["missed"] is None
 
 
