@@ -33,6 +33,7 @@ __all__ = [
     "FaxOutcome",
     "FaxResult",
     "LastTalk",
+    "Lifetime",
     "Loan",
     "LostAgent",
     "Message",
@@ -458,6 +459,8 @@ class Queue:
     redial_seconds: float = 0.0
     """How long after an abandoned call the same number has its place back; 0: never."""
     overflow: tuple[OverflowRule, ...] = ()
+    service_level: Mapping[Channel, float] = field(factory=dict, hash=False)
+    """Kind of work -> within how many seconds it is to be answered, where that is not as usual."""
     routing: QueuePolicy = field(default=Factory(lambda queue: QueuePolicy(queue.id), takes_self=True))
     """Which agents may have its contacts, who of them is chosen, and which contact goes first."""
 
@@ -549,6 +552,16 @@ class LastTalk:
     at: float
     agent: str
     queue: str
+
+
+@frozen
+class Lifetime:
+    """How long a contact may last."""
+
+    longest_seconds: float = 43_200.0
+    """From its arrival."""
+    notice_seconds: float = 60.0
+    """How long before its end that is told."""
 
 
 @frozen
