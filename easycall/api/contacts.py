@@ -87,8 +87,7 @@ class ContactRoutes:
         allow(request, Right.SUPERVISE)
         body = read_body(request, AmendContact)
         contact = self._contacts.live.get(contact_id)
-        asker = self._staff.agents.get(request.token.agent)
-        if contact is None or not (asker is None or may_supervise(asker.supervises, {contact.queue})):
+        if contact is None or not self._supervises(request.token.agent, contact):
             raise unknown("live contact", contact_id)
         if body.priority is None and body.skills is None:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "name priority, or skills, or both", field="priority")
@@ -124,6 +123,11 @@ class ContactRoutes:
         except TimeoutError:
             text = f"not carried out within {VERB_SECONDS:g} s; the live feed tells what becomes of it"
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text) from None
+
+    def _supervises(self, asker: str, contact: Contact) -> bool:
+        """Whether the one who asks, an agent or nobody of them, supervises the contact's queue."""
+        agent = self._staff.agents.get(asker)
+        return not asker or (agent is not None and may_supervise(agent.supervises, {contact.queue}))
 
     def _live_contact(self, request: BoundedRequest, contact_id: str, verb: Verb | None = None) -> Contact:
         """A contact that lives and concerns the asker; raises Problem (404), in the same words for both.
