@@ -18,6 +18,7 @@ from easycall.defer import cancelled, start
 from easycall.events import Event
 from easycall.fax.desk import FaxDesk
 from easycall.ivr.script import Script
+from easycall.joining import Joining
 from easycall.live import LiveContact
 from easycall.model import Contact, Direction, EndedBy, Lifetime, Stage
 from easycall.outbound.call import CallOut, First, OutboundCall, undialled
@@ -54,11 +55,13 @@ class Contacts:
         *,
         messages: Messages | None = None,
         waits: Waits | None = None,
+        joining: Joining | None = None,
         park_seconds: float = PARK_SECONDS,
         lifetime: Lifetime = LIFETIME,
     ) -> None:
         """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
         ``waits``: what is known of waits, needed when queues announce them;
+        ``joining``: what is known of callers who come back; None: they are known by the numbers as shown;
         ``park_seconds``: how long one is parked before the contact goes back."""
         self._clock = clock
         self._journal = journal
@@ -70,6 +73,7 @@ class Contacts:
         self._park_seconds = park_seconds
         self._lifetime = lifetime
         self._overflow = Overflow(distributor, clock, journal, waits.known if waits is not None else None)
+        self._joining = joining or Joining()
         self._recordings = recordings
         self._fax = fax
         self._waits = waits
@@ -147,7 +151,7 @@ class Contacts:
         return LiveContact(contact, switch, customer, *shared, waits=self._waits)
 
     def _visit(self, live: LiveContact, call: OutboundCall | None = None) -> Visit:
-        return Visit(live, self._messages, self._park_seconds, self._lifetime, self._overflow, call)
+        return Visit(live, self._messages, self._park_seconds, self._lifetime, self._overflow, self._joining, call)
 
     def _carry(self, visit: Visit) -> None:
         contact_id = visit.contact.id

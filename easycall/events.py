@@ -32,6 +32,7 @@ __all__ = [
     "AgentAssigned",
     "AgentChanged",
     "Answered",
+    "AskIgnored",
     "CallAnswered",
     "CallCut",
     "CallDialled",
@@ -75,8 +76,10 @@ __all__ = [
     "PbxUp",
     "PhoneLost",
     "Picked",
+    "QueueAmended",
     "QueueLeft",
     "QueueOverflowed",
+    "QueueResumed",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -247,6 +250,43 @@ class Queued(Event):
 
 
 @frozen(kw_only=True)
+class AskIgnored(Event):
+    """What a flow asked for in the caller's name could not be read: the caller waits without it."""
+
+    kind = "queue.ignored"
+    queue: str
+    what: str
+    """``skills``, ``priority`` or ``owner``."""
+    why: str
+
+
+@frozen(kw_only=True)
+class QueueAmended(Event):
+    """A contact that waits has another priority, or asks for other skills, from now on."""
+
+    kind = "queue.amended"
+    queue: str
+    priority: float
+    """Points of score beside those of its queue, after it."""
+    skills: str
+    """What it asks for beside what its queue does, after it."""
+    by: str
+    """The name of the API token."""
+
+
+@frozen(kw_only=True)
+class QueueResumed(Event):
+    """The caller abandoned a call a short while ago, and has the place in line of then."""
+
+    kind = "queue.resumed"
+    queue: str
+    of: str
+    """The contact that was abandoned."""
+    since: float
+    """When that one joined."""
+
+
+@frozen(kw_only=True)
 class QueueLeft(Event):
     """The caller pressed a key and goes on in the flow.  The place is kept, and the contact is offered to nobody, until the
     flow leads back to the queue."""
@@ -277,6 +317,8 @@ class Offered(Event):
     kind = "offer.made"
     queue: str
     attempt: int
+    at_once: int = 1
+    """How many agents are rung at once, of whom the first to answer has the contact."""
 
 
 @frozen(kw_only=True)
@@ -305,6 +347,8 @@ class ScreenPopRevoked(Event):
     kind = "screen.revoked"
     attempt: int
     outcome: OfferOutcome
+    by: str = ""
+    """The agent who answered, of several who were rung at once."""
 
 
 @frozen(kw_only=True)

@@ -13,6 +13,7 @@ from attrs import Factory, field, frozen, mutable
 
 from easycall.hours import Hours
 from easycall.policy import Channel, QueuePolicy
+from easycall.skills import ANYBODY, Requirement
 
 __all__ = [
     "HUNG_UP_EARLY",
@@ -31,6 +32,7 @@ __all__ = [
     "EndedBy",
     "FaxOutcome",
     "FaxResult",
+    "LastTalk",
     "Lifetime",
     "Loan",
     "LostAgent",
@@ -209,6 +211,8 @@ class OfferOutcome(StrEnum):
     """Whoever asked for the agent took the question back."""
     LOST = "lost"
     """The agent's leg disappeared without a word: lost with the link, or between answer and bridge."""
+    ELSEWHERE = "answered_elsewhere"
+    """Several agents were rung at once, and another one was the first to answer."""
 
 
 class DialOutcome(StrEnum):
@@ -444,6 +448,16 @@ class Queue:
     """How long one may wait before the call is hung up."""
     max_wait_prompt: str = ""
     """What is heard then."""
+    owner_seconds: float = 20.0
+    """How long a contact waits for the agent alone whom a flow or attached data names as its owner."""
+    last_agent_seconds: float = 0.0
+    """How long one waits for the agent alone who talked last with the number; 0: anybody takes it at once."""
+    last_agent_days: float = 7.0
+    """How long after that talk."""
+    last_agent_any_queue: bool = False
+    """Whether the talk may have been of another queue."""
+    redial_seconds: float = 0.0
+    """How long after an abandoned call the same number has its place back; 0: never."""
     overflow: tuple[OverflowRule, ...] = ()
     service_level: Mapping[Channel, float] = field(factory=dict, hash=False)
     """Kind of work -> within how many seconds it is to be answered, where that is not as usual."""
@@ -532,6 +546,15 @@ class Profile:
 
 
 @frozen
+class LastTalk:
+    """An agent talked with a customer."""
+
+    at: float
+    agent: str
+    queue: str
+
+
+@frozen
 class Lifetime:
     """How long a contact may last."""
 
@@ -572,12 +595,18 @@ class Contact:
     """What kind of work it is."""
     stage: Stage = Stage.IVR
     queue: str = ""
+    priority: float = 0.0
+    """Points of score beside those of the queue: seconds of waiting it is ahead, in whichever queue."""
+    skills: Requirement = ANYBODY
+    """What it asks for in :attr:`queue`, beside what the queue does; another queue is not asked for it."""
     agent: str = ""
     consulted: str = ""
     """The agent, or the number outside, who is asked by :attr:`agent`, in a conference the last one who was; empty when
     nobody is."""
     conference: tuple[str, ...] = ()
     """Who is in a conference with the customer, beside :attr:`agent`."""
+    rung: tuple[str, ...] = ()
+    """Agents who are rung for it at once, beside :attr:`agent`."""
     recording: str = ""
     """``on`` while it is recorded, ``paused`` while silence is; empty: it is not."""
     ended_by: EndedBy | None = None

@@ -19,6 +19,7 @@ __all__ = [
     "RINGS",
     "WRITTEN",
     "AgentOrder",
+    "Asked",
     "Capacity",
     "Channel",
     "Profile",
@@ -59,6 +60,8 @@ class AgentOrder(StrEnum):
     """Whom this queue gave nothing for longest."""
     FIXED = "fixed"
     """In the order of a list; who is not in it comes last."""
+    RING_ALL = "ring_all"
+    """Several at once, those who are idle longest, of whom the first to answer has the item."""
 
 
 @frozen
@@ -116,6 +119,13 @@ class QueuePolicy:
     """Points every item of the queue has from the beginning."""
     cap: int | None = field(default=None, validator=_positive)
     """How many of its contacts agents may have at once; None: any number."""
+    most_rung: int = field(default=5, validator=_positive)
+    """How many are rung at once at most, for ``ring_all``."""
+
+    @property
+    def at_once(self) -> int:
+        """How many agents are rung at once for one item."""
+        return self.most_rung if self.agent_order is AgentOrder.RING_ALL else 1
 
     @property
     def graded(self) -> Requirement:
@@ -175,6 +185,15 @@ class Profile:
     capacity: Capacity = ONE_AT_A_TIME
     unreachable: frozenset[str] = frozenset()
     """The Asterisks from which the agent's phone cannot be reached."""
+
+
+@frozen
+class Asked:
+    """What a flow asks for in a caller's name, as it is written (:mod:`easycall.acd.asking` reads it); empty: nothing."""
+
+    skills: str = ""
+    priority: str = ""
+    owner: str = ""
 
 
 @frozen

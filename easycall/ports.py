@@ -171,8 +171,11 @@ class Channel(Protocol):
     def when_ringing(self) -> Deferred[None]:
         """For a leg we rang: fires when the phone rings (or answers without ringing)."""
 
-    def hang_up(self) -> None:
-        """Hang up: a standing intent, carried out now or as soon as the leg can be reached."""
+    def hang_up(self, *, elsewhere: bool = False) -> None:
+        """Hang up: a standing intent, carried out now or as soon as the leg can be reached.
+
+        ``elsewhere``: another phone has answered; one that rings shows no missed call.
+        """
 
 
 class Conversation(Protocol):

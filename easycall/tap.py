@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -24,6 +25,8 @@ from ulid import ULID
 from easycall import parts
 from easycall.acd.desktops import Desktops
 from easycall.acd.distributor import Distributor
+from easycall.acd.last_agents import LastAgents
+from easycall.acd.numbers import known_number
 from easycall.acd.profiles import Profiles
 from easycall.acd.staff import Staff
 from easycall.acd.waits import Waits
@@ -41,6 +44,7 @@ from easycall.ivr.flow import Flow
 from easycall.ivr.prompts import Prompts
 from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
+from easycall.joining import Joining
 from easycall.model import Agent
 from easycall.options import Options
 from easycall.outbound.dialling import Dialling
@@ -61,6 +65,7 @@ from easycall.store.messages import MessageFiles
 from easycall.store.profiles import ProfileShelf
 from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
+from easycall.store.talks import TalkArchive
 from easycall.supervision import Supervisions
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
@@ -174,12 +179,16 @@ def make_conduct(
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
-    journal = Journal(clock, ContactArchive(database))
+    known_by = partial(known_number, settings=config.dialing)
+    journal = Journal(clock, ContactArchive(database, known_by))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
     distributor = Distributor(config.queues, staff, clock, journal)
     waits = Waits(distributor, staff.agents, clock.seconds)
     journal.subscribe(waits.take)
+    last_agents = LastAgents(TalkArchive(database), known_by, clock)
+    journal.subscribe(last_agents.take)
+    joining = Joining(known_by, last_agents)
     levels = ServiceLevels(distributor.queues)
     journal.subscribe(levels.take)
     announcements = Announcements(config.prompts.voices)
@@ -188,7 +197,14 @@ def make_conduct(
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
     dialling = Dialling(rules, Lines(config.trunks), do_not_call, clock, CallHistory(database))
     shared = clock, journal, distributor, script, new_id, dialling, recordings, fax
-    contacts = Contacts(*shared, messages=messages, waits=waits, park_seconds=config.park_seconds, lifetime=config.lifetime)
+    contacts = Contacts(
+        *shared,
+        messages=messages,
+        waits=waits,
+        joining=joining,
+        park_seconds=config.park_seconds,
+        lifetime=config.lifetime,
+    )
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
     supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)
@@ -222,7 +238,12 @@ def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
         name: WebService(reactor, clock, one.url, ca=one.ca, token=one.token, seconds=one.timeout)
         for name, one in config.services.items()
     }
-    return Means({name: Seal(pem) for name, pem in config.keys.items()}, services, hours=config.hours)
+    return Means(
+        {name: Seal(pem) for name, pem in config.keys.items()},
+        services,
+        hours=config.hours,
+        language=config.prompts.language,
+    )
 
 
 def join_conduct(

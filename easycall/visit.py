@@ -22,6 +22,7 @@ from easycall.events import ContactArrived, ContactEnded, Offered, QueueLeft, Qu
 from easycall.fax import callers
 from easycall.ivr.flow import ToVoicemail
 from easycall.ivr.runner import Left, Returned, Waiting, run
+from easycall.joining import Joining
 from easycall.lifetime import BELT_SECONDS, limited_life
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
@@ -68,6 +69,7 @@ class Visit:
         park_seconds: float,
         lifetime: Lifetime,
         overflow: Overflow,
+        joining: Joining,
         call: OutboundCall | None = None,
     ) -> None:
         """``call``: how the customer is reached first; None: a caller reached us."""
@@ -77,6 +79,9 @@ class Visit:
         self._park_seconds = park_seconds
         self._lifetime = lifetime
         self._overflow = overflow
+        self._joining = joining
+        self._item: WorkItem | None = None
+        """What waited of it last."""
         self._overflowed = 0
         """How often a queue did not keep it."""
         self._call = call
@@ -122,6 +127,8 @@ class Visit:
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
         live.mailbox.close(NOBODY)
         self.end(_ended_by(live.customer))
+        if self._item is not None and self._outcome is Outcome.ABANDONED:
+            self._joining.broke_off(live, self._item, live.distributor.queues[self._item.queue])
         await self._leave()
         live.recorder.over()
         if self._box and self._messages is not None:
@@ -215,7 +222,7 @@ class Visit:
         match left:
             case Waiting():
                 kept = self._kept.get(left.queue)
-                return Wait(left.queue, kept, flow=RunFlow(course.flow, left), since=kept)
+                return Wait(left.queue, kept, flow=RunFlow(course.flow, left), since=kept, asked=left.asked)
             case ToVoicemail():
                 return TakeMessage(left.box)
         if self._outcome is Outcome.ABANDONED_IN_IVR or (self._outcome is Outcome.ABANDONED and self._kept):
@@ -240,15 +247,17 @@ class Visit:
     async def _wait(self, wait: Wait) -> Course:
         live, contact = self.live, self.contact
         queue = live.distributor.queues[wait.queue]
-        contact.queue, contact.agent = queue.id, ""
-        joined = live.now() if wait.enqueued is None else wait.enqueued
+        item = await self._joining.item(live, wait, queue)
         since = live.now() if wait.since is None else wait.since
         entering = wait.enqueued is None or wait.overflowed
+        if wait.enqueued is None:
+            resumed = self._joining.resumed(live, item, queue)
+            item, entering = resumed, resumed is item
+        joined = item.enqueued
         if isinstance(rule := self._overflow.judge(queue, since, entering=entering), OverflowRule):
             return await self._sent_on(self._goes(queue, rule, joined, since))
         live.at(Stage.WAITING)
-        asked = contact.id, queue.id, joined, contact.pbx
-        item = WorkItem(*asked, refused=wait.refused, attempts=contact.attempts)
+        self._item = item
         place = live.distributor.enter(item)
         if self._outcome is not Outcome.ANSWERED:
             self._outcome = Outcome.ABANDONED
@@ -330,18 +339,22 @@ class Visit:
         return False
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
-        """Offer the caller to one agent; None when it came to nothing."""
+        """Offer the caller to one agent, or to several at once; None when it came to nothing."""
         live, contact = self.live, self.contact
-        contact.agent, contact.attempts = offer.agent, offer.attempt
+        offers = (offer, *offer.beside)
+        contact.agent, contact.attempts = offer.agent, offers[-1].attempt
+        contact.rung = tuple(one.agent for one in offer.beside)
         live.at(Stage.OFFERED)
-        live.tell(Offered, offer.agent, queue=queue.id, attempt=offer.attempt)
-        side = ring_agent(live, offer, queue, since=place.item.enqueued)
-        if side is None:
-            return None
-        conversation = await connect(live, side, queue)
-        if conversation is None:
-            return None
-        return Talk(live, side, conversation, queue, place.item.enqueued)
+        sides = []
+        for one in offers:
+            live.tell(Offered, one.agent, queue=queue.id, attempt=one.attempt, at_once=len(offers))
+            if (side := ring_agent(live, one, queue, since=place.item.enqueued)) is not None:
+                sides.append(side)
+        try:
+            connected = await connect(live, sides, queue)
+        finally:
+            contact.rung = ()
+        return Talk(live, *connected, queue, place.item.enqueued) if connected is not None else None
 
     # With an agent
 
@@ -374,15 +387,15 @@ class Visit:
         if side is None:
             return self._back_to(reach)
         async with background(keep_music(live.customer, queue.music)) as music:
-            conversation = await connect(live, side, queue)
-            if conversation is not None:
+            connected = await connect(live, [side], queue)
+            if connected is not None:
                 music.cancel()  # not waited for: between here and the talk nobody would free the agent
-                return await self._talk(Talk(live, side, conversation, queue, since))
+                return await self._talk(Talk(live, *connected, queue, since))
         return self._back_to(reach)
 
     def _back_to(self, reach: Reach) -> Course:
         """Reaching the agent came to nothing."""
-        front = self.live.distributor.front(reach.queue)
+        front = self.live.distributor.front(reach.queue, self.contact.priority)
         enqueued = front if reach.enqueued is None else reach.enqueued
         return Wait(reach.queue, enqueued, reach.assignment.refusal, since=reach.enqueued)
 

@@ -18,6 +18,8 @@ class Waiter:
     owner: str
     refused: dict[str, float] = field(default_factory=dict)
     agent: str | None = None
+    beside: list[str] = field(default_factory=list)
+    """Agents who are rung too."""
 
 
 @dataclass
@@ -83,9 +85,12 @@ class Oracle:
         return not shut and (cap is None or self.held(queue) < cap)
 
     def eligible(self, item: Waiter, agent: str, now: float) -> bool:
+        return self.open(item) and self.could_take(item, agent, now)
+
+    def could_take(self, item: Waiter, agent: str, now: float) -> bool:
         person = self.agents[agent]
         ticket = item.ticket
-        if not (person.ready and self.open(item) and person.has_room(ticket.channel)):
+        if not (person.ready and person.has_room(ticket.channel)):
             return False
         if ticket.pbx in person.profile.unreachable or item.owner not in ("", agent):
             return False
@@ -191,8 +196,43 @@ class Oracle:
         self.drop(agent, contact, now)
         self.agents[agent].idle_since = now
 
-    def refused(self, contact: str, agent: str, until: float, now: float) -> None:
-        self.drop(agent, contact, now)
+    def reserve_beside(self, contact: str, most: int, now: float) -> list[str]:
         item = self.items[contact]
+        found: list[str] = []
+        while len(found) < most and not item.owner:
+            busy = (item.agent, *item.beside)
+            free = [agent for agent in self.agents if agent not in busy and self.could_take(item, agent, now)]
+            if not free:
+                break
+            agent = min(free, key=lambda agent: self.order(item, agent))
+            person = self.agents[agent]
+            if not person.holds:
+                person.busy_since = now
+            person.holds[contact] = (None, item.ticket.channel)
+            if any(map(person.has_room, Channel)):
+                person.idle_since = now
+            item.beside.append(agent)
+            found.append(agent)
+        return found
+
+    def takes_it(self, contact: str, agent: str) -> None:
+        item = self.items[contact]
+        if item.agent != agent:
+            assert item.agent is not None
+            old = self.agents[item.agent].holds
+            old[contact], self.agents[agent].holds[contact] = self.agents[agent].holds[contact], old[contact]
+            item.beside[item.beside.index(agent)] = item.agent
+            item.agent = agent
+
+    def refused(self, contact: str, agent: str, until: float, now: float) -> None:
+        item = self.items[contact]
+        if item.beside:
+            if agent == item.agent:
+                self.takes_it(contact, item.beside[0])
+            item.beside.remove(agent)
+            self.drop(agent, contact, now)
+            item.refused[agent] = until
+            return
+        self.drop(agent, contact, now)
         item.agent = None
         item.refused[agent] = until

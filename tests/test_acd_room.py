@@ -46,12 +46,14 @@ def call(contact: str, enqueued: float = 0.0, queue: str = "sales", **more: Any)
 @pytest.mark.requirement("D1")
 @pytest.mark.parametrize("seed", range(10))
 def test_every_decision_of_random_streams_is_the_oracles(seed: int) -> None:
-    decisions = 0
+    decisions = rung_at_once = 0
     for number in range(105):
         stream = Stream(seed * 1000 + number)
         stream.run(60)
         decisions += stream.decisions
+        rung_at_once += stream.rung_at_once
     assert decisions > 400
+    assert rung_at_once > 100
 
 
 class TestRules:

@@ -495,6 +495,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
         "first_agents": [],
         "priority_seconds": 0,
         "max_talks": 0,
+        "ring_all_agents": 5,
     }
     assert {name: shown["queues"]["sales"].pop(name) for name in routing} == routing, "what QueuePolicy begins with"
     config = load(path, ENVIRON)

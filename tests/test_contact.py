@@ -12,6 +12,7 @@ import pytest
 
 from easycall.acd.agent import BUSY, NotNow
 from easycall.acd.distributor import Distributor
+from easycall.acd.last_agents import LastAgents
 from easycall.acd.staff import REFUSED_SECONDS, Staff
 from easycall.acd.waits import Waits
 from easycall.asterisk.link import ActionRefused
@@ -34,6 +35,7 @@ from easycall.events import (
 )
 from easycall.ivr.flow import Choice, Flow, HangUpNode, MenuNode, QueueNode, SayNode, parse_prompt
 from easycall.ivr.script import Script
+from easycall.joining import Joining
 from easycall.model import Agent, AgentState, Contact, EndedBy, OfferOutcome, Outcome, Queue, Stage
 from easycall.ports import Arrival
 from easycall.stats.record import fold
@@ -110,7 +112,9 @@ class World:
         self.waits = Waits(self.distributor, self.distributor.staff.agents, self.clock.seconds)
         self.notes.listeners.append(lambda event: self.waits.take(0, event))
         shared = self.clock, self.notes, self.distributor, script, lambda: next(ids), no_dialling()
-        self.contacts = Contacts(*shared, waits=self.waits)
+        self.last_agents = LastAgents(None, str, self.clock)
+        self.notes.listeners.append(lambda event: self.last_agents.take(0, event))
+        self.contacts = Contacts(*shared, waits=self.waits, joining=Joining(str, self.last_agents))
         for agent in staff:
             self.distributor.staff.log_in(agent.id)
             self.distributor.staff.set_state(agent.id, AgentState.READY)
@@ -123,7 +127,7 @@ class World:
         """A caller comes in."""
         channel = self.switch.leg(leg)
         channel.keys = list(keys.get("keys", ()))
-        self.contacts.arrive(Arrival(self.switch, channel, "+4930", "Carl", dialled))
+        self.contacts.arrive(Arrival(self.switch, channel, keys.get("number", "+4930"), "Carl", dialled))
         return channel
 
     @property
@@ -1005,7 +1009,11 @@ def test_many_callers_and_agents_at_once(kind: type[Day]) -> None:
         seen.update(one.outcome.value for one in day.world.notes.of(OfferEnded))
         seen.update(one.outcome.value for one in day.world.notes.of(ContactEnded))
     assert set(seen) >= {
-        *(one.value for one in OfferOutcome if one not in (OfferOutcome.CANCELLED, OfferOutcome.BUSY)),
+        *(
+            one.value
+            for one in OfferOutcome
+            if one not in (OfferOutcome.CANCELLED, OfferOutcome.BUSY, OfferOutcome.ELSEWHERE)
+        ),
         "abandoned_in_ivr",
         "abandoned",
     }, seen

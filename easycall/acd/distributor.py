@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -19,10 +20,11 @@ from easycall.acd.decisions import Decision
 from easycall.acd.staff import Assignment, Staff
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import AgentWhy, ContactWhy, why_agent, why_contact
-from easycall.events import Queued
+from easycall.events import QueueAmended, Queued
 from easycall.model import Agent, OfferOutcome, Queue
 from easycall.policy import WorkItem
 from easycall.ports import Journal
+from easycall.skills import Requirement
 
 __all__ = ["Distributor", "Offer", "Place"]
 
@@ -37,6 +39,12 @@ class Offer(Assignment):
         super().__init__(distributor.staff, agent, attempt)
         self._distributor = distributor
         self._place = place
+        self.beside: tuple[Offer, ...] = ()
+        """Of other agents for the same contact, who are rung at once: the first to answer has it."""
+
+    def answered(self) -> None:
+        """The agent is the first to answer; those of the others are to be :meth:`ended`."""
+        self._distributor.takes_it(self._place, self.agent)
 
     def ended(self, outcome: OfferOutcome) -> None:
         """The offer came to nothing: the agent is released and the contact has its old place again."""
@@ -74,10 +82,12 @@ class Place:
             self._waiter = waiter
         return waiter
 
-    def reserve(self, agent: Agent) -> None:
-        """The distributor chose ``agent``."""
-        self.attempts += 1
-        offer = Offer(self._distributor, self, agent, self.attempts)
+    def reserve(self, *agents: Agent) -> None:
+        """The distributor chose an agent, or several to be rung at once."""
+        offers = [Offer(self._distributor, self, agent, self.attempts + nth) for nth, agent in enumerate(agents, 1)]
+        self.attempts += len(offers)
+        offer = offers[0]
+        offer.beside = tuple(offers[1:])
         if self._waiter is None:
             self._offer = offer
         else:
@@ -85,10 +95,11 @@ class Place:
             waiter.callback(offer)
 
     def leave(self) -> None:
-        """Give the place up.  An offer nobody took yet releases its agent.  A second time does nothing."""
+        """Give the place up.  An offer nobody took yet releases its agents.  A second time does nothing."""
         if self._offer is not None:
             offer, self._offer = self._offer, None
-            offer.ended(OfferOutcome.CALLER_LEFT)
+            for one in (offer, *offer.beside):
+                one.ended(OfferOutcome.CALLER_LEFT)
         self._distributor.forget(self)
 
     def _stop_waiting(self, waiter: Deferred[Offer]) -> None:
@@ -149,6 +160,27 @@ class Distributor:
         self._reserve(pairs)
         return place
 
+    def amend(self, contact: str, *, offset: float | None, requires: Requirement | None, by: str) -> WorkItem:
+        """Give a contact that waits another priority, or let it ask for other skills: counts at once; None: as before.
+
+        ``by``: the name of the token that asks.  Raises KeyError when it does not wait.
+        """
+        place = self._places[contact]
+        item = place.item
+        item = evolve(
+            item,
+            offset=item.offset if offset is None else offset,
+            requires=item.requires if requires is None else requires,
+        )
+        now = self._clock.seconds()
+        said = item.requires.text
+        event = QueueAmended(at=now, contact=contact, queue=item.queue, priority=item.offset, skills=said, by=by)
+        self._journal.record(event)
+        place.item = item
+        pairs = self._heard(now)
+        self._reserve(pairs + self.room.amend(contact, now, offset=offset, requires=requires))
+        return item
+
     def waiting(self, queue: str) -> list[WorkItem]:
         """The items waiting in a queue, first in line first; those being offered to an agent are among them."""
         return [self._places[contact].item for contact in self.room.waiting_in(queue)]
@@ -172,6 +204,11 @@ class Distributor:
         if self._places.get(contact) is place:
             del self._places[contact]
             self.room.leave(contact)
+
+    def takes_it(self, place: Place, agent: str) -> None:
+        """Of several agents who are rung for the contact of this place, this one is the first to answer."""
+        if self._places.get(place.item.contact) is place:
+            self.room.takes_it(place.item.contact, agent)
 
     def give_back(self, place: Place, agent: str, outcome: OfferOutcome) -> None:
         """An offer came to nothing: the contact looks for another agent, and the caller of this releases the agent."""
@@ -202,10 +239,11 @@ class Distributor:
         """True when an agent of the queue is ready now, and the agent's phone is."""
         return any(queue in agent.queues and not absence(agent) for agent in self.staff.agents.values())
 
-    def front(self, queue: str) -> float:
-        """When one would have had to join a queue to be first in line."""
+    def front(self, queue: str, priority: float = 0.0) -> float:
+        """When one would have had to join a queue to be first in line; ``priority``: points it has of its own."""
         first = self.room.front(queue)
-        return (self._clock.seconds() if first is None else first) - FRONT_SECONDS
+        behind = min(0.0, priority) / self.queues[queue].routing.rate
+        return (self._clock.seconds() if first is None else first) + behind - FRONT_SECONDS
 
     # Why
 
@@ -265,6 +303,8 @@ class Distributor:
             return
         for contact, agent in pairs:
             self.staff.step(agent, Step.RESERVED, contact=contact)
+        # Whoever is left is rung beside them only when everybody who waits has been given one.
+        beside = {contact: self._reserve_beside(contact) for contact, _ in pairs}
         self._look_again()
         for contact, agent in pairs:
             # Telling comes after all reserving: what a waiter does with its offer cannot disturb the choice.
@@ -272,7 +312,18 @@ class Distributor:
             if place is None:
                 self.staff.step(agent, Step.RELEASED)
             else:
-                place.reserve(self.staff.agents[agent])
+                place.reserve(*(self.staff.agents[one] for one in (agent, *beside[contact])))
+
+    def _reserve_beside(self, contact: str) -> Sequence[str]:
+        """More agents for a contact of a queue that rings several at once."""
+        place = self._places.get(contact)
+        most = self.queues[place.item.queue].routing.at_once - 1 if place is not None else 0
+        if not most:
+            return ()
+        found = self.room.reserve_beside(contact, most, self._clock.seconds())
+        for agent in found:
+            self.staff.step(agent, Step.RESERVED, contact=contact)
+        return found
 
     def _look_again(self) -> None:
         if self._look is not None and self._look.active():

@@ -15,7 +15,7 @@ __all__ = ["Course", "Item"]
 class Course:
     """The classes of items of one queue, channel, Asterisk and requirement, ring by ring."""
 
-    __slots__ = ("channel", "hold", "key", "line", "pbx", "requires", "rows", "times", "users")
+    __slots__ = ("channel", "hold", "key", "line", "pbx", "requires", "rows", "spare", "times", "users")
 
     def __init__(self, key: tuple[str, ...], line: Line, channel: Channel, pbx: str, requires: Requirement) -> None:
         self.key = key
@@ -25,6 +25,8 @@ class Course:
         self.requires = requires
         """Beside what the queue asks for."""
         self.hold: Hold = (line, channel, (channel,))
+        self.spare: Hold = (None, channel, (channel,))
+        """Of agents who are rung beside the one who has it: no further contact of the queue."""
         self.rows: tuple[Row, ...] = ()
         self.times = (*(ring.after for ring in line.policy.rings), NEVER)
         """After how many seconds of waiting each ring ends."""

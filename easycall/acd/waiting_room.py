@@ -154,6 +154,7 @@ class WaitingRoom(Matching):
         item = self.items[contact]
         self._take_out(item)
         del self.items[contact]
+        self.beside.pop(contact, None)
         if item.due != NEVER:
             self._times.remove((item.due, contact))
         for agent in item.refused or ():
@@ -186,7 +187,7 @@ class WaitingRoom(Matching):
         return None if line.places.first is None else float(line.places.first[0]) + line.policy.offset / line.policy.rate
 
     def agent_of(self, contact: str) -> str | None:
-        """The agent for whom an item is reserved; None while one is looked for.  Raises KeyError."""
+        """The agent for whom an item is reserved, the first of several; None while one is looked for.  Raises KeyError."""
         return self.items[contact].agent
 
     def _take_out(self, item: Item) -> None:
@@ -284,7 +285,7 @@ class WaitingRoom(Matching):
         """An agent is not busy with a contact any more.  Raises KeyError, ValueError while it is only offered."""
         pairs = self.due(now) if now >= self._next else []
         item = self.items.get(contact)
-        if item is not None and item.agent == agent:
+        if item is not None and (item.agent == agent or agent in self.beside.get(contact, ())):
             raise ValueError(f"contact {contact} is offered to {agent}: it must leave, or be refused")
         seat = self.seats[agent]
         if seat.column is not None:
@@ -297,10 +298,13 @@ class WaitingRoom(Matching):
     def refused(self, contact: str, agent: str, until: float, now: float) -> list[Pair]:
         """An offer came to nothing: the item has its old place, and is not offered to this agent again before ``until``.
 
-        The agent may get another item at once; when not, tell :meth:`away` before.  Raises KeyError.
+        Of several agents the last one who refuses gives it its place back.  The agent may get another item at once; when
+        not, tell :meth:`away` before.  Raises KeyError.
         """
         pairs = self.due(now) if now >= self._next else []
         seat, item = self.seats[agent], self.items[contact]
+        if contact in self.beside:
+            return self._steps_back(item, seat, until, now, pairs)
         if item.agent != agent:
             raise KeyError(f"contact {contact} is not offered to {agent}")
         self.idle.remove(seat)
@@ -312,6 +316,25 @@ class WaitingRoom(Matching):
         self.wait(item)
         self._schedule(item)
         self._free(seat, opened | item.row.one, now, pairs)
+        return pairs
+
+    def _steps_back(self, item: Item, seat: Seat, until: float, now: float, pairs: list[Pair]) -> list[Pair]:
+        """One of several agents refuses; it stays reserved for the others."""
+        contact = item.place[1]
+        if item.agent == seat.id:
+            self.takes_it(contact, self.beside[contact][0])
+        beside = self.beside[contact]
+        if seat.id not in beside:
+            raise KeyError(f"contact {contact} is not offered to {seat.id}")
+        self.beside[contact] = tuple(agent for agent in beside if agent != seat.id)
+        if not self.beside[contact]:
+            del self.beside[contact]
+        self.idle.remove(seat)
+        opened = self._unhold(seat, contact, now)
+        if until > now:
+            self._refuse(item, seat, until)
+            self._schedule(item)
+        self._free(seat, opened, now, pairs)
         return pairs
 
     def _refuse(self, item: Item, seat: Seat, until: float) -> None:

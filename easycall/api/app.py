@@ -97,7 +97,7 @@ class Api:
             HealthRoutes(links),
             AgentRoutes(staff, profiles, journal),
             QueueRoutes(staff, distributor, waits, levels, clock),
-            ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
+            ContactRoutes(contacts, journal, clock, staff=staff, tell_agents=tell_agents),
             WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
             SupervisionRoutes(supervisions, staff, contacts, clock),
             VoicemailRoutes(messages),

@@ -58,7 +58,7 @@ def allow_agent(request: Asked, agent: str) -> None:
 
 def concerns(request: Asked, contact: Contact) -> bool:
     """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
-    return request.token.agent in ("", contact.agent, contact.consulted, *contact.conference)
+    return request.token.agent in ("", contact.agent, contact.consulted, *contact.conference, *contact.rung)
 
 
 def took_part(request: Asked, record: Record) -> bool:

@@ -28,6 +28,7 @@ from easycall.stats.recordings import Recording
 from easycall.stats.service_level import Level
 
 __all__ = [
+    "AmendContact",
     "Dispose",
     "Extend",
     "LogIn",
@@ -77,6 +78,13 @@ class SetSkills(msgspec.Struct, forbid_unknown_fields=True):
     """The skills of an agent, each with its level."""
 
     skills: Annotated[dict[Id, Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(max_length=100)]
+
+
+class AmendContact(msgspec.Struct, forbid_unknown_fields=True):
+    """What a contact that waits asks for from now on; None: as before."""
+
+    priority: Annotated[float, msgspec.Meta(ge=-86_400, le=86_400)] | None = None
+    skills: Annotated[str, msgspec.Meta(max_length=500)] | None = None
 
 
 class Dispose(msgspec.Struct, forbid_unknown_fields=True):
@@ -231,9 +239,12 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "caller_name": contact.caller_name,
         "dialled": contact.dialled,
         "queue": contact.queue or None,
+        "priority": contact.priority,
+        "skills": contact.skills.text or None,
         "agent": contact.agent or None,
         "consulted": contact.consulted or None,
         "conference": list(contact.conference),
+        "rung": list(contact.rung),
         "recording": contact.recording or None,
         "answers": contact.answers,
         "data": contact.data,
@@ -273,5 +284,5 @@ def board(staff: Staff, distributor: Distributor, live: Mapping[str, Contact], a
         "at": now,
         "agents": [agent_view(one) for one in agents.values() if agent in ("", one.id)],
         "queues": [queue_view(queue, lines[queue.id], agents, now) for queue in distributor.queues.values()],
-        "contacts": [contact_view(one) for one in live.values() if agent in ("", one.agent)],
+        "contacts": [contact_view(one) for one in live.values() if agent in ("", one.agent, *one.rung)],
     }

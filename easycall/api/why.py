@@ -93,6 +93,8 @@ class WhyRoutes:
             "ring": why.ring,
             "reserved": why.reserved or None,
             "requires": why.requires,
+            "priority": why.priority,
+            "owner": {"agent": why.owner, "until": why.owner_until} if why.owner else None,
             "agents": [_told(one) for one in agents[:MOST]],
             "more": why.more + len(agents[MOST:]),
         }

@@ -112,7 +112,9 @@ def _about_contact(answer: dict[str, Any]) -> Iterator[str]:
         return
     needs = f", needs {waits['requires']}" if waits["requires"] else ""
     ring = f", ring {waits['ring']}" if waits["ring"] else ""
-    place = f"place {waits['position']}, score {waits['score']:g}{ring}{needs}"
+    priority = f" with priority {waits['priority']:g}" if waits["priority"] else ""
+    owner = f", only for {waits['owner']['agent']} until {_clock(waits['owner']['until'])}" if waits["owner"] else ""
+    place = f"place {waits['position']}, score {waits['score']:g}{priority}{ring}{needs}{owner}"
     yield f"Contact {answer['contact']} waits in {waits['queue']}: {place}"
     if not waits["agents"]:
         yield f"  nobody serves {' or '.join(waits['queues'])}"

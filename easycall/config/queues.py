@@ -93,6 +93,7 @@ def read_routing(document: Document, base: QueuePolicy) -> QueuePolicy:
 
 def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -> QueuePolicy:
     """Who gets its contacts; takes what it reads out of the section."""
+    at_once = section.pop("ring_all_agents", 0)
     policy = QueuePolicy(
         name,
         requires=_expression(document, f"{key}.skills", section.pop("skills", "")),
@@ -101,6 +102,7 @@ def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -
         fixed_order=section.pop("first_agents", ()),
         offset=section.pop("priority_seconds", 0.0),
         cap=section.pop("max_talks", 0) or None,
+        most_rung=at_once or 5,
     )
     for order, option, given in (
         (AgentOrder.FIXED, "first_agents", policy.fixed_order),
@@ -108,6 +110,8 @@ def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -
     ):
         if (policy.agent_order is order) != bool(given):
             document.fault(f"{key}.{option}", f'goes with order = "{order}": give both, or none')
+    if at_once and policy.agent_order is not AgentOrder.RING_ALL:
+        document.fault(f"{key}.ring_all_agents", f'goes with order = "{AgentOrder.RING_ALL}"')
     rings = [
         Ring(row["after"], row.get("drop", ()), row.get("lower", {}), row.get("queues", ()))
         for row in document.rows(f"{key}.rings")
