@@ -21,6 +21,7 @@ from easycall.model import AgentState, EndedBy, Outcome
 from easycall.policy import AgentOrder, Ring
 from easycall.skills import parse
 from easycall.stats.codec import encode
+from easycall.store import past as past_module
 from easycall.store.contacts import ADD_EVENT
 from easycall.store.migrations import upgrade_sqlite
 from easycall.store.past import Past
@@ -250,7 +251,9 @@ def test_the_database_is_only_read(site: Path) -> None:
         writing.close()
 
 
-def test_the_first_event_from_a_moment_on(site: Path) -> None:
+@pytest.mark.parametrize("page", [1, 7, 5_000])
+def test_the_first_event_from_a_moment_on(site: Path, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_module, "PAGE", page)
     events = a_day()
     with Past(site / "easycall.db") as past:
         assert past.extent() == (events[0].at, events[-1].at)
