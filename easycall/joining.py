@@ -39,10 +39,13 @@ class Joining:
         """What waits; the contact is of this queue from now on."""
         contact = live.contact
         joined = live.now() if wait.enqueued is None else wait.enqueued
+        had = contact.agent
         named = self._takes_up(live, wait, queue)
         owner, seconds = "", 0.0
         if wait.enqueued is None:
             owner, seconds = await self._owner(live, queue, named, from_flow=wait.asked is not None)
+        if owner == had:
+            owner = ""  # who gave the contact away just now is not waited for
         return WorkItem(
             contact.id,
             queue.id,

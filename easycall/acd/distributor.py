@@ -317,7 +317,7 @@ class Distributor:
     def _reserve_beside(self, contact: str) -> Sequence[str]:
         """More agents for a contact of a queue that rings several at once."""
         place = self._places.get(contact)
-        most = self.queues[place.item.queue].routing.at_once - 1 if place is not None else 0
+        most = self.room.lines[place.item.queue].policy.at_once - 1 if place is not None else 0
         if not most:
             return ()
         found = self.room.reserve_beside(contact, most, self._clock.seconds())
