@@ -308,11 +308,12 @@ class Distributor:
         self._look_again()
         for contact, agent in pairs:
             # Telling comes after all reserving: what a waiter does with its offer cannot disturb the choice.
-            place = self._places.get(contact)
+            place, agents = self._places.get(contact), (agent, *beside[contact])
             if place is None:
-                self.staff.step(agent, Step.RELEASED)
+                for one in agents:
+                    self.staff.step(one, Step.RELEASED)
             else:
-                place.reserve(*(self.staff.agents[one] for one in (agent, *beside[contact])))
+                place.reserve(*(self.staff.agents[one] for one in agents))
 
     def _reserve_beside(self, contact: str) -> Sequence[str]:
         """More agents for a contact of a queue that rings several at once."""
