@@ -39,10 +39,13 @@ class Joining:
         """What waits; the contact is of this queue from now on."""
         contact = live.contact
         joined = live.now() if wait.enqueued is None else wait.enqueued
+        had = contact.agent
         named = self._takes_up(live, wait, queue)
         owner, seconds = "", 0.0
         if wait.enqueued is None:
             owner, seconds = await self._owner(live, queue, named, from_flow=wait.asked is not None)
+        if owner == had or not seconds:
+            owner = ""  # who gave the contact away just now is not waited for
         return WorkItem(
             contact.id,
             queue.id,
@@ -80,12 +83,11 @@ class Joining:
     def _takes_up(self, live: LiveContact, wait: Wait, queue: Queue) -> str:
         """What the flow asks for is the contact's; the owner it names."""
         contact = live.contact
+        before, contact.queue, contact.agent = contact.queue, queue.id, ""
         if wait.asked is None:
-            if contact.queue != queue.id:
+            if before != queue.id:
                 contact.skills = ANYBODY
-            contact.queue, contact.agent = queue.id, ""
             return ""
-        contact.queue, contact.agent = queue.id, ""
         found = wanted(wait.asked, live.staff.agents)
         contact.skills = found.requires
         if found.priority is not None:

@@ -38,10 +38,12 @@ from easycall.ports import StoreUnavailable
 from easycall.skills import ANYBODY
 from easycall.skills import parse as skills
 from easycall.stats.record import fold
-from easycall.verbs import Amend, NotNow
+from easycall.verbs import Amend, AttachData, NotNow, ToQueue
 
 from .fakes import FakeChannel, clock_at
 from .test_contact import FLOWS, World, check
+from .test_talk import Stage as Scene
+from .virtual import opened
 
 
 def asks(**texts: str) -> Asks:
@@ -237,6 +239,20 @@ class TestInTheQueue:
         joins(world, "asking")
         assert [one.agent for one in world.notes.of(Offered)] == ["ana"]
         over(world)
+
+    def test_an_owner_who_gives_the_contact_away_is_not_waited_for(self) -> None:
+        with opened() as database:
+            stage = Scene(database)
+            stage.talk("bo")
+            assert stage.ask(AttachData({"owner": "ana"})) == {}
+            assert stage.ask(ToQueue("sales")) == {}
+            assert stage.state("bo") == "ringing"
+            stage.pass_(1)
+            assert stage.ask(AttachData({"owner": "chen"})) == {}
+            stage.ready("chen")
+            assert stage.ask(ToQueue("sales")) == {}
+            assert stage.state("chen") == "ringing"
+            stage.close()
 
 
 class TestAmend:

@@ -308,16 +308,17 @@ class Distributor:
         self._look_again()
         for contact, agent in pairs:
             # Telling comes after all reserving: what a waiter does with its offer cannot disturb the choice.
-            place = self._places.get(contact)
+            place, agents = self._places.get(contact), (agent, *beside[contact])
             if place is None:
-                self.staff.step(agent, Step.RELEASED)
+                for one in agents:
+                    self.staff.step(one, Step.RELEASED)
             else:
-                place.reserve(*(self.staff.agents[one] for one in (agent, *beside[contact])))
+                place.reserve(*(self.staff.agents[one] for one in agents))
 
     def _reserve_beside(self, contact: str) -> Sequence[str]:
         """More agents for a contact of a queue that rings several at once."""
         place = self._places.get(contact)
-        most = self.queues[place.item.queue].routing.at_once - 1 if place is not None else 0
+        most = self.room.lines[place.item.queue].policy.at_once - 1 if place is not None else 0
         if not most:
             return ()
         found = self.room.reserve_beside(contact, most, self._clock.seconds())

@@ -41,7 +41,7 @@ class _Known:
 
     talks: dict[str, LastTalk] = field(factory=dict)
     """Queue -> its latest talk."""
-    looked_up: set[str] = field(factory=set)
+    looked_up: tuple[str, ...] = ()
     """The queues that the database was asked for."""
 
     def take(self, talk: LastTalk) -> None:
@@ -58,7 +58,7 @@ class LastAgents:
     """The last agents of the numbers that called or were called of late."""
 
     def __init__(
-        self, history: TalkHistory | None, number_of: Callable[[str], str], clock: IReactorTime, most: int = 100_000
+        self, history: TalkHistory | None, number_of: Callable[[str], str], clock: IReactorTime, most: int = 20_000
     ) -> None:
         """``number_of``: by which a caller is known again, of one as shown; ``most``: so many numbers are kept."""
         self._history = history
@@ -108,7 +108,7 @@ class LastAgents:
             self._rests_until = self._clock.seconds() + REST_SECONDS
             log.warn("the last agent of a caller is not known: {why}", why=why)
         else:
-            known.looked_up.add(queue)
+            known.looked_up += (queue,)
             if talk is not None:
                 known.take(talk)
         finally:
