@@ -50,18 +50,18 @@ def test_the_ladder_finds_the_first_of_any_set_of_classes(steps: list[tuple[int,
     for number, (bit, key, leaves, mask) in enumerate(steps):
         members = oracle.setdefault(bit, [])
         if leaves and members:
-            ranking.remove(bit, members.pop(key % len(members)))
+            ranking.of(bit).remove(members.pop(key % len(members)))
         else:
             entry = (float(key), number)
             members.append(entry)
-            ranking.add(bit, entry)
+            ranking.of(bit).add(entry)
         with_members = [bit for bit, found in oracle.items() if found and mask >> bit & 1]
         look = ranking.first(mask)
-        assert (look and look[0][:-1]) == min((min(oracle[bit]) for bit in with_members), default=None)
-        assert look is None or sum(rung[-1] & mask > 0 for rung in look[2]) <= min(len(with_members), WIDTH)
+        assert (look and look[0][0]) == min((min(oracle[bit]) for bit in with_members), default=None)
+        assert look is None or sum(rung[1] & mask > 0 for rung in look[2]) <= min(len(with_members), WIDTH)
         assert set(bits(ranking.mask)) == {bit for bit, found in oracle.items() if found}
         assert ranking.count(bit) == len(members)
-        assert list(ranking.members(bit)) == sorted(members)
+        assert list(ranking.of(bit)) == sorted(members)
 
 
 def test_many_classes_with_moving_heads_stay_in_few_blocks() -> None:
@@ -71,14 +71,14 @@ def test_many_classes_with_moving_heads_stay_in_few_blocks() -> None:
     for bit, entries in queues.items():
         entries.sort()
         for entry in entries:
-            ranking.add(bit, entry)
+            ranking.of(bit).add(entry)
     for _ in range(9000):
         look = ranking.first(random.getrandbits(500))
         assert look is not None
         assert len(look[2]) <= WIDTH
-        entry = look[0][:-1]
+        entry = look[0][0]
         assert entry == queues[entry[1]].pop(0)
-        ranking.remove(entry[1], entry)
-        assert sum(ranking._masks) == ranking.mask
-        assert [len(block) for block in ranking._blocks] == [mask.bit_count() for mask in ranking._masks]
-        assert len(ranking._masks) <= max(ranking.mask.bit_count() // 2, 1)
+        ranking.of(entry[1]).remove(entry)
+        assert sum(ranking._ladder.masks) == ranking.mask
+        assert [len(block) for block in ranking._ladder.blocks] == [mask.bit_count() for mask in ranking._ladder.masks]
+        assert len(ranking._ladder.masks) <= max(ranking.mask.bit_count() // 2, 1)

@@ -54,7 +54,7 @@ class Courses:
         matching = self._matching
         row = matching.table.row(key)
         if row.users == 1:
-            row.ranking = matching.waiting.attach(row)
+            row.members = matching.waiting.attach(row)
             matching.idle.ask(row, matching.seats)
             matching.close()
         return row

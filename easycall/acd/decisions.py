@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from attrs import frozen
 
 from easycall.acd.ordered import Entry
 from easycall.acd.ranking import Look
+from easycall.acd.waiting import Best
 
-__all__ = ["Decision", "Decisions", "Runner", "Seen"]
+__all__ = ["Decision", "Decisions", "Runner"]
 
-Seen = Sequence[tuple[float, Look]]
-"""Rate -> the best place of an item, and among which it was found."""
-_Record = tuple[float, str, str, float, int, int, bool, Seen, Look | None]
+_Record = tuple[float, str, int, Best, int, bool, Look | None]
+"""When, agent, ring; the item, with the items it was chosen among; as :class:`Decision` has them, ``idle`` and ``at_least``;
+the agents among whom this one was chosen."""
 RUNNERS = 3
 """How many of those who were not chosen are told."""
 
@@ -67,20 +68,32 @@ class Decisions:
 
     def of(self, *, contact: str = "", agent: str = "", limit: int | None = None) -> list[Decision]:
         """Those about a contact, or an agent, oldest first; at most the last ``limit``."""
-        latest = (rec for rec in reversed(self._records) if contact in ("", rec[1]) and agent in ("", rec[2]))
+        latest = (rec for rec in reversed(self._records) if contact in ("", rec[3][2]) and agent in ("", rec[1]))
         return [_told(record) for record in islice(latest, limit)][::-1]
 
 
 def _told(record: _Record) -> Decision:
-    at, contact, agent, score, ring, idle, at_least, seen, agents = record
-    items = [(-rate * (at - key), key, name) for rate, look in seen for key, name in _eligible(look)]
+    at, agent, ring, best, idle, at_least, agents = record
+    contact = best[2]
+    items = list(_items(best, at))
     behind = [Runner(name, -turned) for turned, _, name in sorted(items) if name != contact]
-    others = sorted(_eligible(agents)) if agents is not None else []
+    others = sorted(_eligible(agents))
     behind += [Runner(entry[-1], order=entry[:-1]) for entry in others if entry[-1] != agent]
-    return Decision(at, contact, agent, score, ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
+    return Decision(at, contact, agent, -best[0], ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
 
 
-def _eligible(look: Look) -> list[Entry]:
+def _items(best: Best, at: float) -> Iterator[tuple[float, float, str]]:
+    """All items that were compared: score with its sign turned, key and contact."""
+    *_, rate, look, others = best
+    for key, contact in _eligible(look):
+        yield (rate * (key - at), key, contact)
+    for other in others:
+        yield from _items(other, at)
+
+
+def _eligible(look: Look | None) -> list[Entry]:
     """The heads that were asked for among those that were looked through."""
+    if look is None:
+        return []
     _, mask, rungs = look
-    return [rung[:-1] for rung in rungs if rung[-1] & mask]
+    return [entry for entry, one in rungs if one & mask]

@@ -75,14 +75,15 @@ class Item:
         self.ring = 0
         self.relax(now)
 
-    def relax(self, now: float) -> None:
-        """Go on to the ring that its time of waiting has reached."""
-        course, enqueued, ring = self.course, self.enqueued, self.ring
+    def relax(self, now: float) -> float:
+        """Go on to the ring that its time of waiting has reached; when that one ends."""
+        course, ring = self.course, self.ring
         times = course.times
-        while now >= enqueued + times[ring]:
+        while now >= (ends := self.enqueued + times[ring]):
             ring += 1
         self.ring = ring
         self.row = course.rows[ring]
+        return ends
 
     def score(self, now: float) -> float:
         """Points."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from easycall.acd.classes import Column, Table
-from easycall.acd.decisions import Decisions, Seen
+from easycall.acd.decisions import Decisions
 from easycall.acd.item import Item
 from easycall.acd.ranking import WIDTH, Look
 from easycall.acd.seating import Idle, Seat
-from easycall.acd.waiting import Best, Line, Waiting
+from easycall.acd.waiting import Best, Line, Waiting, better
 
 __all__ = ["Matching", "Pair"]
 
@@ -49,21 +49,21 @@ class Matching:
         """An item is to be had."""
         row = item.row
         if not item.owner:
-            row.ranking.add(row.bit, item.place)
+            row.members.add(item.place)
         elif item.owner in self.seats:
-            self.owned.setdefault(item.owner, Waiting()).ranking(row).add(row.bit, item.place)
+            self.owned.setdefault(item.owner, Waiting()).of(row).add(item.place)
         else:
             item.owner = ""
-            row.ranking.add(row.bit, item.place)
+            row.members.add(item.place)
 
     def withdraw(self, item: Item) -> None:
         """An item that was to be had is not any more."""
         row = item.row
         if not item.owner:
-            row.ranking.remove(row.bit, item.place)
+            row.members.remove(item.place)
         else:
             waiting = self.owned[item.owner]
-            waiting.ranking(row).remove(row.bit, item.place)
+            waiting.of(row).remove(item.place)
             if not waiting:
                 del self.owned[item.owner]
 
@@ -71,9 +71,7 @@ class Matching:
         """The class an agent is in; None when the agent takes nothing or has no room."""
         if seat.absence is not None:
             return None
-        held = seat.held
-        columns = seat.team.columns
-        return columns[held] if held in columns else seat.team.column(self.idle, held)
+        return seat.team.column(self.idle, seat.held)
 
     def enlist(self, seat: Seat) -> None:
         """An agent who is not listed is idle, if there is room for anything."""
@@ -108,7 +106,7 @@ class Matching:
                 return
             item = self.items[best[2]]
             self.withdraw(item)
-            self.decisions.add((now, best[2], seat.id, -best[0], item.ring, 1, False, best[3], None))
+            self.decisions.add((now, seat.id, item.ring, best, 1, False, None))
             column = self._reserve(item, seat, now, pairs)
 
     def find(self, item: Item, now: float, pairs: list[Pair]) -> bool:
@@ -147,7 +145,7 @@ class Matching:
         best = self.waiting.best(mask, now)
         for seat in owners:
             if seat.column is not None and seat.id in self.owned:
-                best = _better(best, self.owned[seat.id].best(mask & seat.column.rows, now))
+                best = better(best, self.owned[seat.id].best(mask & seat.column.rows, now))
         return best
 
     def _best_but(self, seat: Seat, mask: int, now: float) -> Best | None:
@@ -160,7 +158,7 @@ class Matching:
                 self.withdraw(item)
         best = self.waiting.best(mask, now)
         if seat.id in self.owned:
-            best = _better(best, self.owned[seat.id].best(mask, now))
+            best = better(best, self.owned[seat.id].best(mask, now))
         for item in aside:
             self.wait(item)
         return best
@@ -172,7 +170,7 @@ class Matching:
             seat = self.seats[item.owner]
             if seat.column is None or not seat.column.one & row.columns or seat.id in (item.refused or ()):
                 return None
-            rung = (seat.idle_since, seat.id, seat.column.one)
+            rung = ((seat.idle_since, seat.id), seat.column.one)
             return (rung, seat.column.one, [rung])
         if not item.refused:
             return self.idle.first(row)
@@ -191,8 +189,11 @@ class Matching:
         classes = row.columns & self.idle.mask
         few = classes.bit_count() <= WIDTH and not item.owner and not item.refused
         idle = self.idle.count(classes) if few else 1
-        seat = self.seats[look[0][-2]]
-        self.decisions.add((now, item.place[1], seat.id, item.score(now), item.ring, idle, not few, (), look))
+        seat = self.seats[look[0][0][-1]]
+        rate = item.course.line.policy.rate
+        key, contact = item.place
+        chosen = (rate * (key - now), key, contact, rate, None, ())
+        self.decisions.add((now, seat.id, item.ring, chosen, idle, not few, look))
         self.idle.remove(seat)
         column = self._reserve(item, seat, now, pairs)
         if column is not None:
@@ -218,11 +219,3 @@ class Matching:
         if column is not None:
             seat.idle_since = now
         return column
-
-
-def _better(one: Best | None, other: Best | None) -> Best | None:
-    """The better of two, with all that was seen."""
-    if one is None or other is None:
-        return one or other
-    seen: Seen = [*one[3], *other[3]]
-    return (*min(one, other)[:3], seen)

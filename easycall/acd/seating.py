@@ -171,18 +171,18 @@ class Idle:
     def add(self, seat: Seat, column: Column) -> None:
         """An agent is idle."""
         seat.column = column
-        self._longest.add(column.bit, (seat.idle_since, seat.id))
+        column.members.add((seat.idle_since, seat.id))
         for order in column.orders:
-            self._rankings[order].add(column.bit, order.entry(seat))
+            self._rankings[order].of(column.bit).add(order.entry(seat))
 
     def remove(self, seat: Seat) -> None:
         """An agent is not idle any more.  To be called before anything changes that orders look at."""
         column = seat.column
         if column is not None:
             seat.column = None
-            self._longest.remove(column.bit, (seat.idle_since, seat.id))
+            column.members.remove((seat.idle_since, seat.id))
             for order in column.orders:
-                self._rankings[order].remove(column.bit, order.entry(seat))
+                self._rankings[order].of(column.bit).remove(order.entry(seat))
 
     def first(self, row: Row) -> Look | None:
         """The best agent for items of a class; None when none of those eligible is idle."""
@@ -198,6 +198,7 @@ class Idle:
         key = AgentClass(frozenset(profile.skills.items()), profile.queues, channels, profile.unreachable)
         column = self._table.column(key)
         if column.users == 1:
+            column.members = self._longest.of(column.bit)
             orders = (self._table.rows[bit].key.order for bit in bits(column.rows))
             column.orders = tuple(dict.fromkeys(order for order in orders if order != self._base))
         return column
@@ -210,8 +211,9 @@ class Idle:
         for column in (self._table.columns[bit] for bit in bits(row.columns)):
             if order != self._base and order not in column.orders:
                 column.orders = (*column.orders, order)
-                for *_, agent in self._longest.members(column.bit):
-                    ranking.add(column.bit, order.entry(seats[agent]))
+                members = ranking.of(column.bit)
+                for *_, agent in column.members:
+                    members.add(order.entry(seats[agent]))
 
     def ask_no_more(self, row: Row) -> None:
         """A class of items is no more."""

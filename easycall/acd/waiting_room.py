@@ -51,7 +51,20 @@ class WaitingRoom(Matching):
         return pairs
 
     def _review(self, item: Item, now: float) -> int:
-        """Do what is due for one item; the mask of its class if it can be had."""
+        """Do what is due for one item; the mask of its class if others may have it now."""
+        if item.owner or item.refused:
+            return self._relent(item, now)
+        before = item.row
+        self._set_due(item, item.relax(now))
+        row = item.row
+        if row is before or item.agent is not None:
+            return 0
+        before.members.remove(item.place)
+        row.members.add(item.place)
+        return row.one
+
+    def _relent(self, item: Item, now: float) -> int:
+        """The same for an item that belongs to an owner or was refused."""
         waits = item.agent is None
         if waits:
             self.withdraw(item)
@@ -68,7 +81,10 @@ class WaitingRoom(Matching):
         return item.row.one if waits else 0
 
     def _schedule(self, item: Item) -> None:
-        due, was = item.changes_at(), item.due
+        self._set_due(item, item.changes_at())
+
+    def _set_due(self, item: Item, due: float) -> None:
+        was = item.due
         if due != was:
             contact = item.place[1]
             if was != NEVER:
