@@ -79,6 +79,6 @@ def test_many_classes_with_moving_heads_stay_in_few_blocks() -> None:
         entry = look[0][0]
         assert entry == queues[entry[1]].pop(0)
         ranking.of(entry[1]).remove(entry)
-        assert sum(ranking._ladder.masks) == ranking.mask
-        assert [len(block) for block in ranking._ladder.blocks] == [mask.bit_count() for mask in ranking._ladder.masks]
-        assert len(ranking._ladder.masks) <= max(ranking.mask.bit_count() // 2, 1)
+        assert sum(ranking.ladder.masks) == ranking.mask
+        assert [len(block) for block in ranking.ladder.blocks] == [mask.bit_count() for mask in ranking.ladder.masks]
+        assert len(ranking.ladder.masks) <= max(ranking.mask.bit_count() // 2, 1)

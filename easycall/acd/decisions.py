@@ -14,9 +14,9 @@ from easycall.acd.waiting import Best
 
 __all__ = ["Decision", "Decisions", "Runner"]
 
-_Record = tuple[float, str, int, Best, int, bool, Look | None]
-"""When, agent, ring; the item, with the items it was chosen among; as :class:`Decision` has them, ``idle`` and ``at_least``;
-the agents among whom this one was chosen."""
+_Record = tuple[float, str, str, float, int, int, bool, Best | None, Look | None]
+"""What :class:`Decision` has, as far as ``at_least``; the items among which an agent's was chosen; the agents among whom an
+item's was."""
 RUNNERS = 3
 """How many of those who were not chosen are told."""
 
@@ -68,18 +68,17 @@ class Decisions:
 
     def of(self, *, contact: str = "", agent: str = "", limit: int | None = None) -> list[Decision]:
         """Those about a contact, or an agent, oldest first; at most the last ``limit``."""
-        latest = (rec for rec in reversed(self._records) if contact in ("", rec[3][2]) and agent in ("", rec[1]))
+        latest = (rec for rec in reversed(self._records) if contact in ("", rec[1]) and agent in ("", rec[2]))
         return [_told(record) for record in islice(latest, limit)][::-1]
 
 
 def _told(record: _Record) -> Decision:
-    at, agent, ring, best, idle, at_least, agents = record
-    contact = best[2]
-    items = list(_items(best, at))
+    at, contact, agent, score, ring, idle, at_least, best, agents = record
+    items = [] if best is None else list(_items(best, at))
     behind = [Runner(name, -turned) for turned, _, name in sorted(items) if name != contact]
-    others = sorted(_eligible(agents))
+    others = sorted(_eligible(agents)) if agents is not None else []
     behind += [Runner(entry[-1], order=entry[:-1]) for entry in others if entry[-1] != agent]
-    return Decision(at, contact, agent, -best[0], ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
+    return Decision(at, contact, agent, score, ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
 
 
 def _items(best: Best, at: float) -> Iterator[tuple[float, float, str]]:
@@ -91,9 +90,7 @@ def _items(best: Best, at: float) -> Iterator[tuple[float, float, str]]:
         yield from _items(other, at)
 
 
-def _eligible(look: Look | None) -> list[Entry]:
+def _eligible(look: Look) -> list[Entry]:
     """The heads that were asked for among those that were looked through."""
-    if look is None:
-        return []
     _, mask, rungs = look
     return [entry for entry, one in rungs if one & mask]

@@ -51,7 +51,7 @@ class Item:
 
     __slots__ = ("agent", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring", "row")
 
-    def __init__(self, contact: str, enqueued: float, offset: float, course: Course, now: float) -> None:
+    def __init__(self, contact: str, enqueued: float, offset: float, course: Course) -> None:
         self.enqueued = enqueued
         self.offset = offset
         """Points of score beside those of its queue."""
@@ -64,22 +64,21 @@ class Item:
         """Agents who did not take it -> until when it is not offered to them again."""
         self.due = NEVER
         """When something of this changes by itself."""
-        self.begin(contact, course, now)
+        self.begin(contact, course)
 
-    def begin(self, contact: str, course: Course, now: float) -> None:
-        """Put it on a course, at the ring that its time of waiting has reached."""
+    def begin(self, contact: str, course: Course) -> None:
+        """Put it on a course, at its first ring: to be followed by :meth:`relax`."""
         policy = course.line.policy
         self.course = course
         self.place: Entry = (self.enqueued - (policy.offset + self.offset) / policy.rate, contact)
         """Its key, and the contact: what it is ordered by."""
         self.ring = 0
-        self.relax(now)
+        self.row = course.rows[0]
 
     def relax(self, now: float) -> float:
         """Go on to the ring that its time of waiting has reached; when that one ends."""
-        course, ring = self.course, self.ring
-        times = course.times
-        while now >= (ends := self.enqueued + times[ring]):
+        course, enqueued, ring = self.course, self.enqueued, self.ring
+        while (ends := enqueued + course.times[ring]) <= now:
             ring += 1
         self.ring = ring
         self.row = course.rows[ring]

@@ -71,7 +71,8 @@ class Matching:
         """The class an agent is in; None when the agent takes nothing or has no room."""
         if seat.absence is not None:
             return None
-        return seat.team.column(self.idle, seat.held)
+        team, held = seat.team, seat.held
+        return team.columns[held] if held in team.columns else team.column(self.idle, held)
 
     def enlist(self, seat: Seat) -> None:
         """An agent who is not listed is idle, if there is room for anything."""
@@ -106,13 +107,13 @@ class Matching:
                 return
             item = self.items[best[2]]
             self.withdraw(item)
-            self.decisions.add((now, seat.id, item.ring, best, 1, False, None))
+            self.decisions.add((now, best[2], seat.id, -best[0], item.ring, 1, False, best, None))
             column = self._reserve(item, seat, now, pairs)
 
     def find(self, item: Item, now: float, pairs: list[Pair]) -> bool:
         """An item that is not to be had yet gets the best idle agent; False when there is none."""
         row = item.row
-        if row.one & self._closed or not row.columns & self.idle.mask:
+        if row.one & self._closed or not row.columns & self.idle.heads.mask:
             return False
         look = self._agent_for(item)
         if look is not None:
@@ -190,10 +191,7 @@ class Matching:
         few = classes.bit_count() <= WIDTH and not item.owner and not item.refused
         idle = self.idle.count(classes) if few else 1
         seat = self.seats[look[0][0][-1]]
-        rate = item.course.line.policy.rate
-        key, contact = item.place
-        chosen = (rate * (key - now), key, contact, rate, None, ())
-        self.decisions.add((now, seat.id, item.ring, chosen, idle, not few, look))
+        self.decisions.add((now, item.place[1], seat.id, item.score(now), item.ring, idle, not few, None, look))
         self.idle.remove(seat)
         column = self._reserve(item, seat, now, pairs)
         if column is not None:
@@ -209,7 +207,7 @@ class Matching:
         item.agent = seat.id
         line.reserved += 1
         line.held += 1
-        if line.full:
+        if line.held >= line.cap:
             self.close()
         seat.takes(contact, item.course.hold, now)
         if line.goes_round:

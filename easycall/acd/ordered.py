@@ -75,22 +75,26 @@ class Ordered:
     def remove(self, entry: Entry) -> None:
         """Take an entry out.  Raises KeyError when it is not there."""
         if entry == self.first:
-            at = where = 0
-        else:
-            at, where = self._find(entry)
-        blocks = self._blocks
-        block = blocks[at]
+            self.pop()
+            return
+        at, where = self._find(entry)
+        block = self._blocks[at]
         del block[where]
-        if not block and len(blocks) > 1:
-            self._close_up(at)
-        if not at and not where:
-            block = blocks[0]
-            self.first = block[0] if block else None
+        if not block:
+            del self._blocks[at], self._lows[at]
+            self._last = self._blocks[-1]
 
-    def _close_up(self, at: int) -> None:
-        """A block is empty: the one that follows reaches down to where it began, or the one before is the last."""
-        del self._blocks[at], self._lows[at or 1]
-        self._last = self._blocks[-1]
+    def pop(self) -> None:
+        """Take the first out.  There must be one."""
+        block = self._blocks[0]
+        del block[0]
+        if block:
+            self.first = block[0]
+        elif len(self._blocks) == 1:
+            self.first = None
+        else:  # the second block reaches down to where this one began
+            del self._blocks[0], self._lows[1]
+            self.first = self._blocks[0][0]
 
     def before(self, entry: Entry) -> int:
         """How many entries are less than this one, which need not be there."""

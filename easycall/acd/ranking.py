@@ -50,31 +50,40 @@ class Ladder:
         self.lows: list[Entry] = [()]
         """For each block an entry that none of its own is less than, and that is more than all of the one before's."""
 
-    def climb(self, one: int, head: Entry) -> None:
-        """A class that is on no rung has this head."""
-        self.mask |= one
-        at = bisect_right(self.lows, head) - 1
-        block = self.blocks[at]
-        insort(block, (head, one))
-        self.masks[at] |= one
-        if len(block) > WIDTH:
-            upper = block[WIDTH // 2 :]
-            del block[WIDTH // 2 :]
-            mask = sum(rung[1] for rung in upper)
-            self.masks[at] ^= mask
-            self.masks.insert(at + 1, mask)
-            self.blocks.insert(at + 1, upper)
-            self.lows.insert(at + 1, upper[0][0])
+    def move(self, one: int, old: Entry | None, new: Entry | None) -> None:
+        """A class has another head; None: it had none, or has none any more."""
+        lows, blocks, masks = self.lows, self.blocks, self.masks
+        if old is None:
+            self.mask |= one
+        else:
+            at = bisect_right(lows, old) - 1
+            block = blocks[at]
+            del block[bisect_left(block, (old,))]
+            if new is not None and bisect_right(lows, new) - 1 == at:
+                insort(block, (new, one))
+                return
+            masks[at] ^= one
+            if len(block) <= _THIN and len(blocks) > 1:
+                self._join(at or 1)
+        if new is None:
+            self.mask ^= one
+        else:
+            at = bisect_right(lows, new) - 1
+            block = blocks[at]
+            insort(block, (new, one))
+            masks[at] |= one
+            if len(block) > WIDTH:
+                self._split(at)
 
-    def step_down(self, one: int, head: Entry) -> None:
-        """A class has this head no more."""
-        self.mask ^= one
-        at = bisect_right(self.lows, head) - 1
+    def _split(self, at: int) -> None:
         block = self.blocks[at]
-        del block[bisect_left(block, (head,))]
-        self.masks[at] ^= one
-        if len(block) <= _THIN and len(self.lows) > 1:
-            self._join(at or 1)
+        upper = block[WIDTH // 2 :]
+        del block[WIDTH // 2 :]
+        mask = sum(rung[1] for rung in upper)
+        self.masks[at] ^= mask
+        self.masks.insert(at + 1, mask)
+        self.blocks.insert(at + 1, upper)
+        self.lows.insert(at + 1, upper[0][0])
 
     def _join(self, upper: int) -> None:
         """Two neighbours of which one is thin become one block, if there is room in one."""
@@ -105,45 +114,41 @@ class Members(Ordered):
         head = self.first
         super().add(entry)
         if self.first is not head:
-            if head is not None:
-                self._ladder.step_down(self._one, head)
-            self._ladder.climb(self._one, entry)
+            self._ladder.move(self._one, head, entry)
 
     def remove(self, entry: Entry) -> None:
         """A member goes.  Raises KeyError when it is not there."""
-        head = self.first
-        super().remove(entry)
-        following = self.first
-        if following is not head:
-            self._ladder.step_down(self._one, entry)
-            if following is not None:
-                self._ladder.climb(self._one, following)
+        if entry == self.first:
+            self.pop()
+            self._ladder.move(self._one, entry, self.first)
+        else:
+            super().remove(entry)
 
 
 class Ranking:
     """Members of classes, each with an entry to be ordered by.  A class is known by the number of its bit."""
 
-    __slots__ = ("_classes", "_ladder")
+    __slots__ = ("_classes", "ladder")
 
     def __init__(self) -> None:
         self._classes: dict[int, Members] = {}
-        self._ladder = Ladder()
+        self.ladder = Ladder()
 
     @property
     def mask(self) -> int:
         """The classes that have members."""
-        return self._ladder.mask
+        return self.ladder.mask
 
     def of(self, bit: int) -> Members:
         """The members of a class, which come and go there."""
         members = self._classes.get(bit)
         if members is None:
-            members = self._classes[bit] = Members(bit, self._ladder)
+            members = self._classes[bit] = Members(bit, self.ladder)
         return members
 
     def first(self, mask: int) -> Look | None:
         """The first member of all classes of a mask; None when these have no members."""
-        ladder = self._ladder
+        ladder = self.ladder
         found = mask & ladder.mask
         if not found:
             return None

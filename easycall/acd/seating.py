@@ -82,8 +82,8 @@ class Seat:
         "id",
         "idle_since",
         "logged_in",
-        "occupancy",
         "offered",
+        "rated",
         "refused",
         "team",
         "worked",
@@ -101,8 +101,8 @@ class Seat:
         self.worked = 0.0
         """Seconds with contacts since log-in, but for the present ones."""
         self.busy_since = 0.0
-        self.occupancy = 0.0
-        """The share of the time since log-in with contacts, as of when the agent became free."""
+        self.rated = now
+        """When the agent became free: as of when :attr:`occupancy` is."""
         self.holds: dict[str, Hold] | None = None
         """The contacts the agent is busy with."""
         self.held: tuple[Channel, ...] = ()
@@ -132,14 +132,15 @@ class Seat:
             self.holds = None
             self.held = ()
             self.worked += now - self.busy_since
-        self.rate(now)
+        self.rated = now
         return hold
 
-    def rate(self, now: float) -> None:
-        """The agent becomes free: how occupied was this one?"""
-        present = now - self.busy_since if self.holds else 0.0
-        logged_in = now - self.logged_in
-        self.occupancy = (self.worked + present) / logged_in if logged_in > 0 else 0.0
+    @property
+    def occupancy(self) -> float:
+        """The share of the time since log-in with contacts, as of when the agent became free."""
+        present = max(self.rated - self.busy_since, 0.0) if self.holds else 0.0
+        logged_in = self.rated - self.logged_in
+        return (self.worked + present) / logged_in if logged_in > 0 else 0.0
 
 
 def _kinds(holds: Mapping[str, Hold]) -> tuple[Channel, ...]:
@@ -158,11 +159,13 @@ class Idle:
         self._rankings: dict[Order, Ranking] = {self._base: Ranking()}
         self._users: dict[Order, int] = {self._base: 1}
         self._longest = self._rankings[self._base]
+        self.heads = self._longest.ladder
+        """Its mask tells which classes have idle agents."""
 
     @property
     def mask(self) -> int:
         """The classes that have idle agents."""
-        return self._longest.mask
+        return self.heads.mask
 
     def count(self, mask: int) -> int:
         """How many idle agents these classes have together."""

@@ -19,7 +19,7 @@ from easycall.policy import AgentOrder, QueuePolicy
 __all__ = ["NEVER", "Best", "Line", "Waiting", "better"]
 
 NEVER = float("inf")
-Best = tuple[float, float, str, float, Look | None, tuple[Any, ...]]
+Best = tuple[float, float, str, float, Look, tuple[Any, ...]]
 """The score with its sign turned, key and contact of an item: the least is the best.  Its rate, among which of that rate it
 was found, and the best ones, each told like this one, of other rates and owners that were compared with it."""
 

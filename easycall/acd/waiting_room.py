@@ -43,9 +43,9 @@ class WaitingRoom(Matching):
         pairs: list[Pair] = []
         times = self._times
         touched = 0
-        while times.first is not None and times.first[0] <= now:
-            touched |= self._review(self.items[times.first[1]], now)
-        self._next = NEVER if times.first is None else times.first[0]
+        while (first := times.first) is not None and first[0] <= now:
+            touched |= self._review(self.items[first[1]], now)
+        self._next = NEVER if first is None else first[0]
         if touched and self.idle.mask:
             self.match(touched, now, pairs)
         return pairs
@@ -139,16 +139,18 @@ class WaitingRoom(Matching):
         if contact in self.items:
             raise ValueError(f"contact {contact} is waiting already")
         course = self._courses.take(line, ticket.channel, ticket.pbx, ticket.requires)
-        item = self.items[contact] = Item(contact, ticket.enqueued, ticket.offset, course, now)
+        item = self.items[contact] = Item(contact, ticket.enqueued, ticket.offset, course)
+        ends = item.relax(now)
         if ticket.owner_until > now and ticket.owner in self.seats:
             item.owner, item.owner_until = ticket.owner, ticket.owner_until
         line.places.add(item.place)
-        for agent, until in ticket.refused.items():
-            if until > now and agent in self.seats:
-                self._refuse(item, self.seats[agent], until)
-        if not self.find(item, now, pairs):
+        if ticket.refused:
+            for agent, until in ticket.refused.items():
+                if until > now and agent in self.seats:
+                    self._refuse(item, self.seats[agent], until)
+        if not (item.row.columns & self.idle.heads.mask and self.find(item, now, pairs)):
             self.wait(item)
-        self._schedule(item)
+        self._set_due(item, item.changes_at() if item.owner or item.refused else ends)
         return pairs
 
     def amend(
@@ -218,7 +220,8 @@ class WaitingRoom(Matching):
         """An item that was taken out comes back, on the course for this requirement."""
         course: Course = item.course
         line = course.line
-        item.begin(item.place[1], self._courses.take(line, course.channel, course.pbx, requires), now)
+        item.begin(item.place[1], self._courses.take(line, course.channel, course.pbx, requires))
+        item.relax(now)
         line.places.add(item.place)
         if item.agent is None:
             self.wait(item)
@@ -249,7 +252,7 @@ class WaitingRoom(Matching):
         if seat.absence is not None:
             seat.absence = None
             seat.idle_since = now if since is None else since
-            seat.rate(now)
+            seat.rated = now
             self.seek(seat, now, pairs)
         return pairs
 
@@ -341,9 +344,8 @@ class WaitingRoom(Matching):
         line = seat.drops(contact, now)[0]
         if line is None:
             return 0
-        full = line.full
         line.held -= 1
-        if not full or line.full:
+        if line.held != line.cap - 1:
             return 0
         self.close()
         return self.table.rows_of_queue.get(line.policy.id, 0)
