@@ -93,4 +93,4 @@ def _items(best: Best, at: float) -> Iterator[tuple[float, float, str]]:
 def _eligible(look: Look) -> list[Entry]:
     """The heads that were asked for among those that were looked through."""
     _, mask, rungs = look
-    return [entry for entry, one in rungs if one & mask]
+    return [rung[:-1] for rung in rungs if rung[-1] & mask]

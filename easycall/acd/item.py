@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from easycall.acd.classes import ItemClass, Row
 from easycall.acd.ordered import Entry
+from easycall.acd.places import Block
 from easycall.acd.seating import Hold
 from easycall.acd.waiting import NEVER, Line
 from easycall.policy import Channel
@@ -49,7 +50,7 @@ class Course:
 class Item:
     """One item in the waiting room."""
 
-    __slots__ = ("agent", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring", "row")
+    __slots__ = ("agent", "block", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring", "row")
 
     def __init__(self, contact: str, enqueued: float, offset: float, course: Course) -> None:
         self.enqueued = enqueued
@@ -67,11 +68,13 @@ class Item:
         self.begin(contact, course)
 
     def begin(self, contact: str, course: Course) -> None:
-        """Put it on a course, at its first ring: to be followed by :meth:`relax`."""
+        """Give it a place, and put it on a course, at its first ring: to be followed by :meth:`relax`."""
         policy = course.line.policy
         self.course = course
         self.place: Entry = (self.enqueued - (policy.offset + self.offset) / policy.rate, contact)
         """Its key, and the contact: what it is ordered by."""
+        self.block: Block = course.line.places.add(self.place)
+        """Where the place is given up."""
         self.ring = 0
         self.row = course.rows[0]
 

@@ -171,7 +171,7 @@ class Matching:
             seat = self.seats[item.owner]
             if seat.column is None or not seat.column.one & row.columns or seat.id in (item.refused or ()):
                 return None
-            rung = ((seat.idle_since, seat.id), seat.column.one)
+            rung = (seat.idle_since, seat.id, seat.column.one)
             return (rung, seat.column.one, [rung])
         if not item.refused:
             return self.idle.first(row)
@@ -190,7 +190,7 @@ class Matching:
         classes = row.columns & self.idle.mask
         few = classes.bit_count() <= WIDTH and not item.owner and not item.refused
         idle = self.idle.count(classes) if few else 1
-        seat = self.seats[look[0][0][-1]]
+        seat = self.seats[look[0][-2]]
         self.decisions.add((now, item.place[1], seat.id, item.score(now), item.ring, idle, not few, None, look))
         self.idle.remove(seat)
         column = self._reserve(item, seat, now, pairs)

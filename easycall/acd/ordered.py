@@ -96,16 +96,6 @@ class Ordered:
             del self._blocks[0], self._lows[1]
             self.first = self._blocks[0][0]
 
-    def before(self, entry: Entry) -> int:
-        """How many entries are less than this one, which need not be there."""
-        at = bisect_right(self._lows, entry) - 1
-        return sum(map(len, self._blocks[:at])) + bisect_left(self._blocks[at], entry)
-
-    def place(self, entry: Entry) -> int:
-        """How many entries are before this one: the lengths of the blocks before its own are added.  Raises KeyError."""
-        at, where = self._find(entry)
-        return sum(map(len, self._blocks[:at])) + where
-
     def _find(self, entry: Entry) -> tuple[int, int]:
         at = bisect_right(self._lows, entry) - 1
         block = self._blocks[at]

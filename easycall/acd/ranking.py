@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from typing import Any
+from typing import Any
 
 from easycall.acd.ordered import LONG, Entry, Ordered
 
@@ -20,8 +21,8 @@ __all__ = ["WIDTH", "Look", "Members", "Ranking", "Rung", "bits"]
 
 WIDTH = 12
 """The most heads that are touched for one answer."""
-Rung = tuple[Entry, int]
-"""The entry of the head of a class, and the mask of the class."""
+Rung = tuple[Any, ...]
+"""The head of a class, its entry, and at the end of it the mask of the class."""
 Look = tuple[Rung, int, Sequence[Rung]]
 """The first one, the classes that were asked for and have members, and the rungs among which it was found."""
 _THIN = 3
@@ -58,9 +59,9 @@ class Ladder:
         else:
             at = bisect_right(lows, old) - 1
             block = blocks[at]
-            del block[bisect_left(block, (old,))]
+            del block[bisect_left(block, old)]
             if new is not None and bisect_right(lows, new) - 1 == at:
-                insort(block, (new, one))
+                insort(block, (*new, one))
                 return
             masks[at] ^= one
             if len(block) <= _THIN and len(blocks) > 1:
@@ -70,7 +71,7 @@ class Ladder:
         else:
             at = bisect_right(lows, new) - 1
             block = blocks[at]
-            insort(block, (new, one))
+            insort(block, (*new, one))
             masks[at] |= one
             if len(block) > WIDTH:
                 self._split(at)
@@ -79,11 +80,11 @@ class Ladder:
         block = self.blocks[at]
         upper = block[WIDTH // 2 :]
         del block[WIDTH // 2 :]
-        mask = sum(rung[1] for rung in upper)
+        mask = sum(rung[-1] for rung in upper)
         self.masks[at] ^= mask
         self.masks.insert(at + 1, mask)
         self.blocks.insert(at + 1, upper)
-        self.lows.insert(at + 1, upper[0][0])
+        self.lows.insert(at + 1, upper[0][:-1])
 
     def _join(self, upper: int) -> None:
         """Two neighbours of which one is thin become one block, if there is room in one."""
@@ -153,13 +154,13 @@ class Ranking:
         if not found:
             return None
         if not found & (found - 1):  # a single class
-            rung = (self._classes[found.bit_length() - 1].first or (), found)
+            rung = (*(self._classes[found.bit_length() - 1].first or ()), found)
             return (rung, found, (rung,))
         for at, some in enumerate(ladder.masks):
             if some & found:
                 block = ladder.blocks[at]
                 for rung in block:
-                    if rung[1] & found:
+                    if rung[-1] & found:
                         return (rung, found, tuple(block))
         raise AssertionError("a class with members is on no rung")
 

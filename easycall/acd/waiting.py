@@ -12,7 +12,7 @@ from typing import Any
 
 from easycall.acd.agent_order import Order, order_of
 from easycall.acd.classes import Row
-from easycall.acd.ordered import Ordered
+from easycall.acd.places import Places
 from easycall.acd.ranking import Look, Members, Ranking, bits
 from easycall.policy import AgentOrder, QueuePolicy
 
@@ -31,7 +31,7 @@ class Line:
 
     def __init__(self, policy: QueuePolicy) -> None:
         self.set_policy(policy)
-        self.places = Ordered()
+        self.places = Places()
         """The places of all items, those reserved for an agent among them."""
         self.reserved = 0
         """How many items are reserved for an agent and have not left."""
@@ -97,7 +97,7 @@ class Waiting:
         for rate, ranking in self._by_rate.items():
             look = ranking.first(mask)
             if look is not None:
-                key, contact = look[0][0]
+                key, contact, _ = look[0]
                 found = (rate * (key - now), key, contact, rate, look, ())
                 best = found if best is None else better(best, found)
         return best

@@ -143,7 +143,6 @@ class WaitingRoom(Matching):
         ends = item.relax(now)
         if ticket.owner_until > now and ticket.owner in self.seats:
             item.owner, item.owner_until = ticket.owner, ticket.owner_until
-        line.places.add(item.place)
         if ticket.refused:
             for agent, until in ticket.refused.items():
                 if until > now and agent in self.seats:
@@ -181,10 +180,10 @@ class WaitingRoom(Matching):
     def position(self, contact: str) -> int:
         """The place in its queue, from 1, those reserved for an agent among them.  Raises KeyError.
 
-        Costs the logarithm of the queue's length, and one addition for each 512 items before it.
+        Costs one addition for each 512 items before it, and a walk through up to 512.
         """
         item = self.items[contact]
-        return 1 + item.course.line.places.place(item.place)
+        return 1 + item.course.line.places.before(item.place)
 
     def waiting_in(self, queue: str) -> list[str]:
         """The contacts that wait in a queue, in order, those reserved for an agent among them.  Raises KeyError."""
@@ -213,7 +212,7 @@ class WaitingRoom(Matching):
             self.withdraw(item)
         else:
             line.reserved -= 1
-        line.places.remove(item.place)
+        line.places.remove(item.place, item.block)
         self._courses.release(item.course)
 
     def _put_on(self, item: Item, requires: Requirement, now: float) -> None:
@@ -222,7 +221,6 @@ class WaitingRoom(Matching):
         line = course.line
         item.begin(item.place[1], self._courses.take(line, course.channel, course.pbx, requires))
         item.relax(now)
-        line.places.add(item.place)
         if item.agent is None:
             self.wait(item)
         else:
