@@ -44,18 +44,20 @@ class WaitingRoom(Matching):
         times = self._times
         touched = 0
         while (first := times.first) is not None and first[0] <= now:
-            touched |= self._review(self.items[first[1]], now)
+            item = self.items[first[1]]
+            touched |= self._relent(item, now) if item.owner or item.refused else self._relax(item, now)
         self._next = NEVER if first is None else first[0]
         if touched and self.idle.mask:
             self.match(touched, now, pairs)
         return pairs
 
-    def _review(self, item: Item, now: float) -> int:
-        """Do what is due for one item; the mask of its class if others may have it now."""
-        if item.owner or item.refused:
-            return self._relent(item, now)
+    def _relax(self, item: Item, now: float) -> int:
+        """The ring of the first item that something is due for has ended; the mask of its class if others may have it now."""
         before = item.row
-        self._set_due(item, item.relax(now))
+        self._times.pop()
+        ends = item.due = item.relax(now)
+        if ends != NEVER:
+            self._times.add((ends, item.place[1]))
         row = item.row
         if row is before or item.agent is not None:
             return 0
@@ -64,7 +66,7 @@ class WaitingRoom(Matching):
         return row.one
 
     def _relent(self, item: Item, now: float) -> int:
-        """The same for an item that belongs to an owner or was refused."""
+        """What was to happen by now to an item that belongs to an owner or was refused; the mask of its class too."""
         waits = item.agent is None
         if waits:
             self.withdraw(item)
