@@ -71,8 +71,10 @@ class Matching:
         """The class an agent is in; None when the agent takes nothing or has no room."""
         if seat.absence is not None:
             return None
-        team, held = seat.team, seat.held
-        return team.columns[held] if held in team.columns else team.column(self.idle, held)
+        try:
+            return seat.team.columns[seat.held]
+        except KeyError:
+            return seat.team.column(self.idle, seat.held)
 
     def enlist(self, seat: Seat) -> None:
         """An agent who is not listed is idle, if there is room for anything."""
@@ -106,7 +108,10 @@ class Matching:
                 self.idle.add(seat, column)
                 return
             item = self.items[best[2]]
-            self.withdraw(item)
+            if item.owner:
+                self.withdraw(item)
+            else:
+                item.row.members.remove(item.place)
             self.decisions.add((now, best[2], seat.id, -best[0], item.ring, 1, False, best, None))
             column = self._reserve(item, seat, now, pairs)
 

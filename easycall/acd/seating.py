@@ -34,12 +34,10 @@ class Team:
 
     def column(self, idle: Idle, held: tuple[Channel, ...]) -> Column | None:
         """The class of those who are busy with this."""
-        try:
-            return self.columns[held]
-        except KeyError:
+        if held not in self.columns:
             channels = self.profile.capacity.free(held)
-            column = self.columns[held] = idle.column(self.profile, channels) if channels else None
-            return column
+            self.columns[held] = idle.column(self.profile, channels) if channels else None
+        return self.columns[held]
 
 
 class Teams:

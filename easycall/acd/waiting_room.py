@@ -142,7 +142,9 @@ class WaitingRoom(Matching):
             raise ValueError(f"contact {contact} is waiting already")
         course = self._courses.take(line, ticket.channel, ticket.pbx, ticket.requires)
         item = self.items[contact] = Item(contact, ticket.enqueued, ticket.offset, course)
-        ends = item.relax(now)
+        due = item.enqueued + course.times[0]
+        if due <= now:
+            due = item.relax(now)
         if ticket.owner_until > now and ticket.owner in self.seats:
             item.owner, item.owner_until = ticket.owner, ticket.owner_until
         if ticket.refused:
@@ -151,7 +153,10 @@ class WaitingRoom(Matching):
                     self._refuse(item, self.seats[agent], until)
         if not (item.row.columns & self.idle.heads.mask and self.find(item, now, pairs)):
             self.wait(item)
-        self._set_due(item, item.changes_at() if item.owner or item.refused else ends)
+        if item.owner or item.refused:
+            due = item.changes_at()
+        if due != NEVER:
+            self._set_due(item, due)
         return pairs
 
     def amend(
@@ -170,14 +175,14 @@ class WaitingRoom(Matching):
 
     def leave(self, contact: str) -> None:
         """An item gives its place up: it is with its agent, who stays busy with it, or it is gone.  Raises KeyError."""
-        item = self.items[contact]
+        item = self.items.pop(contact)
         self._take_out(item)
-        del self.items[contact]
         if item.due != NEVER:
             self._times.remove((item.due, contact))
-        for agent in item.refused or ():
-            seat = self.seats[agent]
-            seat.refused = _without(seat.refused, contact)
+        if item.refused:
+            for agent in item.refused:
+                seat = self.seats[agent]
+                seat.refused = _without(seat.refused, contact)
 
     def position(self, contact: str) -> int:
         """The place in its queue, from 1, those reserved for an agent among them.  Raises KeyError.
@@ -310,7 +315,10 @@ class WaitingRoom(Matching):
             self.idle.remove(seat)
         opened = self._unhold(seat, contact, now)
         seat.idle_since = now
-        self._free(seat, opened, now, pairs)
+        if opened:
+            self._free(seat, opened, now, pairs)
+        else:
+            self.seek(seat, now, pairs)
         return pairs
 
     def refused(self, contact: str, agent: str, until: float, now: float) -> list[Pair]:
@@ -352,12 +360,9 @@ class WaitingRoom(Matching):
 
     def _free(self, seat: Seat, opened: int, now: float, pairs: list[Pair]) -> None:
         """An agent who is not listed has room again, and items of these classes may be had."""
-        if opened:
-            self.enlist(seat)
-            column = seat.column
-            self.match(opened if column is None else opened | column.rows, now, pairs)
-        else:
-            self.seek(seat, now, pairs)
+        self.enlist(seat)
+        column = seat.column
+        self.match(opened if column is None else opened | column.rows, now, pairs)
 
 
 def _without(refusals: dict[str, float] | None, name: str) -> dict[str, float] | None:
