@@ -37,13 +37,11 @@ class Courses:
         course.users += 1
         return course
 
-    def release(self, course: Course) -> None:
-        """One item less is on it."""
-        course.users -= 1
-        if not course.users:
-            self._spare[course.key] = course
-            if len(self._spare) > SPARE:
-                self._drop(self._spare.popitem(last=False)[1])
+    def rest(self, course: Course) -> None:
+        """No item is on it any more."""
+        self._spare[course.key] = course
+        if len(self._spare) > SPARE:
+            self._drop(self._spare.popitem(last=False)[1])
 
     def drop_spare(self, queue: str) -> None:
         """Keep none of this queue that no item is on: its policy is about to change."""

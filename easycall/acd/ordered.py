@@ -88,13 +88,10 @@ class Ordered:
         """Take the first out.  There must be one."""
         block = self._blocks[0]
         del block[0]
-        if block:
-            self.first = block[0]
-        elif len(self._blocks) == 1:
-            self.first = None
-        else:  # the second block reaches down to where this one began
-            del self._blocks[0], self._lows[1]
-            self.first = self._blocks[0][0]
+        if not block and len(self._blocks) > 1:
+            del self._blocks[0], self._lows[1]  # the second block reaches down to where this one began
+            block = self._blocks[0]
+        self.first = block[0] if block else None
 
     def _find(self, entry: Entry) -> tuple[int, int]:
         at = bisect_right(self._lows, entry) - 1

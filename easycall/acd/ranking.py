@@ -54,27 +54,27 @@ class Ladder:
     def move(self, one: int, old: Entry | None, new: Entry | None) -> None:
         """A class has another head; None: it had none, or has none any more."""
         lows, blocks, masks = self.lows, self.blocks, self.masks
+        to = -1 if new is None else bisect_right(lows, new) - 1
         if old is None:
             self.mask |= one
         else:
             at = bisect_right(lows, old) - 1
             block = blocks[at]
             del block[bisect_left(block, old)]
-            if new is not None and bisect_right(lows, new) - 1 == at:
+            if at == to and new is not None:
                 insort(block, (*new, one))
                 return
             masks[at] ^= one
-            if len(block) <= _THIN and len(blocks) > 1:
-                self._join(at or 1)
+            if len(block) <= _THIN and len(blocks) > 1 and self._join(at or 1) and to >= (at or 1):
+                to -= 1
         if new is None:
             self.mask ^= one
         else:
-            at = bisect_right(lows, new) - 1
-            block = blocks[at]
+            block = blocks[to]
             insort(block, (*new, one))
-            masks[at] |= one
+            masks[to] |= one
             if len(block) > WIDTH:
-                self._split(at)
+                self._split(to)
 
     def _split(self, at: int) -> None:
         block = self.blocks[at]
@@ -86,14 +86,16 @@ class Ladder:
         self.blocks.insert(at + 1, upper)
         self.lows.insert(at + 1, upper[0][:-1])
 
-    def _join(self, upper: int) -> None:
+    def _join(self, upper: int) -> bool:
         """Two neighbours of which one is thin become one block, if there is room in one."""
         blocks = self.blocks
         lower, higher = blocks[upper - 1], blocks[upper]
-        if len(lower) + len(higher) <= WIDTH * 2 // 3 or not lower or not higher:
+        joined = len(lower) + len(higher) <= WIDTH * 2 // 3 or not lower or not higher
+        if joined:
             lower += higher
             self.masks[upper - 1] |= self.masks.pop(upper)
             del blocks[upper], self.lows[upper]
+        return joined
 
 
 class Members(Ordered):

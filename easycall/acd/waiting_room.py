@@ -45,28 +45,25 @@ class WaitingRoom(Matching):
         touched = 0
         while (first := times.first) is not None and first[0] <= now:
             item = self.items[first[1]]
-            touched |= self._relent(item, now) if item.owner or item.refused else self._relax(item, now)
+            if item.owner or item.refused:
+                touched |= self._relent(item, now)
+                continue
+            times.pop()
+            before = item.row
+            ends = item.due = item.relax(now)
+            if ends != NEVER:
+                times.add((ends, first[1]))
+            if item.row is not before and item.agent is None:
+                before.members.remove(item.place)
+                item.row.members.add(item.place)
+                touched |= item.row.one
         self._next = NEVER if first is None else first[0]
-        if touched and self.idle.mask:
+        if touched and self.idle.heads.mask:
             self.match(touched, now, pairs)
         return pairs
 
-    def _relax(self, item: Item, now: float) -> int:
-        """The ring of the first item that something is due for has ended; the mask of its class if others may have it now."""
-        before = item.row
-        self._times.pop()
-        ends = item.due = item.relax(now)
-        if ends != NEVER:
-            self._times.add((ends, item.place[1]))
-        row = item.row
-        if row is before or item.agent is not None:
-            return 0
-        before.members.remove(item.place)
-        row.members.add(item.place)
-        return row.one
-
     def _relent(self, item: Item, now: float) -> int:
-        """What was to happen by now to an item that belongs to an owner or was refused; the mask of its class too."""
+        """Do what is due for an item that belongs to an owner or was refused; the mask of its class if it can be had."""
         waits = item.agent is None
         if waits:
             self.withdraw(item)
@@ -83,10 +80,7 @@ class WaitingRoom(Matching):
         return item.row.one if waits else 0
 
     def _schedule(self, item: Item) -> None:
-        self._set_due(item, item.changes_at())
-
-    def _set_due(self, item: Item, due: float) -> None:
-        was = item.due
+        due, was = item.changes_at(), item.due
         if due != was:
             contact = item.place[1]
             if was != NEVER:
@@ -156,7 +150,10 @@ class WaitingRoom(Matching):
         if item.owner or item.refused:
             due = item.changes_at()
         if due != NEVER:
-            self._set_due(item, due)
+            item.due = due
+            self._times.add((due, contact))
+            if due < self._next:
+                self._next = due
         return pairs
 
     def amend(
@@ -214,13 +211,16 @@ class WaitingRoom(Matching):
         return self.items[contact].agent
 
     def _take_out(self, item: Item) -> None:
-        line = item.course.line
+        course = item.course
+        line = course.line
         if item.agent is None:
             self.withdraw(item)
         else:
             line.reserved -= 1
         line.places.remove(item.place, item.block)
-        self._courses.release(item.course)
+        course.users -= 1
+        if not course.users:
+            self._courses.rest(course)
 
     def _put_on(self, item: Item, requires: Requirement, now: float) -> None:
         """An item that was taken out comes back, on the course for this requirement."""
