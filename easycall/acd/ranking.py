@@ -80,7 +80,9 @@ class Ladder:
         block = self.blocks[at]
         upper = block[WIDTH // 2 :]
         del block[WIDTH // 2 :]
-        mask = sum(rung[-1] for rung in upper)
+        mask = 0
+        for rung in upper:
+            mask |= rung[-1]
         self.masks[at] ^= mask
         self.masks.insert(at + 1, mask)
         self.blocks.insert(at + 1, upper)
