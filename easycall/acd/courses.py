@@ -31,7 +31,7 @@ class Courses:
         course = self._known.get(key)
         if course is None:
             course = self._known[key] = Course(key, line, channel, pbx, requires)
-            course.rows = tuple(map(self._row, course.classes()))
+            course.lay(tuple(map(self._row, course.classes())))
         elif not course.users:
             del self._spare[key]
         course.users += 1

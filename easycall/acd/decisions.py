@@ -14,7 +14,7 @@ from easycall.acd.waiting import Best
 
 __all__ = ["Decision", "Decisions", "Runner"]
 
-_Record = tuple[float, str, str, float, int, int, bool, Best | None, Look | None]
+_Record = tuple[float, str, str, float, int, int, bool, Best | tuple[()], Look | None]
 """What :class:`Decision` has, as far as ``at_least``; the items among which an agent's was chosen; the agents among whom an
 item's was."""
 RUNNERS = 3
@@ -42,7 +42,7 @@ class Decision:
     score: float
     """The contact's."""
     ring: int
-    """How often the contact had been relaxed."""
+    """The ring that had last changed anything for the contact."""
     idle: int
     """How many eligible agents were idle, the chosen one among them."""
     at_least: bool
@@ -74,7 +74,7 @@ class Decisions:
 
 def _told(record: _Record) -> Decision:
     at, contact, agent, score, ring, idle, at_least, best, agents = record
-    items = [] if best is None else list(_items(best, at))
+    items = list(_items(best, at)) if best else []
     behind = [Runner(name, -turned) for turned, _, name in sorted(items) if name != contact]
     others = sorted(_eligible(agents)) if agents is not None else []
     behind += [Runner(entry[-1], order=entry[:-1]) for entry in others if entry[-1] != agent]

@@ -27,9 +27,19 @@ class Course:
         """Beside what the queue asks for."""
         self.hold: Hold = (line, channel, (channel,))
         self.rows: tuple[Row, ...] = ()
-        self.times = (*(ring.after for ring in line.policy.rings), NEVER)
-        """After how many seconds of waiting each ring ends."""
+        self.times: tuple[float, ...] = ()
+        """After how many seconds of waiting each row is left for another one: a ring that changes nothing for these items
+        ends nothing."""
         self.users = 0
+
+    def lay(self, rows: tuple[Row, ...]) -> None:
+        """The course goes by these rows, one for each ring."""
+        self.rows = rows
+        ends, times = NEVER, [NEVER]
+        for ring, row, following in zip(reversed(self.line.policy.rings), rows[-2::-1], rows[:0:-1], strict=True):
+            ends = ends if row is following else ring.after
+            times.append(ends)
+        self.times = tuple(reversed(times))
 
     def classes(self) -> list[ItemClass]:
         """The class of each ring."""
@@ -79,7 +89,7 @@ class Item:
         self.row = course.rows[0]
 
     def relax(self, now: float) -> float:
-        """Go on to the ring that its time of waiting has reached; when that one ends."""
+        """Go on to the row that its time of waiting has reached; when that one is left."""
         course, enqueued, ring = self.course, self.enqueued, self.ring
         while (ends := enqueued + course.times[ring]) <= now:
             ring += 1
@@ -92,7 +102,7 @@ class Item:
         return self.course.line.policy.rate * (now - float(self.place[0]))
 
     def changes_at(self) -> float:
-        """When a ring, a refusal or the owner's time ends next."""
+        """When its row, a refusal or the owner's time ends next."""
         when = self.enqueued + self.course.times[self.ring]
         if self.owner and self.owner_until < when:
             when = self.owner_until

@@ -196,7 +196,7 @@ class Matching:
         few = classes.bit_count() <= WIDTH and not item.owner and not item.refused
         idle = self.idle.count(classes) if few else 1
         seat = self.seats[look[0][-2]]
-        self.decisions.add((now, item.place[1], seat.id, item.score(now), item.ring, idle, not few, None, look))
+        self.decisions.add((now, item.place[1], seat.id, item.score(now), item.ring, idle, not few, (), look))
         self.idle.remove(seat)
         column = self._reserve(item, seat, now, pairs)
         if column is not None:
