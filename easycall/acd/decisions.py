@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from attrs import frozen
 
 from easycall.acd.ordered import Entry
-from easycall.acd.ranking import Look
+from easycall.acd.ranking import Look, Rung
 from easycall.acd.waiting import Best
 
 __all__ = ["Decision", "Decisions", "Runner"]
@@ -76,21 +76,20 @@ def _told(record: _Record) -> Decision:
     at, contact, agent, score, ring, idle, at_least, best, agents = record
     items = list(_items(best, at)) if best else []
     behind = [Runner(name, -turned) for turned, _, name in sorted(items) if name != contact]
-    others = sorted(_eligible(agents)) if agents is not None else []
+    others = sorted(_eligible(*agents[1:])) if agents is not None else []
     behind += [Runner(entry[-1], order=entry[:-1]) for entry in others if entry[-1] != agent]
     return Decision(at, contact, agent, score, ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
 
 
 def _items(best: Best, at: float) -> Iterator[tuple[float, float, str]]:
     """All items that were compared: score with its sign turned, key and contact."""
-    *_, rate, look, others = best
-    for key, contact in _eligible(look):
+    *_, rate, asked, rungs, others = best
+    for key, contact in _eligible(asked, rungs):
         yield (rate * (key - at), key, contact)
     for other in others:
         yield from _items(other, at)
 
 
-def _eligible(look: Look) -> list[Entry]:
+def _eligible(asked: int, rungs: Sequence[Rung]) -> list[Entry]:
     """The heads that were asked for among those that were looked through."""
-    _, mask, rungs = look
-    return [rung[:-1] for rung in rungs if rung[-1] & mask]
+    return [rung[:-1] for rung in rungs if rung[-1] & asked]

@@ -60,7 +60,20 @@ class Course:
 class Item:
     """One item in the waiting room."""
 
-    __slots__ = ("agent", "block", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring", "row")
+    __slots__ = (
+        "agent",
+        "block",
+        "course",
+        "due",
+        "enqueued",
+        "offset",
+        "owner",
+        "owner_until",
+        "place",
+        "refused",
+        "ring",
+        "row",
+    )
 
     def __init__(self, contact: str, enqueued: float, offset: float, course: Course) -> None:
         self.enqueued = enqueued

@@ -13,7 +13,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from typing import Any
-from typing import Any
 
 from easycall.acd.ordered import LONG, Entry, Ordered
 
@@ -123,11 +122,16 @@ class Members(Ordered):
 
     def remove(self, entry: Entry) -> None:
         """A member goes.  Raises KeyError when it is not there."""
-        if entry == self.first:
-            self.pop()
-            self._ladder.move(self._one, entry, self.first)
-        else:
+        if entry != self.first:
             super().remove(entry)
+            return
+        block = self._blocks[0]
+        if len(block) > 1:  # as mostly: what pop() does is done here
+            del block[0]
+            self.first = block[0]
+        else:
+            self.pop()
+        self._ladder.move(self._one, entry, self.first)
 
 
 class Ranking:

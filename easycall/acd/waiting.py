@@ -7,21 +7,22 @@ several rates, the first of each is compared at the moment of asking.  Ties by k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from easycall.acd.agent_order import Order, order_of
 from easycall.acd.classes import Row
 from easycall.acd.places import Places
-from easycall.acd.ranking import Look, Members, Ranking, bits
+from easycall.acd.ranking import Members, Ranking, Rung, bits
 from easycall.policy import AgentOrder, QueuePolicy
 
 __all__ = ["NEVER", "Best", "Line", "Waiting", "better"]
 
 NEVER = float("inf")
-Best = tuple[float, float, str, float, Look, tuple[Any, ...]]
-"""The score with its sign turned, key and contact of an item: the least is the best.  Its rate, among which of that rate it
-was found, and the best ones, each told like this one, of other rates and owners that were compared with it."""
+Best = tuple[float, float, str, float, int, Sequence[Rung], tuple[Any, ...]]
+"""The score with its sign turned, key and contact of an item: the least is the best.  Its rate; the classes that were asked
+for, and the rungs of that rate among which it was found; and the best ones, each told like this one, of other rates and
+owners that were compared with it."""
 
 
 class Line:
@@ -97,8 +98,8 @@ class Waiting:
         for rate, ranking in self._by_rate.items():
             look = ranking.first(mask)
             if look is not None:
-                key, contact, _ = look[0]
-                found = (rate * (key - now), key, contact, rate, look, ())
+                (key, contact, _), asked, rungs = look
+                found = (rate * (key - now), key, contact, rate, asked, rungs, ())
                 best = found if best is None else better(best, found)
         return best
 
@@ -109,4 +110,4 @@ def better(one: Best | None, other: Best | None) -> Best | None:
         return one or other
     if other < one:
         one, other = other, one
-    return (*one[:5], (*one[5], other))
+    return (*one[:6], (*one[6], other))
