@@ -2,8 +2,8 @@
 
 A heap with lazy deletion keeps what is dead until it is swept, and a sweep over 100,000 entries stops everything for
 tens of milliseconds.  Sorted lists of at most :data:`LONG` entries in a row cost as little (``bisect`` and the moving
-of half a block are C), take out exactly, know how many they are, and tell the place of an entry.  What mostly comes
-in order is appended.  Entries are tuples that end with an id, so no two are equal.
+of half a block are C), and take out exactly.  What mostly comes in order is appended, and what mostly goes is the first.
+Entries are tuples that end with an id, so no two are equal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Entry = tuple[Any, ...]
 
 
 class Ordered:
-    """A sorted sequence: add, remove, the first, the place of one; each O(log n) comparisons and the moving of one block."""
+    """A sorted sequence: add, remove, the first; each O(log n) comparisons and the moving of one block."""
 
     __slots__ = ("_blocks", "_last", "_lows", "first")
 
