@@ -99,6 +99,15 @@ class TestRules:
         assert desk.next_due() == 25.0
         assert desk.due(25.0) == [("c1", "ana")]
 
+    def test_a_ring_that_changes_nothing_for_an_item_is_not_waited_for(self) -> None:
+        policy = QueuePolicy("sales", parse("billing >= 3"), rings=(Ring(10, ("vip",)), Ring(20, (), {"billing": 1})))
+        desk = room(policy, agents=(agent("ana", skills={"billing": 2}),))
+        assert desk.enter(call("c1", 5.0), 5.0) == []
+        assert desk.next_due() == 25.0
+        assert [why_contact(desk, "c1", now).ring for now in (14.9, 15.0)] == [0, 1]
+        assert desk.due(25.0) == [("c1", "ana")]
+        assert [decision.ring for decision in desk.decisions] == [2]
+
     def test_a_ring_adds_the_agents_of_a_group(self) -> None:
         desk = room(QueuePolicy("sales", rings=(Ring(10, groups=("support",)),)), agents=(agent("ana", "support"),))
         assert desk.enter(call("c1"), 0.0) == []

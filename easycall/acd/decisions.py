@@ -9,13 +9,14 @@ from itertools import islice
 from attrs import frozen
 
 from easycall.acd.ordered import Entry
-from easycall.acd.ranking import Look
+from easycall.acd.ranking import Look, Rung
+from easycall.acd.waiting import Best
 
-__all__ = ["Decision", "Decisions", "Runner", "Seen"]
+__all__ = ["Decision", "Decisions", "Runner"]
 
-Seen = Sequence[tuple[float, Look]]
-"""Rate -> the best place of an item, and among which it was found."""
-_Record = tuple[float, str, str, float, int, int, bool, Seen, Look | None]
+_Record = tuple[float, str, str, float, int, int, bool, Best | tuple[()], Look | None]
+"""What :class:`Decision` has, as far as ``at_least``; the items among which an agent's was chosen; the agents among whom an
+item's was."""
 RUNNERS = 3
 """How many of those who were not chosen are told."""
 
@@ -41,7 +42,7 @@ class Decision:
     score: float
     """The contact's."""
     ring: int
-    """How often the contact had been relaxed."""
+    """The ring that had last changed anything for the contact."""
     idle: int
     """How many eligible agents were idle, the chosen one among them."""
     at_least: bool
@@ -72,15 +73,23 @@ class Decisions:
 
 
 def _told(record: _Record) -> Decision:
-    at, contact, agent, score, ring, idle, at_least, seen, agents = record
-    items = [(-rate * (at - key), key, name) for rate, look in seen for key, name in _eligible(look)]
+    at, contact, agent, score, ring, idle, at_least, best, agents = record
+    items = list(_items(best, at)) if best else []
     behind = [Runner(name, -turned) for turned, _, name in sorted(items) if name != contact]
-    others = sorted(_eligible(agents)) if agents is not None else []
+    others = sorted(_eligible(*agents[1:])) if agents is not None else []
     behind += [Runner(entry[-1], order=entry[:-1]) for entry in others if entry[-1] != agent]
     return Decision(at, contact, agent, score, ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
 
 
-def _eligible(look: Look) -> list[Entry]:
+def _items(best: Best, at: float) -> Iterator[tuple[float, float, str]]:
+    """All items that were compared: score with its sign turned, key and contact."""
+    *_, rate, asked, rungs, others = best
+    for key, contact in _eligible(asked, rungs):
+        yield (rate * (key - at), key, contact)
+    for other in others:
+        yield from _items(other, at)
+
+
+def _eligible(asked: int, rungs: Sequence[Rung]) -> list[Entry]:
     """The heads that were asked for among those that were looked through."""
-    _, mask, rungs = look
-    return [rung[:-1] for rung in rungs if rung[-1] & mask]
+    return [rung[:-1] for rung in rungs if rung[-1] & asked]

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from easycall.acd.classes import Column, Table
-from easycall.acd.decisions import Decisions, Seen
+from easycall.acd.decisions import Decisions
 from easycall.acd.item import Item
 from easycall.acd.ranking import WIDTH, Look
 from easycall.acd.seating import Idle, Seat
-from easycall.acd.waiting import Best, Line, Waiting
+from easycall.acd.waiting import Best, Line, Waiting, better
 
 __all__ = ["Matching", "Pair"]
 
@@ -51,21 +51,21 @@ class Matching:
         """An item is to be had."""
         row = item.row
         if not item.owner:
-            row.ranking.add(row.bit, item.place)
+            row.members.add(item.place)
         elif item.owner in self.seats:
-            self.owned.setdefault(item.owner, Waiting()).ranking(row).add(row.bit, item.place)
+            self.owned.setdefault(item.owner, Waiting()).of(row).add(item.place)
         else:
             item.owner = ""
-            row.ranking.add(row.bit, item.place)
+            row.members.add(item.place)
 
     def withdraw(self, item: Item) -> None:
         """An item that was to be had is not any more."""
         row = item.row
         if not item.owner:
-            row.ranking.remove(row.bit, item.place)
+            row.members.remove(item.place)
         else:
             waiting = self.owned[item.owner]
-            waiting.ranking(row).remove(row.bit, item.place)
+            waiting.of(row).remove(item.place)
             if not waiting:
                 del self.owned[item.owner]
 
@@ -73,9 +73,10 @@ class Matching:
         """The class an agent is in; None when the agent takes nothing or has no room."""
         if seat.absence is not None:
             return None
-        held = seat.held
-        columns = seat.team.columns
-        return columns[held] if held in columns else seat.team.column(self.idle, held)
+        try:
+            return seat.team.columns[seat.held]
+        except KeyError:
+            return seat.team.column(self.idle, seat.held)
 
     def enlist(self, seat: Seat) -> None:
         """An agent who is not listed is idle, if there is room for anything."""
@@ -109,14 +110,17 @@ class Matching:
                 self.idle.add(seat, column)
                 return
             item = self.items[best[2]]
-            self.withdraw(item)
-            self.decisions.add((now, best[2], seat.id, -best[0], item.ring, 1, False, best[3], None))
+            if item.owner:
+                self.withdraw(item)
+            else:
+                item.row.members.remove(item.place)
+            self.decisions.add((now, best[2], seat.id, -best[0], item.ring, 1, False, best, None))
             column = self._reserve(item, seat, now, pairs)
 
     def find(self, item: Item, now: float, pairs: list[Pair]) -> bool:
         """An item that is not to be had yet gets the best idle agent; False when there is none."""
         row = item.row
-        if row.one & self._closed or not row.columns & self.idle.mask:
+        if row.one & self._closed or not row.columns & self.idle.heads.mask:
             return False
         look = self._agent_for(item)
         if look is not None:
@@ -149,7 +153,7 @@ class Matching:
         best = self.waiting.best(mask, now)
         for seat in owners:
             if seat.column is not None and seat.id in self.owned:
-                best = _better(best, self.owned[seat.id].best(mask & seat.column.rows, now))
+                best = better(best, self.owned[seat.id].best(mask & seat.column.rows, now))
         return best
 
     def _best_but(self, seat: Seat, mask: int, now: float) -> Best | None:
@@ -162,7 +166,7 @@ class Matching:
                 self.withdraw(item)
         best = self.waiting.best(mask, now)
         if seat.id in self.owned:
-            best = _better(best, self.owned[seat.id].best(mask, now))
+            best = better(best, self.owned[seat.id].best(mask, now))
         for item in aside:
             self.wait(item)
         return best
@@ -255,7 +259,7 @@ class Matching:
         item.agent = seat.id
         line.reserved += 1
         line.held += 1
-        if line.full:
+        if line.held >= line.cap:
             self.close()
         seat.takes(contact, item.course.hold, now)
         if line.goes_round:
@@ -265,11 +269,3 @@ class Matching:
         if column is not None:
             seat.idle_since = now
         return column
-
-
-def _better(one: Best | None, other: Best | None) -> Best | None:
-    """The better of two, with all that was seen."""
-    if one is None or other is None:
-        return one or other
-    seen: Seen = [*one[3], *other[3]]
-    return (*min(one, other)[:3], seen)

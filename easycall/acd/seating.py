@@ -34,12 +34,10 @@ class Team:
 
     def column(self, idle: Idle, held: tuple[Channel, ...]) -> Column | None:
         """The class of those who are busy with this."""
-        try:
-            return self.columns[held]
-        except KeyError:
+        if held not in self.columns:
             channels = self.profile.capacity.free(held)
-            column = self.columns[held] = idle.column(self.profile, channels) if channels else None
-            return column
+            self.columns[held] = idle.column(self.profile, channels) if channels else None
+        return self.columns[held]
 
 
 class Teams:
@@ -82,8 +80,8 @@ class Seat:
         "id",
         "idle_since",
         "logged_in",
-        "occupancy",
         "offered",
+        "rated",
         "refused",
         "team",
         "worked",
@@ -101,8 +99,8 @@ class Seat:
         self.worked = 0.0
         """Seconds with contacts since log-in, but for the present ones."""
         self.busy_since = 0.0
-        self.occupancy = 0.0
-        """The share of the time since log-in with contacts, as of when the agent became free."""
+        self.rated = now
+        """When the agent became free: as of when :attr:`occupancy` is."""
         self.holds: dict[str, Hold] | None = None
         """The contacts the agent is busy with."""
         self.held: tuple[Channel, ...] = ()
@@ -132,14 +130,15 @@ class Seat:
             self.holds = None
             self.held = ()
             self.worked += now - self.busy_since
-        self.rate(now)
+        self.rated = now
         return hold
 
-    def rate(self, now: float) -> None:
-        """The agent becomes free: how occupied was this one?"""
-        present = now - self.busy_since if self.holds else 0.0
-        logged_in = now - self.logged_in
-        self.occupancy = (self.worked + present) / logged_in if logged_in > 0 else 0.0
+    @property
+    def occupancy(self) -> float:
+        """The share of the time since log-in with contacts, as of when the agent became free."""
+        present = max(self.rated - self.busy_since, 0.0) if self.holds else 0.0
+        logged_in = self.rated - self.logged_in
+        return (self.worked + present) / logged_in if logged_in > 0 else 0.0
 
 
 def _kinds(holds: Mapping[str, Hold]) -> tuple[Channel, ...]:
@@ -158,11 +157,13 @@ class Idle:
         self._rankings: dict[Order, Ranking] = {self._base: Ranking()}
         self._users: dict[Order, int] = {self._base: 1}
         self._longest = self._rankings[self._base]
+        self.heads = self._longest.ladder
+        """Its mask tells which classes have idle agents."""
 
     @property
     def mask(self) -> int:
         """The classes that have idle agents."""
-        return self._longest.mask
+        return self.heads.mask
 
     def count(self, mask: int) -> int:
         """How many idle agents these classes have together."""
@@ -171,18 +172,18 @@ class Idle:
     def add(self, seat: Seat, column: Column) -> None:
         """An agent is idle."""
         seat.column = column
-        self._longest.add(column.bit, (seat.idle_since, seat.id))
+        column.members.add((seat.idle_since, seat.id))
         for order in column.orders:
-            self._rankings[order].add(column.bit, order.entry(seat))
+            self._rankings[order].of(column.bit).add(order.entry(seat))
 
     def remove(self, seat: Seat) -> None:
         """An agent is not idle any more.  To be called before anything changes that orders look at."""
         column = seat.column
         if column is not None:
             seat.column = None
-            self._longest.remove(column.bit, (seat.idle_since, seat.id))
+            column.members.remove((seat.idle_since, seat.id))
             for order in column.orders:
-                self._rankings[order].remove(column.bit, order.entry(seat))
+                self._rankings[order].of(column.bit).remove(order.entry(seat))
 
     def first(self, row: Row) -> Look | None:
         """The best agent for items of a class; None when none of those eligible is idle."""
@@ -198,6 +199,7 @@ class Idle:
         key = AgentClass(frozenset(profile.skills.items()), profile.queues, channels, profile.unreachable)
         column = self._table.column(key)
         if column.users == 1:
+            column.members = self._longest.of(column.bit)
             orders = (self._table.rows[bit].key.order for bit in bits(column.rows))
             column.orders = tuple(dict.fromkeys(order for order in orders if order != self._base))
         return column
@@ -210,8 +212,9 @@ class Idle:
         for column in (self._table.columns[bit] for bit in bits(row.columns)):
             if order != self._base and order not in column.orders:
                 column.orders = (*column.orders, order)
-                for *_, agent in self._longest.members(column.bit):
-                    ranking.add(column.bit, order.entry(seats[agent]))
+                members = ranking.of(column.bit)
+                for *_, agent in column.members:
+                    members.add(order.entry(seats[agent]))
 
     def ask_no_more(self, row: Row) -> None:
         """A class of items is no more."""
