@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from easycall.acd.classes import ItemClass, Row
 from easycall.acd.ordered import Entry
-from easycall.acd.seating import Hold
+from easycall.acd.seating import Before, Hold
 from easycall.acd.waiting import NEVER, Line
 from easycall.policy import Channel
 from easycall.skills import Requirement, both
@@ -45,11 +45,13 @@ class Course:
             )
         return found
 
-
 class Item:
     """One item in the waiting room."""
 
-    __slots__ = ("agent", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring", "row")
+    __slots__ = (
+        *("agent", "before", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring"),
+        "row",
+    )
 
     def __init__(self, contact: str, enqueued: float, offset: float, course: Course, now: float) -> None:
         self.enqueued = enqueued
@@ -57,6 +59,8 @@ class Item:
         """Points of score beside those of its queue."""
         self.agent: str | None = None
         """For whom it is reserved."""
+        self.before: Before | None = None
+        """When it was reserved, and how the agent stood until then."""
         self.owner = ""
         """To whom alone it belongs, until :attr:`owner_until`."""
         self.owner_until = 0.0
