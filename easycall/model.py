@@ -48,6 +48,7 @@ __all__ = [
     "Role",
     "Speaks",
     "Stage",
+    "StrategyOutcome",
     "SupervisionMode",
     "Trunk",
 ]
@@ -355,6 +356,23 @@ class Closing(StrEnum):
     """They go where those go who come later."""
 
 
+class StrategyOutcome(StrEnum):
+    """What came of asking a strategy for an agent; but for the first two the queue's own choice holds."""
+
+    AGREED = "agreed"
+    """It left the choice to the queue, or named the same agent."""
+    FOLLOWED = "followed"
+    """It named another agent, who got the contact."""
+    NOT_FREE = "not_free"
+    """It named another agent, who was not free any more."""
+    WRONG = "wrong"
+    """It answered something that is no agent of the case."""
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    RESTING = "resting"
+    """It was not asked, because it failed again and again."""
+
+
 class OverflowWhen(StrEnum):
     """When a rule of a queue takes a contact out of the line, or does not let it in."""
 
@@ -444,6 +462,8 @@ class Queue:
     max_wait_prompt: str = ""
     """What is heard then."""
     overflow: tuple[OverflowRule, ...] = ()
+    strategy: str = ""
+    """The strategy that is asked which of the idle agents gets a contact; empty: none, the queue chooses by itself."""
     routing: QueuePolicy = field(default=Factory(lambda queue: QueuePolicy(queue.id), takes_self=True))
     """Which agents may have its contacts, who of them is chosen, and which contact goes first."""
 

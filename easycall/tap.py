@@ -175,7 +175,7 @@ def make_conduct(
     journal = Journal(clock, ContactArchive(database))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
-    distributor = Distributor(config.queues, staff, clock, journal)
+    distributor = Distributor(config.queues, staff, clock, journal, config.strategies)
     waits = Waits(distributor, staff.agents, clock.seconds)
     journal.subscribe(waits.take)
     announcements = Announcements(config.prompts.voices)
@@ -229,12 +229,14 @@ def join_conduct(
     async def let_go() -> None:
         conduct.let_go()
 
+    strategies = conduct.distributor.strategies
     inside = [
         *before,
         Part("journal", conduct.journal.start, conduct.journal.stop),
         Part("do-not-call list", conduct.do_not_call.start, nothing),
         Part("calls out", conduct.dialling.start, conduct.dialling.stop),
         Part("agents' profiles", conduct.profiles.start, nothing),
+        Part("strategies", lambda: strategies.start(reactor), strategies.stop),
         Part("contacts", nothing, conduct.contacts.stop),
         Part("supervisions", nothing, conduct.supervisions.stop),
         *(parts.fastagi(pbx.box, pbx.fastagi, reactor) for pbx in conduct.pbxs),

@@ -53,6 +53,8 @@ __all__ = ["GONE_SECONDS", "Visit"]
 
 log = Logger()
 
+ASKING_SECONDS = 0.2
+"""How soon an overflow rule is looked at again that holds while a strategy is asked who gets the contact."""
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
 
@@ -260,7 +262,8 @@ class Visit:
                         place.leave()
                         course = self._goes(queue, rule, joined, since)
                         break
-                    until = live.now() if isinstance(rule, OverflowRule) else rule
+                    # A rule that holds while an agent is reserved and not rung: a strategy is asked, which takes a moment.
+                    until = live.now() + ASKING_SECONDS if isinstance(rule, OverflowRule) else rule
                     news = await self._news_of(place, exits, self._overflow.may_change(queue, until))
                     if news is None:
                         continue

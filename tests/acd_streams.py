@@ -144,8 +144,9 @@ class Stream:
     def reassign(self) -> None:
         reserved = [contact for contact, item in self.oracle.items.items() if item.agent is not None]
         if reserved:
-            contact = self.random.choice(reserved)
             self.decided(self.room.due(self.now), lambda: None)
+            could = [contact for contact in reserved if self.oracle.alternatives(contact, self.now)]
+            contact = self.random.choice(could or reserved)
             others = self.oracle.alternatives(contact, self.now)
             assert self.room.alternatives(contact, 20) == others
             assert self.room.alternatives(contact, 1) == others[:1]

@@ -45,6 +45,7 @@ class Course:
             )
         return found
 
+
 class Item:
     """One item in the waiting room."""
 

@@ -18,7 +18,7 @@ Hold = tuple[Line | None, Channel, tuple[Channel]]
 Absence = tuple[str, float]
 """Why an agent takes nothing, in words, and until when if that is known (else 0)."""
 Before = tuple[float, float, float | None]
-"""When an agent was reserved, since when the agent was idle then, and when the queue, if it goes round, had last offered this
+"""When an agent was reserved, since when this one was idle then, and when the queue, if it goes round, had last offered this
 one something (0: never; None: it does not go round)."""
 TeamKey = tuple[frozenset[tuple[str, int]], frozenset[str], frozenset[str], Capacity]
 

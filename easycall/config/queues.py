@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queu
 from easycall.policy import AgentOrder, QueuePolicy, Ring
 from easycall.skills import ANYBODY, BadExpression, Requirement, parse
 
-__all__ = ["queue_contradictions", "read_hours", "read_queue"]
+__all__ = ["queue_contradictions", "read_hours", "read_queue", "strategy_contradictions"]
 
 TIMED = frozenset({OverflowWhen.WAITED, OverflowWhen.EXPECTED_WAIT})
 """Rules that need seconds."""
@@ -131,6 +131,14 @@ def queue_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     }
     for loop in _loops(ways):
         yield f"queues.{loop[0]}.overflow", f"callers would go round: {' -> '.join([*loop, loop[0]])}"
+
+
+def strategy_contradictions(config: Config, known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Strategies that queues name and that are none of the known."""
+    for queue in config.queues.values():
+        if queue.strategy and queue.strategy not in known:
+            there = f"there are {', '.join(sorted(known))}" if known else "there is none"
+            yield f"queues.{queue.id}.strategy", f"there is no [strategies.{queue.strategy}]; {there}"
 
 
 def _lost(queue: Queue) -> Iterator[tuple[str, str]]:
