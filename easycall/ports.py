@@ -344,11 +344,11 @@ class Strategy(Protocol):
     ``CLASS(given)``, with what stands there (:class:`easycall.config.strategies.Given`).
     """
 
-    def choose(self, case: Case) -> str | None | Awaitable[str | None]:
+    def choose(self, case: Case) -> str | Awaitable[str | None] | None:
         """The id of one of the agents of the case, or None for the queue's own choice; or a promise of it.
 
-        It must not block: what takes time is awaited, and is cancelled when the time is over or the caller has gone.  What it
-        raises, and an answer that is no agent of the case, is logged, and the queue's own choice holds.
+        It must not block: what takes time is awaited, and is cancelled when the time is over or the caller has gone.  What
+        it raises, and an answer that is no agent of the case, is logged, and the queue's own choice holds.
         """
 
 

@@ -1,6 +1,6 @@
 """The strategy ``https``: a service outside decides which of the idle agents gets a contact.
 
-It is sent a case as a JSON object and answers ``{"agent": "ID"}``, or ``{}`` for the queue's own choice.  See docs/waiting.rst.
+It is sent a case as a JSON object and answers ``{"agent": "ID"}``, or ``{}`` for the queue's own choice (docs/waiting.rst).
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class DecisionService:
 
     def start(self, reactor: Any, clock: IReactorTime) -> None:
         """The service can be asked."""
-        how = {"ca": self._ca, "token": self._token}
-        self._service = WebService(reactor, clock, self._url, **how, seconds=SECONDS, kept=CONNECTIONS)
+        self._service = WebService(
+            reactor, clock, self._url, ca=self._ca, token=self._token, seconds=SECONDS, kept=CONNECTIONS
+        )
 
     async def stop(self) -> None:
         """Close the connections that are kept."""

@@ -107,9 +107,8 @@ def _made(document: Document, key: str, use: str, given: Given) -> Strategy | No
         document.fault(f"{key}.{wrong.key}", wrong.allowed)
         return None
     except Exception as error:  # of somebody else's code
-        document.fault(
-            f"{key}.use", f"{named[0].value} cannot be used, mend its package: {type(error).__name__}: {error}", use
-        )
+        why = f"{named[0].value} cannot be used, mend its package: {type(error).__name__}: {error}"
+        document.fault(f"{key}.use", why, use)
         return None
     if not callable(getattr(strategy, "choose", None)):
         document.fault(f"{key}.use", f"{named[0].value} is no strategy, mend its package: it has no method choose", use)
