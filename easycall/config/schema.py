@@ -238,5 +238,5 @@ SCHEMA: Schema = {
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Sections below ``asterisk``, ``queues``, ``hours``, ``services``, ``strategies``, ``agents``, ``trunks`` have names that the
-operator chose."""
+"""Sections below ``asterisk``, ``queues``, ``hours``, ``services``, ``strategies``, ``agents``, ``trunks`` have names that
+the operator chose."""

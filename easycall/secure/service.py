@@ -34,7 +34,7 @@ __all__ = ["ANSWER_LIMIT", "WebService"]
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 ANSWER_LIMIT = 64 * 1024
 """Bytes of an answer."""
-KEPT_SECONDS = 30.0
+KEPT_SECONDS = 30
 """How long a connection is kept that nobody uses."""
 
 
@@ -71,22 +71,26 @@ class WebService:
 
     async def post(self, values: Mapping[str, Secret]) -> Mapping[str, Any]:
         """Send ``values`` as a JSON object and give the one that is answered.  Raises ServiceFailed."""
-        return await self.ask({name: value.reveal() for name, value in values.items()})
+        return await self._within_time(_Body({name: value.reveal() for name, value in values.items()}))
 
     async def ask(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """The same of what is no secret."""
+        return await self._within_time(_Body(question))
+
+    async def _within_time(self, body: _Body) -> Mapping[str, Any]:
         try:
-            return await limited(Deferred.fromCoroutine(self._post(_Body(question))), self._seconds, self._clock)
+            return await limited(Deferred.fromCoroutine(self._post(body)), self._seconds, self._clock)
         except TimeoutError:
             raise ServiceFailed(f"no answer within {self._seconds:g} s") from None
 
     async def _post(self, body: _Body) -> Mapping[str, Any]:
         try:
             response: Any = await self._agent().request(b"POST", self._url, Headers(self._headers), body)
-            if not 200 <= response.code < 300:
-                raise ServiceFailed(f"it answers {response.code}")
-            if response.headers.hasHeader(b"content-encoding"):
-                raise ServiceFailed("its answer is encoded")
+            if wrong := _wrong_with(response):
+                if self._kept is not None:  # it is read to its end, so that the connection is free again
+                    with suppress(ServiceFailed):
+                        await _bounded(response)
+                raise ServiceFailed(wrong)
             answer = json.loads(await _bounded(response))
         except (CancelledError, ServiceFailed):
             raise
@@ -112,6 +116,13 @@ class WebService:
             pool = HTTPConnectionPool(self._reactor, persistent=False)
             pool.retryAutomatically = False
         return Agent(self._reactor, self._trusting, connectTimeout=self._seconds, pool=pool)
+
+
+def _wrong_with(response: Any) -> str:
+    """Why an answer is not read; empty: it is."""
+    if not 200 <= response.code < 300:
+        return f"it answers {response.code}"
+    return "its answer is encoded" if response.headers.hasHeader(b"content-encoding") else ""
 
 
 def _cause(failure: Exception) -> str:
