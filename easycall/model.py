@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from attrs import Factory, field, frozen, mutable
 
@@ -44,6 +45,7 @@ __all__ = [
     "PhoneState",
     "Profile",
     "Queue",
+    "QueueEdit",
     "RecordRule",
     "Role",
     "Speaks",
@@ -477,6 +479,18 @@ class Queue:
     def announces(self) -> bool:
         """Whether a waiting caller is told anything of the wait."""
         return self.announce_position or self.announce_wait
+
+
+@frozen
+class QueueEdit:
+    """What was changed of a queue while the daemon ran, and is kept."""
+
+    queue: str
+    changed: Mapping[str, Any]
+    """Option -> value, as in the configuration."""
+    at: float = 0.0
+    by: str = ""
+    """The name of the API token."""
 
 
 @frozen

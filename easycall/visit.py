@@ -255,6 +255,7 @@ class Visit:
             async with background(self._company(queue, place, exits)) as company:
                 company.addCallback(lambda leaves: exits.used.ring() if leaves else None)
                 while True:
+                    queue = live.distributor.queues[queue.id]  # it may have been changed
                     if exits.used.rung and wait.flow is not None and not place.reserved:
                         return self._by_key(wait.flow, place, exits.pressed)
                     rule = self._overflow.judge(queue, since)
@@ -272,7 +273,7 @@ class Visit:
                             return Reach(assignment, queue.id, "", place.item.enqueued)
                     elif isinstance(news, Letter):
                         answer_alone(live, news)
-                    elif (talk := await self._offer(queue, place, news)) is not None:
+                    elif (talk := await self._offer(live.distributor.queues[queue.id], place, news)) is not None:
                         company.cancel()
                         return await self._talk(talk)
                     else:

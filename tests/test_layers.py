@@ -67,10 +67,13 @@ DECISIONS = {
 }
 EDGES = ("asterisk", "store", "simulator")
 CONDUCT = {
+    "acd.decision_service",
     "acd.desktops",
     "acd.distributor",
     "acd.profiles",
+    "acd.queue_edits",
     "acd.staff",
+    "acd.strategies",
     "acd.waits",
     "acd.wrapping_up",
     "audience",

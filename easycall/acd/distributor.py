@@ -7,7 +7,7 @@ nobody else's and a contact is offered to one agent at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import tzinfo
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -130,13 +130,13 @@ class Distributor:
 
     def __init__(
         self,
-        queues: Mapping[str, Queue],
+        queues: MutableMapping[str, Queue],
         staff: Staff,
         clock: IReactorTime,
         journal: Journal,
         strategies: Mapping[str, StrategySettings] = {},
     ) -> None:
-        """``strategies``: those that queues name."""
+        """``queues``: the same as the staff's; ``strategies``: those that they name."""
         self.queues = queues
         self.staff = staff
         self.strategies = Strategies(strategies, clock, journal)
@@ -192,6 +192,13 @@ class Distributor:
         )
         self._reserve(pairs)
         return place
+
+    def set_queue(self, queue: Queue) -> None:
+        """The queue of that id is this from now, for contacts that wait already too."""
+        now = self._clock.seconds()
+        self.queues[queue.id] = queue
+        pairs = self._heard(now)
+        self._reserve(pairs + self.room.set_queue(queue.routing, now))
 
     def waiting(self, queue: str) -> list[WorkItem]:
         """The items waiting in a queue, first in line first; those being offered to an agent are among them."""

@@ -16,7 +16,7 @@ from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queu
 from easycall.policy import AgentOrder, QueuePolicy, Ring
 from easycall.skills import ANYBODY, BadExpression, Requirement, parse
 
-__all__ = ["queue_contradictions", "read_hours", "read_queue", "strategy_contradictions"]
+__all__ = ["queue_contradictions", "read_hours", "read_queue", "read_routing", "strategy_contradictions"]
 
 TIMED = frozenset({OverflowWhen.WAITED, OverflowWhen.EXPECTED_WAIT})
 """Rules that need seconds."""
@@ -60,12 +60,13 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
     rules = [
         _rule(document, f"{key}.overflow[{number}]", row) for number, row in enumerate(document.rows(f"{key}.overflow"), 1)
     ]
-    routing = _routing(document, name, key, section)
+    routing = read_routing(document, name, section)
     return evolve(Queue(name, **section), hours=hours.get(named), overflow=tuple(filter(None, rules)), routing=routing)
 
 
-def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -> QueuePolicy:
-    """Who gets its contacts; takes what it reads out of the section."""
+def read_routing(document: Document, name: str, section: dict[str, Any]) -> QueuePolicy:
+    """Who gets a queue's contacts; takes what it reads out of the section.  What is wrong becomes a fault."""
+    key = f"queues.{name}"
     policy = QueuePolicy(
         name,
         requires=_expression(document, f"{key}.skills", section.pop("skills", "")),
