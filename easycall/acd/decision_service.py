@@ -1,6 +1,6 @@
 """The strategy ``https``: a service outside decides which of the idle agents gets a contact.
 
-It is sent a case as a JSON object and answers ``{"agent": "ID"}``, or ``{}`` for the queue's own choice (docs/waiting.rst).
+It is sent a case as a JSON object and answers ``{"agent": "ID"}``, or ``{}`` for the queue's own choice (docs/api.rst).
 """
 
 from __future__ import annotations
