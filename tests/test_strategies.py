@@ -21,6 +21,7 @@ from easycall.events import AgentChanged, StrategyAsked
 from easycall.model import Agent, AgentState, Contact, OfferOutcome, Queue, StrategyOutcome
 from easycall.policy import Candidate, Case, Channel, QueuePolicy
 from easycall.ports import ServiceFailed
+from easycall.service import CannotStart
 from easycall.skills import parse
 from tests.acd import Notes, item, ready
 from tests.strategies import Oracle, from_the_docs, install
@@ -284,6 +285,14 @@ class TestRaces:
             centre.offers["c1"][0].ended(OfferOutcome.CALLER_LEFT)
             assert centre.agent("ana").state is AgentState.NOT_READY
 
+    def test_the_queues_choice_logs_out(self) -> None:
+        centre = Centre()
+        centre.comes("c1")
+        centre.staff.log_out("ana")
+        centre.oracle.says("bo")
+        assert (centre.offered(), centre.agent("ana").state) == (["bo"], AgentState.OFFLINE)
+        assert "ana" not in centre.distributor.room.seats
+
     def test_who_waits_gets_the_first_in_the_same_turn(self) -> None:
         centre = Centre(ready("ana", 1.0, "sales", "support"), ready("bo", 2.0))
         centre.comes("c1")
@@ -487,6 +496,48 @@ class TestOneThatFailsAgainAndAgain:
         centre.oracle.says("a01")
         centre.comes("c1")
         assert len(centre.oracle.cases) == 2
+
+
+class Outside(Oracle):
+    """Needs the network, and is not well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.did: list[object] = []
+        self.fails = False
+
+    def start(self, reactor: object, clock: object) -> None:
+        if self.fails:
+            raise OSError("no such device")
+        self.did.append((reactor, clock))
+
+    async def stop(self) -> None:
+        self.did.append("stop")
+        if self.fails:
+            raise OSError("no such device")
+
+
+class TestStartAndStop:
+    def test_one_that_needs_the_network_has_it_from_the_start_to_the_stop(self) -> None:
+        strategy = Outside()
+        centre = Centre(strategy=strategy)
+        strategies = centre.distributor.strategies
+        for work in (strategies.start("reactor"), strategies.stop()):
+            assert Deferred.fromCoroutine(work).called
+        assert strategy.did == [("reactor", centre.clock), "stop"]
+
+    @pytest.mark.logs_failures
+    def test_one_that_does_not_start_is_named_and_one_that_does_not_stop_stops_nothing(self) -> None:
+        strategy = Outside()
+        strategy.fails = True
+        strategies = Centre(strategy=strategy).distributor.strategies
+        failed: list[Any] = []
+        Deferred.fromCoroutine(strategies.start("reactor")).addErrback(failed.append)
+        assert failed[0].check(CannotStart)
+        assert str(failed[0].value) == "strategies.crm.use: it did not start: OSError: no such device"
+        done: list[object] = []
+        Deferred.fromCoroutine(strategies.stop()).addBoth(done.append)
+        assert done == [None]
 
 
 OF_SALES = SMALL.replace('name = "Sales"', 'name = "Sales"\nstrategy = "crm"')

@@ -25,6 +25,7 @@ from easycall.events import StrategyAsked
 from easycall.model import Contact, StrategyOutcome
 from easycall.policy import Candidate, Case
 from easycall.ports import Journal, ServiceFailed, StrategyOutside
+from easycall.service import CannotStart
 
 __all__ = ["Chooser", "Strategies", "Verdict", "case_of"]
 
@@ -137,10 +138,14 @@ class Strategies:
         self._about = about
 
     async def start(self, reactor: Any) -> None:
-        """Before the first case; ``reactor`` connects."""
+        """Before the first case; ``reactor`` connects.  Raises CannotStart."""
         for one in self._settings.values():
             if isinstance(one.strategy, StrategyOutside):
-                one.strategy.start(reactor, self._clock)
+                try:
+                    one.strategy.start(reactor, self._clock)
+                except Exception as error:  # of somebody else's code
+                    why = f"strategies.{one.name}.use: it did not start: {type(error).__name__}: {error}"
+                    raise CannotStart(why) from error
 
     async def stop(self) -> None:
         """After the last case."""
