@@ -25,6 +25,7 @@ from easycall.api.conduct import (
     Profiles,
     QueueEdits,
     RecordingFiles,
+    ServiceLevels,
     Staff,
     Supervisions,
     Waits,
@@ -40,6 +41,7 @@ from easycall.api.problems import Problem
 from easycall.api.queues import QueueRoutes
 from easycall.api.recordings import RecordingRoutes
 from easycall.api.routes import add_routes, route
+from easycall.api.routing import RoutingRoutes
 from easycall.api.schemas import board
 from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.supervision import SupervisionRoutes
@@ -68,6 +70,7 @@ class Api:
         desktops: Desktops,
         distributor: Distributor,
         waits: Waits,
+        levels: ServiceLevels,
         contacts: Contacts,
         supervisions: Supervisions,
         journal: Journal,
@@ -96,7 +99,8 @@ class Api:
             self.app,
             HealthRoutes(links),
             AgentRoutes(staff, profiles, journal),
-            QueueRoutes(staff, distributor, waits, edits, clock),
+            QueueRoutes(staff, distributor, waits, levels, clock),
+            RoutingRoutes(staff, distributor, edits),
             ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
             WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
             SupervisionRoutes(supervisions, staff, contacts, clock),

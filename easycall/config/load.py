@@ -37,7 +37,7 @@ from easycall.config.settings import (
 )
 from easycall.config.strategies import read_strategy
 from easycall.config.toml import Document, read_secret
-from easycall.model import OWN_REASONS, DispositionRule, Trunk
+from easycall.model import OWN_REASONS, DispositionRule, Lifetime, Trunk
 
 __all__ = ["load"]
 
@@ -74,6 +74,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         trunks=_trunks(document),
         tell_agents=document.section("supervision").get("tell_agents", True),
         voicemail=_voicemail(document, base, data),
+        lifetime=Lifetime(**document.section("calls")),
         park_seconds=document.section("parking").get("seconds", 90.0),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
         strategies={
