@@ -80,11 +80,16 @@ class Contacts:
         self._stopped = False
         self._visits: dict[str, Visit] = {}
         self._running: dict[str, Deferred[None]] = {}
+        distributor.strategies.when_asked_about(self._about)
 
     @property
     def live(self) -> Mapping[str, Contact]:
         """The contacts of now, by id."""
         return {visit.contact.id: visit.contact for visit in self._visits.values()}
+
+    def _about(self, contact_id: str) -> Contact | None:
+        visit = self._visits.get(contact_id)
+        return visit.contact if visit is not None else None
 
     def carried(self, contact_id: str) -> LiveContact | None:
         """A live contact with what it is carried with."""

@@ -7,7 +7,7 @@ moment it happened, in seconds since the epoch.  ``kind`` is its public name in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
@@ -22,6 +22,7 @@ from easycall.model import (
     Outcome,
     OverflowWhen,
     Party,
+    StrategyOutcome,
     SupervisionMode,
 )
 from easycall.policy import Channel
@@ -77,6 +78,7 @@ __all__ = [
     "PhoneLost",
     "Picked",
     "QueueAmended",
+    "QueueEdited",
     "QueueLeft",
     "QueueOverflowed",
     "QueueResumed",
@@ -91,6 +93,7 @@ __all__ = [
     "ScreenPop",
     "ScreenPopRevoked",
     "ServiceAsked",
+    "StrategyAsked",
     "SupervisionChanged",
     "SupervisionEnded",
     "SupervisionMoved",
@@ -308,6 +311,34 @@ class QueueOverflowed(Event):
     rule: OverflowWhen
     waited: float
     """Seconds since it began to wait, in this queue or in one it overflowed from; 0 of one that was not let in."""
+
+
+@frozen(kw_only=True)
+class StrategyAsked(Event):
+    """The queue's strategy was asked who gets the contact; ``agent`` gets it."""
+
+    kind = "strategy.asked"
+    queue: str
+    strategy: str
+    outcome: StrategyOutcome
+    first: str
+    """Whom the queue itself had chosen."""
+    seconds: float
+    """How long it took."""
+    error: str = ""
+    """Of one that failed: how."""
+
+
+@frozen(kw_only=True)
+class QueueEdited(Event):
+    """A queue's routing was changed, for contacts that wait already too."""
+
+    kind = "queue.edited"
+    queue: str
+    changed: Mapping[str, Any]
+    """What differs from the configuration from now on: option -> value, as in the file; empty: nothing."""
+    by: str = ""
+    """The name of the API token."""
 
 
 @frozen(kw_only=True)

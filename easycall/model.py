@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from attrs import Factory, field, frozen, mutable
 
@@ -47,10 +48,12 @@ __all__ = [
     "PhoneState",
     "Profile",
     "Queue",
+    "QueueEdit",
     "RecordRule",
     "Role",
     "Speaks",
     "Stage",
+    "StrategyOutcome",
     "SupervisionMode",
     "Trunk",
 ]
@@ -360,6 +363,23 @@ class Closing(StrEnum):
     """They go where those go who come later."""
 
 
+class StrategyOutcome(StrEnum):
+    """What came of asking a strategy for an agent; but for the first two the queue's own choice holds."""
+
+    AGREED = "agreed"
+    """It left the choice to the queue, or named the same agent."""
+    FOLLOWED = "followed"
+    """It named another agent, who got the contact."""
+    NOT_FREE = "not_free"
+    """It named another agent, who was not free any more."""
+    WRONG = "wrong"
+    """It answered something that is no agent of the case."""
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    RESTING = "resting"
+    """It was not asked, because it failed again and again."""
+
+
 class OverflowWhen(StrEnum):
     """When a rule of a queue takes a contact out of the line, or does not let it in."""
 
@@ -459,6 +479,8 @@ class Queue:
     redial_seconds: float = 0.0
     """How long after an abandoned call the same number has its place back; 0: never."""
     overflow: tuple[OverflowRule, ...] = ()
+    strategy: str = ""
+    """The strategy that is asked which of the idle agents gets a contact; empty: none, the queue chooses by itself."""
     service_level: Mapping[Channel, float] = field(factory=dict, hash=False)
     """Kind of work -> within how many seconds it is to be answered, where that is not as usual."""
     routing: QueuePolicy = field(default=Factory(lambda queue: QueuePolicy(queue.id), takes_self=True))
@@ -474,6 +496,18 @@ class Queue:
     def announces(self) -> bool:
         """Whether a waiting caller is told anything of the wait."""
         return self.announce_position or self.announce_wait
+
+
+@frozen
+class QueueEdit:
+    """What was changed of a queue while the daemon ran, and is kept."""
+
+    queue: str
+    changed: Mapping[str, Any]
+    """Option -> value, as in the configuration."""
+    at: float = 0.0
+    by: str = ""
+    """The name of the API token."""
 
 
 @frozen

@@ -20,7 +20,9 @@ __all__ = [
     "WRITTEN",
     "AgentOrder",
     "Asked",
+    "Candidate",
     "Capacity",
+    "Case",
     "Channel",
     "Profile",
     "QueuePolicy",
@@ -218,3 +220,43 @@ class WorkItem:
     """Agents who did not take it just now -> until when it is not offered to them again."""
     attempts: int = 0
     """How often an agent was rung for the contact before."""
+
+
+@frozen
+class Candidate:
+    """An idle agent who may have an item, as a strategy sees one."""
+
+    id: str
+    skills: Mapping[str, int]
+    queues: tuple[str, ...]
+    idle_seconds: float
+    """Since the end of the last contact, or since the log-in."""
+    occupancy: float
+    """The share of the time since log-in with contacts, 0 to 1, as of when the agent became free."""
+
+
+@frozen
+class Case:
+    """What a :class:`easycall.ports.Strategy` decides: an item, and the agents who may have it."""
+
+    contact: str
+    queue: str
+    channel: Channel
+    waited: float
+    """Seconds since it counts as waiting."""
+    position: int
+    """The place in its queue, from 1."""
+    score: float
+    requires: str
+    """The skill expression that counts now, with that of its queue."""
+    chosen: Candidate
+    """Whom the queue itself would take."""
+    others: tuple[Candidate, ...]
+    """The next ones, in the queue's order; never empty."""
+    caller: str = ""
+    """The customer's number; empty when it is withheld."""
+    dialled: str = ""
+    answers: Mapping[str, str] = field(factory=dict)
+    """What the caller chose in the IVR."""
+    data: Mapping[str, str] = field(factory=dict)
+    """Attached data."""

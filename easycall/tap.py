@@ -28,6 +28,7 @@ from easycall.acd.distributor import Distributor
 from easycall.acd.last_agents import LastAgents
 from easycall.acd.numbers import known_number
 from easycall.acd.profiles import Profiles
+from easycall.acd.queue_edits import QueueEdits
 from easycall.acd.staff import Staff
 from easycall.acd.waits import Waits
 from easycall.asterisk.fastagi import FastAgiFactory
@@ -63,6 +64,7 @@ from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
 from easycall.store.messages import MessageFiles
 from easycall.store.profiles import ProfileShelf
+from easycall.store.queue_edits import QueueEditShelf
 from easycall.store.recordings import RecordingFiles
 from easycall.store.sqlite import SQLite
 from easycall.store.talks import TalkArchive
@@ -107,6 +109,7 @@ class Conduct:
     dialling: Dialling
     do_not_call: DoNotCall
     profiles: Profiles
+    edits: QueueEdits
     desktops: Desktops
     waits: Waits
     levels: ServiceLevels
@@ -182,8 +185,10 @@ def make_conduct(
     known_by = partial(known_number, settings=config.dialing)
     journal = Journal(clock, ContactArchive(database, known_by))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
-    staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
-    distributor = Distributor(config.queues, staff, clock, journal)
+    queues = dict(config.queues)  # as they are now: they can be changed
+    staff = Staff(map(_agent, config.agents.values()), queues, clock, journal, config.staff.reasons)
+    distributor = Distributor(queues, staff, clock, journal, config.strategies)
+    edits = QueueEdits(config, distributor, QueueEditShelf(database), clock, journal)
     waits = Waits(distributor, staff.agents, clock.seconds)
     journal.subscribe(waits.take)
     last_agents = LastAgents(TalkArchive(database), known_by, clock)
@@ -210,7 +215,7 @@ def make_conduct(
     supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)
     profiles = Profiles(staff, ProfileShelf(database), clock)
     desktops = Desktops(staff, clock, config.staff.desktop_seconds)
-    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops
+    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, edits, desktops
     return Conduct(*made, waits, levels, fax)
 
 
@@ -254,12 +259,15 @@ def join_conduct(
     async def let_go() -> None:
         conduct.let_go()
 
+    strategies = conduct.distributor.strategies
     inside = [
         *before,
         Part("journal", conduct.journal.start, conduct.journal.stop),
         Part("do-not-call list", conduct.do_not_call.start, nothing),
         Part("calls out", conduct.dialling.start, conduct.dialling.stop),
         Part("agents' profiles", conduct.profiles.start, nothing),
+        Part("queues' routing", conduct.edits.start, nothing),
+        Part("strategies", lambda: strategies.start(reactor), strategies.stop),
         Part("contacts", nothing, conduct.contacts.stop),
         Part("supervisions", nothing, conduct.supervisions.stop),
         *(parts.fastagi(pbx.box, pbx.fastagi, reactor) for pbx in conduct.pbxs),
@@ -312,6 +320,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
     return Api(
         staff=conduct.distributor.staff,
         profiles=conduct.profiles,
+        edits=conduct.edits,
         desktops=conduct.desktops,
         distributor=conduct.distributor,
         waits=conduct.waits,

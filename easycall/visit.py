@@ -55,6 +55,8 @@ __all__ = ["GONE_SECONDS", "Visit"]
 
 log = Logger()
 
+ASKING_SECONDS = 0.2
+"""How soon an overflow rule is looked at again that holds while a strategy is asked who gets the contact."""
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
 
@@ -267,6 +269,7 @@ class Visit:
             async with background(self._company(queue, place, exits)) as company:
                 company.addCallback(lambda leaves: exits.used.ring() if leaves else None)
                 while True:
+                    queue = live.distributor.queues[queue.id]  # it may have been changed
                     if exits.used.rung and wait.flow is not None and not place.reserved:
                         return self._by_key(wait.flow, place, exits.pressed)
                     rule = self._overflow.judge(queue, since)
@@ -274,7 +277,8 @@ class Visit:
                         place.leave()
                         course = self._goes(queue, rule, joined, since)
                         break
-                    until = live.now() if isinstance(rule, OverflowRule) else rule
+                    # A rule that holds while an agent is reserved and not rung: a strategy is asked, which takes a moment.
+                    until = live.now() + ASKING_SECONDS if isinstance(rule, OverflowRule) else rule
                     news = await self._news_of(place, exits, self._overflow.may_change(queue, until))
                     if news is None:
                         continue
@@ -283,7 +287,7 @@ class Visit:
                             return Reach(assignment, queue.id, "", place.item.enqueued)
                     elif isinstance(news, Letter):
                         answer_alone(live, news)
-                    elif (talk := await self._offer(queue, place, news)) is not None:
+                    elif (talk := await self._offer(live.distributor.queues[queue.id], place, news)) is not None:
                         company.cancel()
                         return await self._talk(talk)
                     else:

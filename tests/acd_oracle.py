@@ -20,6 +20,9 @@ class Waiter:
     agent: str | None = None
     beside: list[str] = field(default_factory=list)
     """Agents who are rung too."""
+    reserved: float = 0.0
+    was_idle: float = 0.0
+    was_offered: float | None = None
 
 
 @dataclass
@@ -131,16 +134,30 @@ class Oracle:
         while any(person.ready for person in self.agents.values()) and (pair := self._first_pair(now)):
             contact, agent = pair
             item, person = self.items[contact], self.agents[agent]
-            item.agent = agent
-            if not person.holds:
-                person.busy_since = now
-            person.holds[contact] = (item.ticket.queue, item.ticket.channel)
-            if self.queues[item.ticket.queue].agent_order is AgentOrder.ROUND_ROBIN:
-                person.offered[item.ticket.queue] = now
-            if any(map(person.has_room, Channel)):
-                person.idle_since = now
+            self._reserve(item, person, now)
             pairs.append(pair)
         return pairs
+
+    def _reserve(self, item: Waiter, person: Person, now: float) -> None:
+        queue = item.ticket.queue
+        goes_round = self.queues[queue].agent_order is AgentOrder.ROUND_ROBIN
+        item.agent, item.reserved, item.was_idle = person.profile.id, now, person.idle_since
+        item.was_offered = person.offered.get(queue, 0.0) if goes_round else None
+        if not person.holds:
+            person.busy_since = now
+        person.holds[item.ticket.contact] = (queue, item.ticket.channel)
+        if goes_round:
+            person.offered[queue] = now
+        if any(map(person.has_room, Channel)):
+            person.idle_since = now
+
+    def alternatives(self, contact: str, now: float) -> list[str]:
+        """Who may have an item that is reserved, beside the one who has it, in the queue's order."""
+        item = self.items[contact]
+        if item.agent is None or item.beside:
+            return []
+        others = [agent for agent in self.agents if agent != item.agent and self.could_take(item, agent, now)]
+        return sorted(others, key=lambda agent: self.order(item, agent))
 
     def _first_pair(self, now: float) -> tuple[str, str] | None:
         waiting = [item for item in self.items.values() if item.agent is None]
@@ -236,3 +253,18 @@ class Oracle:
         self.drop(agent, contact, now)
         item.agent = None
         item.refused[agent] = until
+
+    def reassign(self, contact: str, agent: str, now: float) -> list[tuple[str, str]]:
+        """The pair, if it was made."""
+        if agent not in self.alternatives(contact, now):
+            return []
+        item = self.items[contact]
+        first = self.agents[item.agent or ""]
+        if [*first.holds][-1] == contact:
+            if first.idle_since == item.reserved:
+                first.idle_since = item.was_idle
+            if item.was_offered is not None and first.offered.get(item.ticket.queue) == item.reserved:
+                first.offered[item.ticket.queue] = item.was_offered
+        self.drop(first.profile.id, contact, now)
+        self._reserve(item, self.agents[agent], now)
+        return [(contact, agent)]

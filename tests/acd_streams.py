@@ -44,7 +44,7 @@ class Stream:
         self.random = Random(seed)  # noqa: S311 - a test
         self.now = 1000.0
         self.room, self.oracle = WaitingRoom(remembered=50), Oracle()
-        self.decisions = 0
+        self.decisions = self.reassigned = 0
         self.contacts = 0
         self.rung_at_once = 0
         self.steps: dict[Callable[[], None], int] = {
@@ -56,6 +56,7 @@ class Stream:
             self.refuse: 5,
             self.ring_more: 9,
             self.one_answers: 2,
+            self.reassign: 5,
             self.away: 2,
             self.change_agent: 3,
             self.log_out: 1,
@@ -162,6 +163,23 @@ class Stream:
             contact, agent = self.random.choice(offered)
             self.room.takes_it(contact, agent)
             self.oracle.takes_it(contact, agent)
+
+    def reassign(self) -> None:
+        reserved = [contact for contact, item in self.oracle.items.items() if item.agent is not None]
+        if reserved:
+            self.decided(self.room.due(self.now), lambda: None)
+            could = [contact for contact in reserved if self.oracle.alternatives(contact, self.now)]
+            contact = self.random.choice(could or reserved)
+            others = self.oracle.alternatives(contact, self.now)
+            assert self.room.alternatives(contact, 20) == others
+            assert self.room.alternatives(contact, 1) == others[:1]
+            agent = self.random.choice([*others, *AGENTS])
+            before = self.oracle.items[contact].agent
+            told = self.room.reassign(contact, agent, self.now)
+            expected = self.oracle.reassign(contact, agent, self.now)
+            assert self.room.agent_of(contact) == (agent if expected else before)
+            assert told == expected + self.oracle.settle(self.now)
+            self.reassigned += len(expected)
 
     def away(self) -> None:
         if self.oracle.agents:

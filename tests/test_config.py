@@ -21,6 +21,7 @@ from easycall.config import (
     Right,
     ServiceSettings,
     StaffSettings,
+    StrategySettings,
     load,
 )
 from easycall.config.schema import SCHEMA
@@ -486,7 +487,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     shown["api"].pop("tokens")
     shown["fax"].pop("detect")  # whose numbers are the operator's own
     shown["agents"]["ana"].pop("phone")
-    for name in ("caller_id", "dispositions", "hours", "overflow", "rings"):
+    for name in ("caller_id", "dispositions", "hours", "overflow", "rings", "strategy"):
         shown["queues"]["sales"].pop(name)
     routing = {
         "skills": "",
@@ -513,6 +514,9 @@ def test_the_shipped_file_shows_the_defaults() -> None:
         config.prompts.asterisk_directory,
     )
     assert Queue("sales", **shown["queues"]["sales"]) == config.queues["sales"]
+    usual = StrategySettings("crm", None)  # type: ignore[arg-type] # what it begins with
+    numbers = ("seconds", "candidates", "failures", "rest_seconds")
+    assert [shown["strategies"]["crm"][name] for name in numbers] == [getattr(usual, name) for name in numbers]
     assert (shown["node"]["name"], shown["node"]["data"]) == (config.node, str(config.data))
     assert shown["api"]["listen"] == config.api_listen
     assert shown["store"]["url"] == "sqlite:///easycall.db"
@@ -526,6 +530,7 @@ def test_the_shipped_file_mentions_every_option() -> None:
         "queues": "sales",
         "agents": "ana",
         "services": "payments",
+        "strategies": "crm",
         "trunks": "carrier",
         "hours": "office",
     }

@@ -17,6 +17,7 @@ from easycall.acd.staff import REFUSED_SECONDS, Staff
 from easycall.acd.waits import Waits
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.switch import AsteriskSwitch
+from easycall.config import StrategySettings
 from easycall.contacts import Contacts
 from easycall.defer import start
 from easycall.events import (
@@ -98,7 +99,12 @@ def refuses(outcome: OfferOutcome, after: float, rings: float | None = 0.1) -> P
 class World:
     """A real waiting room and real contacts between fake legs, in virtual time."""
 
-    def __init__(self, agents: Mapping[str, tuple[str, ...]] | None = None, **queue: Any) -> None:
+    def __init__(
+        self,
+        agents: Mapping[str, tuple[str, ...]] | None = None,
+        strategies: Mapping[str, StrategySettings] = {},
+        **queue: Any,
+    ) -> None:
         self.clock = clock_at()
         self.notes = Notes()
         self.switch = FakeSwitch(self.clock, self._rung)
@@ -106,7 +112,8 @@ class World:
         self.usual: Phone = answers()
         queues = {name: Queue(name, name.title(), **{"wrap_up_seconds": 5.0, **queue}) for name in ("sales", "support")}
         staff = [Agent(name, name.title(), served, served, name) for name, served in (agents or {}).items()]
-        self.distributor = Distributor(queues, Staff(staff, queues, self.clock, self.notes), self.clock, self.notes)
+        people = Staff(staff, queues, self.clock, self.notes)
+        self.distributor = Distributor(queues, people, self.clock, self.notes, strategies)
         ids = iter(f"k{number:03}" for number in range(1000))
         script = Script(FLOWS, str, lambda prompt, language: [prompt.sound or prompt.spoken(language, "en")[1]])
         self.waits = Waits(self.distributor, self.distributor.staff.agents, self.clock.seconds)

@@ -79,11 +79,14 @@ DECISIONS = {
 }
 EDGES = ("asterisk", "store", "simulator")
 CONDUCT = {
+    "acd.decision_service",
     "acd.desktops",
     "acd.distributor",
     "acd.last_agents",
     "acd.profiles",
+    "acd.queue_edits",
     "acd.staff",
+    "acd.strategies",
     "acd.waits",
     "acd.wrapping_up",
     "audience",

@@ -7,19 +7,24 @@ nobody else's and a contact is offered to one agent at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import tzinfo
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from easycall.acd.agent import NotNow, Step
 from easycall.acd.attendance import Attendance, absence
 from easycall.acd.decisions import Decision
 from easycall.acd.staff import Assignment, Staff
+from easycall.acd.strategies import Strategies
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import AgentWhy, ContactWhy, why_agent, why_contact
+from easycall.config import StrategySettings
+from easycall.defer import dropped
 from easycall.events import QueueAmended, Queued
 from easycall.model import Agent, OfferOutcome, Queue
 from easycall.policy import WorkItem
@@ -27,6 +32,8 @@ from easycall.ports import Journal
 from easycall.skills import Requirement
 
 __all__ = ["Distributor", "Offer", "Place"]
+
+log = Logger()
 
 FRONT_SECONDS = 0.001
 """How much earlier than the first in line one joined who goes before."""
@@ -65,6 +72,8 @@ class Place:
         self.item = item
         self.attempts = item.attempts
         self._offer: Offer | None = None
+        self._asking: Deferred[None] | None = None
+        """While a strategy is asked about the offer, which nobody gets before that is over."""
         self._waiter: Deferred[Offer] | None = None
 
     @property
@@ -75,27 +84,53 @@ class Place:
     def offer(self) -> Deferred[Offer]:
         """The next offer; the agent is reserved when it fires.  Cancel it to stop waiting (the place is kept)."""
         waiter: Deferred[Offer] = Deferred(self._stop_waiting)
-        if self._offer is not None:
-            offer, self._offer = self._offer, None
-            waiter.callback(offer)
-        else:
-            self._waiter = waiter
+        self._waiter = waiter
+        self._hand_over()
         return waiter
 
     def reserve(self, *agents: Agent) -> None:
-        """The distributor chose an agent, or several to be rung at once."""
-        offers = [Offer(self._distributor, self, agent, self.attempts + nth) for nth, agent in enumerate(agents, 1)]
-        self.attempts += len(offers)
-        offer = offers[0]
-        offer.beside = tuple(offers[1:])
-        if self._waiter is None:
-            self._offer = offer
+        """The distributor chose an agent, or several to be rung at once.
+
+        Instead of one the queue's strategy may choose another, who is then reserved in the same way.
+        """
+        offer, *beside = (
+            Offer(self._distributor, self, agent, attempt) for attempt, agent in enumerate(agents, self.attempts + 1)
+        )
+        offer.beside = tuple(beside)
+        self.attempts += len(agents)
+        self._offer = offer
+        self._asking = None if beside else self._distributor.ask_about(self)
+        if self._asking is None:
+            self._hand_over()
         else:
+            self._asking.addBoth(self._decided)
+
+    def reserve_instead(self, agent: Agent) -> None:
+        """It is this agent, in the place of one who was not rung."""
+        self._offer = Offer(self._distributor, self, agent, self.attempts)
+
+    def _decided(self, result: object) -> None:
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            log.failure("a strategy could not be asked about {contact}", result, contact=self.item.contact)
+        if self._asking is not None:
+            self._asking = None
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._offer is not None and self._waiter is not None and self._asking is None and self._distributor.offers:
             waiter, self._waiter = self._waiter, None
+            offer, self._offer = self._offer, None
             waiter.callback(offer)
+
+    def ask_no_more(self) -> None:
+        """Break off what is asked of a strategy; the offer is kept back for good."""
+        if self._asking is not None:
+            asking, self._asking = self._asking, None
+            dropped(asking)
 
     def leave(self) -> None:
         """Give the place up.  An offer nobody took yet releases its agents.  A second time does nothing."""
+        self.ask_no_more()
         if self._offer is not None:
             offer, self._offer = self._offer, None
             for one in (offer, *offer.beside):
@@ -109,9 +144,18 @@ class Place:
 class Distributor:
     """All waiting contacts of this daemon, and the agents for them."""
 
-    def __init__(self, queues: Mapping[str, Queue], staff: Staff, clock: IReactorTime, journal: Journal) -> None:
+    def __init__(
+        self,
+        queues: MutableMapping[str, Queue],
+        staff: Staff,
+        clock: IReactorTime,
+        journal: Journal,
+        strategies: Mapping[str, StrategySettings] = {},
+    ) -> None:
+        """``queues``: the same as the staff's; ``strategies``: those that they name."""
         self.queues = queues
         self.staff = staff
+        self.strategies = Strategies(strategies, clock, journal)
         self.room = WaitingRoom()
         self._attendance = Attendance(self.room)
         self._clock = clock
@@ -127,6 +171,11 @@ class Distributor:
         staff.when_freed(self._match)
         for agent in staff.agents.values():
             self._take_note(agent)
+
+    @property
+    def offers(self) -> bool:
+        """False once stopped: nobody gets an offer any more."""
+        return not self._stopped
 
     # The waiting room
 
@@ -181,6 +230,13 @@ class Distributor:
         self._reserve(pairs + self.room.amend(contact, now, offset=offset, requires=requires))
         return item
 
+    def set_queue(self, queue: Queue) -> None:
+        """The queue of that id is this from now, for contacts that wait already too."""
+        now = self._clock.seconds()
+        self.queues[queue.id] = queue
+        pairs = self._heard(now)
+        self._reserve(pairs + self.room.set_queue(queue.routing, now))
+
     def waiting(self, queue: str) -> list[WorkItem]:
         """The items waiting in a queue, first in line first; those being offered to an agent are among them."""
         return [self._places[contact].item for contact in self.room.waiting_in(queue)]
@@ -220,6 +276,38 @@ class Distributor:
             pairs = self._heard(now)
             until = self.staff.refusal(agent, outcome)[agent]
             self._reserve(pairs + self.room.refused(contact, agent, until, now))
+
+    # A strategy's choice
+
+    def ask_about(self, place: Place) -> Deferred[None] | None:
+        """Ask the strategy of the queue who gets a contact for which an agent is reserved; None: nobody is asked."""
+        name, contact = self.queues[place.item.queue].strategy, place.item.contact
+        if not name or self._stopped or self._places.get(contact) is not place:
+            return None
+        return self.strategies.ask(name, self.room, contact, lambda agent: self._reassign(place, agent))
+
+    def _reassign(self, place: Place, agent: str) -> str:
+        """Reserve another agent for a contact, if this one is free, and let the first go, all in this turn.
+
+        The agent it is reserved for then; empty when it is for none any more.
+        """
+        contact, now = place.item.contact, self._clock.seconds()
+        if self._places.get(contact) is not place or self._stopped:
+            return ""
+        first = self.room.agent_of(contact)
+        if first is None or not agent:
+            return first or ""
+        pairs = self._heard(now)
+        pairs += self.room.reassign(contact, agent, now)
+        if self.room.agent_of(contact) == agent != first:
+            self.staff.step(first, Step.RELEASED)
+            self.staff.step(agent, Step.RESERVED, contact=contact)
+            place.reserve_instead(self.staff.agents[agent])
+        self._reserve([pair for pair in pairs if pair != (contact, agent)])
+        self._match()
+        return self._reassign(place, "")
+
+    # Asked for
 
     def reserve_one_of(self, queue: str, contact: str, attempt: int, pbx: str = "") -> Assignment:
         """Hold the agent whom routing would choose for a contact that asks for anybody of a queue.  Raises NotNow."""
@@ -279,6 +367,8 @@ class Distributor:
         """Make no more offers and drop the timers; calls and agents stay as they are."""
         self._stopped = True
         self.staff.stop()
+        for place in self._places.values():
+            place.ask_no_more()
         if self._look is not None and self._look.active():
             self._look.cancel()
         self._look = None

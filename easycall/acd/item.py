@@ -5,7 +5,7 @@ from __future__ import annotations
 from easycall.acd.classes import ItemClass, Row
 from easycall.acd.ordered import Entry
 from easycall.acd.places import Block
-from easycall.acd.seating import Hold
+from easycall.acd.seating import Before, Hold
 from easycall.acd.waiting import NEVER, Line
 from easycall.policy import Channel
 from easycall.skills import Requirement, both
@@ -64,6 +64,7 @@ class Item:
 
     __slots__ = (
         "agent",
+        "before",
         "block",
         "course",
         "due",
@@ -83,6 +84,8 @@ class Item:
         """Points of score beside those of its queue."""
         self.agent: str | None = None
         """For whom it is reserved."""
+        self.before: Before | None = None
+        """When it was reserved, and how the agent stood until then."""
         self.owner = ""
         """To whom alone it belongs, until :attr:`owner_until`."""
         self.owner_until = 0.0

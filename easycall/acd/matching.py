@@ -12,6 +12,7 @@ exact and cost only those they are about:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from easycall.acd.classes import Column, Table
 from easycall.acd.decisions import Decisions
@@ -190,6 +191,26 @@ class Matching:
             self.idle.add(seat, column)
         return look
 
+    # Another agent than the first
+
+    def others(self, item: Item, limit: int) -> list[str]:
+        """The first idle agents who may have an item that is reserved already, in the order of its queue."""
+        if item.owner or item.place[1] in self.beside:
+            return []
+        apart = {item.agent, *(item.refused or ())}
+        return [*islice((agent for agent in self.idle.in_order(item.row) if agent not in apart), limit)]
+
+    def may_take_over(self, item: Item, seat: Seat) -> bool:
+        """Whether an agent is idle and may have an item that is reserved for another.
+
+        Whether its queue or Asterisk is suspended, or the queue has all it may, does not matter: it has its agent already.
+        """
+        if seat.column is None or not seat.column.one & item.row.columns or seat.id == item.agent:
+            return False
+        if item.place[1] in self.beside:
+            return False  # several are rung at once
+        return item.owner in ("", seat.id) and seat.id not in (item.refused or ())
+
     # Reserving
 
     def _give(self, item: Item, look: Look, now: float, pairs: list[Pair]) -> None:
@@ -262,8 +283,12 @@ class Matching:
         if line.held >= line.cap:
             self.close()
         seat.takes(contact, item.course.hold, now)
+        offered = None
         if line.goes_round:
-            seat.offered = {**(seat.offered or {}), line.policy.id: now}
+            known = seat.offered or {}
+            offered = known.get(line.policy.id, 0.0)
+            seat.offered = {**known, line.policy.id: now}
+        item.before = (now, seat.idle_since, offered)
         pairs.append((contact, seat.id))
         column = self.column(seat)
         if column is not None:

@@ -364,6 +364,43 @@ class WaitingRoom(Matching):
         self._free(seat, opened, now, pairs)
         return pairs
 
+    def alternatives(self, contact: str, limit: int) -> list[str]:
+        """The first so many other agents whom :meth:`reassign` would take now, in the queue's order.  Raises KeyError."""
+        item = self.items[contact]
+        return [] if item.agent is None else self.others(item, limit)
+
+    def reassign(self, contact: str, agent: str, now: float) -> list[Pair]:
+        """An item that is reserved goes to another agent, if this one is idle and may have it; else nothing changes.
+
+        The first agent is idle again as before the reservation.  Whether it was done is told by :meth:`agent_of`, and the
+        new pair is among those returned.  Raises KeyError for an item that is not here, or is not reserved.
+        """
+        pairs = self.due(now) if now >= self._next else []
+        item, seat = self.items[contact], self.seats.get(agent)
+        if item.agent is None or item.before is None:
+            raise KeyError(f"contact {contact} is not reserved")
+        if seat is None or not self.may_take_over(item, seat):
+            return pairs
+        first, line = self.seats[item.agent], item.course.line
+        for one in (first, seat):
+            self.idle.remove(one)
+        first.restore(contact, line.policy.id, item.before)
+        self._unhold(first, contact, now)
+        line.reserved -= 1
+        self.decisions.add((now, contact, agent, item.score(now), item.ring, 1, True, (), None))
+        column = self._reserve(item, seat, now, pairs)
+        if column is not None:
+            self.idle.add(seat, column)
+        self.seek(first, now, pairs)
+        return pairs
+
+    def note(self, contact: str, words: str) -> None:
+        """Say something of the decision by which an item is reserved.  Raises KeyError as :meth:`reassign` does."""
+        item = self.items[contact]
+        if item.agent is None or item.before is None:
+            raise KeyError(f"contact {contact} is not reserved")
+        self.decisions.note(contact, item.agent, item.before[0], words)
+
     def _refuse(self, item: Item, seat: Seat, until: float) -> None:
         """An item is not offered to an agent before that time."""
         contact = item.place[1]

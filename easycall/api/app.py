@@ -23,6 +23,7 @@ from easycall.api.conduct import (
     Link,
     MessageBoxes,
     Profiles,
+    QueueEdits,
     RecordingFiles,
     ServiceLevels,
     Staff,
@@ -40,6 +41,7 @@ from easycall.api.problems import Problem
 from easycall.api.queues import QueueRoutes
 from easycall.api.recordings import RecordingRoutes
 from easycall.api.routes import add_routes, route
+from easycall.api.routing import RoutingRoutes
 from easycall.api.schemas import board
 from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.supervision import SupervisionRoutes
@@ -64,6 +66,7 @@ class Api:
         *,
         staff: Staff,
         profiles: Profiles,
+        edits: QueueEdits,
         desktops: Desktops,
         distributor: Distributor,
         waits: Waits,
@@ -97,6 +100,7 @@ class Api:
             HealthRoutes(links),
             AgentRoutes(staff, profiles, journal),
             QueueRoutes(staff, distributor, waits, levels, clock),
+            RoutingRoutes(staff, distributor, edits),
             ContactRoutes(contacts, journal, clock, staff=staff, tell_agents=tell_agents),
             WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
             SupervisionRoutes(supervisions, staff, contacts, clock),

@@ -30,6 +30,7 @@ from easycall.stats.service_level import Level
 __all__ = [
     "AmendContact",
     "Dispose",
+    "EditRouting",
     "Extend",
     "LogIn",
     "Nothing",
@@ -97,6 +98,22 @@ class Extend(msgspec.Struct, forbid_unknown_fields=True):
     """Let a wrap-up last longer."""
 
     seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)]
+
+
+class EditRouting(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Change a queue's routing; what an option may be is checked as in the configuration.  null: as it stands there."""
+
+    skills: Any = msgspec.UNSET
+    prefers: Any = msgspec.UNSET
+    order: Any = msgspec.UNSET
+    first_agents: Any = msgspec.UNSET
+    ring_all_agents: Any = msgspec.UNSET
+    priority_seconds: Any = msgspec.UNSET
+    max_talks: Any = msgspec.UNSET
+    rings: Any = msgspec.UNSET
+    ring_seconds: Any = msgspec.UNSET
+    max_waiting: Any = msgspec.UNSET
+    max_wait_seconds: Any = msgspec.UNSET
 
 
 class SetState(msgspec.Struct, forbid_unknown_fields=True):

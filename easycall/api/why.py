@@ -136,6 +136,7 @@ def _views(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
             "runners_up": [
                 {"id": other.id, "score": None if other.score is None else round(other.score, 3)} for other in one.runners
             ],
+            "strategy": one.note or None,
         }
         for one in decisions
     ]

@@ -103,6 +103,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         others = ", ".join(_scored(other) for other in one["runners_up"])
         rest = f" before {others}" if others else ""
         yield f"  {_clock(one['at'])}  {one['contact']} to {one['agent']}, score {one['score']:g}{rest}"
+        if one["strategy"]:
+            yield f"            {one['strategy']}"
 
 
 def _about_contact(answer: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,8 +16,19 @@ from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queu
 from easycall.policy import AgentOrder, Channel, QueuePolicy, Ring
 from easycall.skills import ANYBODY, BadExpression, Requirement, parse
 
-__all__ = ["queue_contradictions", "read_hours", "read_queue", "read_routing", "routing_contradictions"]
+__all__ = [
+    "changed_routing",
+    "queue_contradictions",
+    "read_hours",
+    "read_queue",
+    "read_routing",
+    "routing_options",
+    "routing_contradictions",
+    "strategy_contradictions",
+]
 
+OF_ONE_ORDER = frozenset({"prefers", "first_agents", "ring_all_agents"})
+"""Options that go with one order of a queue's agents."""
 TIMED = frozenset({OverflowWhen.WAITED, OverflowWhen.EXPECTED_WAIT})
 """Rules that need seconds."""
 
@@ -60,7 +71,7 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
     rules = [
         _rule(document, f"{key}.overflow[{number}]", row) for number, row in enumerate(document.rows(f"{key}.overflow"), 1)
     ]
-    routing = _routing(document, name, key, section)
+    routing = read_routing(document, name, section)
     return evolve(
         Queue(name, **section),
         hours=hours.get(named),
@@ -70,30 +81,37 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
     )
 
 
-def read_routing(document: Document, base: QueuePolicy) -> QueuePolicy:
+def changed_routing(document: Document, base: QueuePolicy) -> QueuePolicy:
     """One section of ``queues`` that holds only what is different from ``base``.
 
     Another ``order`` comes without what went with the one before.
     """
     key = f"queues.{base.id}"
     section = document.section(key)
-    routing = {
-        "skills": base.requires.text,
-        "prefers": base.prefers.text,
-        "order": base.agent_order,
-        "first_agents": base.fixed_order,
-        "priority_seconds": base.offset,
-        "max_talks": base.cap or 0,
-    }
+    routing = routing_options(base)
     if section.get("order", base.agent_order) is not base.agent_order:
-        del routing["prefers"], routing["first_agents"]
-    policy = _routing(document, base.id, key, {**routing, **section})
+        routing = {option: value for option, value in routing.items() if option not in OF_ONE_ORDER}
+    policy = read_routing(document, base.id, {**routing, **section})
     return policy if document.given(f"{key}.rings") else evolve(policy, rings=base.rings)
 
 
-def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -> QueuePolicy:
-    """Who gets its contacts; takes what it reads out of the section."""
-    at_once = section.pop("ring_all_agents", 0)
+def routing_options(policy: QueuePolicy) -> dict[str, Any]:
+    """Options, as they would stand in the configuration, that :func:`read_routing` makes this policy of; but for rings."""
+    at_once = {"ring_all_agents": policy.most_rung} if policy.agent_order is AgentOrder.RING_ALL else {}
+    return {
+        "skills": policy.requires.text,
+        "prefers": policy.prefers.text,
+        "order": policy.agent_order,
+        "first_agents": policy.fixed_order,
+        "priority_seconds": policy.offset,
+        "max_talks": policy.cap or 0,
+        **at_once,
+    }
+
+
+def read_routing(document: Document, name: str, section: dict[str, Any]) -> QueuePolicy:
+    """Who gets a queue's contacts; takes what it reads out of the section.  What is wrong becomes a fault."""
+    key, at_once = f"queues.{name}", section.pop("ring_all_agents", 0)
     policy = QueuePolicy(
         name,
         requires=_expression(document, f"{key}.skills", section.pop("skills", "")),
@@ -162,6 +180,16 @@ def queue_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     }
     for loop in _loops(ways):
         yield f"queues.{loop[0]}.overflow", f"callers would go round: {' -> '.join([*loop, loop[0]])}"
+
+
+def strategy_contradictions(config: Config, known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Strategies that queues name and that are none of the known, or would not be asked."""
+    for queue in config.queues.values():
+        if queue.strategy and queue.strategy not in known:
+            there = f"there are {', '.join(sorted(known))}" if known else "there is none"
+            yield f"queues.{queue.id}.strategy", f"there is no [strategies.{queue.strategy}]; {there}"
+        if queue.strategy and queue.routing.agent_order is AgentOrder.RING_ALL:
+            yield f"queues.{queue.id}.strategy", f'has nothing to choose where order = "{AgentOrder.RING_ALL}": leave one out'
 
 
 def _lost(queue: Queue) -> Iterator[tuple[str, str]]:

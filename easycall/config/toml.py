@@ -17,7 +17,7 @@ from attrs import field, frozen, mutable
 
 from easycall.config.kinds import Kind
 
-__all__ = ["ConfigError", "Document", "Entries", "Fault", "Option", "Schema", "read_secret"]
+__all__ = ["ConfigError", "Document", "Entries", "Fault", "Open", "Option", "Schema", "read_secret"]
 
 
 @frozen
@@ -69,6 +69,10 @@ class Entries:
 
     key: Kind
     value: Kind
+
+
+class Open(dict[str, Option]):
+    """The options of a section in which others may stand too, which somebody else reads (:meth:`Document.others`)."""
 
 
 Schema: TypeAlias = Mapping[str, Mapping[str, Option] | Entries]
@@ -124,6 +128,11 @@ class Document:
     def section(self, name: str) -> dict[str, Any]:
         """The values of a section that are right.  A required one that is not right or not there is ``""``."""
         return self._read(name, self._table(name), self._options(name))
+
+    def others(self, name: str) -> dict[str, Any]:
+        """What stands in a section that is open beside its options, as it is in the file."""
+        options = self._options(name)
+        return {key: value for key, value in self._table(name).items() if key not in options}
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The values of each table of a list of tables (``[[name]]``)."""
@@ -216,7 +225,8 @@ class Document:
         family, _, own = name.partition(".")
         above = f"{family}.*." if own and "." not in own else f"{name}."
         below = {key.removeprefix(above) for key in self.schema if key.startswith(above)}
-        self._unknown(name, table, {*options, *below})
+        if not isinstance(options, Open):
+            self._unknown(name, table, {*options, *below})
         values = {}
         for key, option in options.items():
             value = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from easycall.config.queues import read_routing, routing_contradictions
+from easycall.config.queues import changed_routing, routing_contradictions
 from easycall.config.schema import ID, SCHEMA
 from easycall.config.settings import Config
 from easycall.config.toml import Document, Entries, Schema
@@ -16,7 +16,7 @@ from easycall.policy import QueuePolicy
 
 __all__ = ["Variant", "read_variant"]
 
-QUEUE_OPTIONS = ("skills", "prefers", "order", "first_agents", "priority_seconds", "max_talks")
+QUEUE_OPTIONS = ("skills", "prefers", "order", "first_agents", "ring_all_agents", "priority_seconds", "max_talks")
 AGENT_OPTIONS = ("queues", "skills")
 
 
@@ -49,7 +49,7 @@ def read_variant(path: Path, config: Config) -> Variant:
     """The file at ``path`` beside a configuration.  Raises ConfigError with every fault."""
     document = Document.read(path, VARIANT, alone=True)
     queues = {
-        name: read_routing(document, config.queues[name].routing)
+        name: changed_routing(document, config.queues[name].routing)
         for name in document.names("queues", ID)
         if _there(document, "queues", name, config.queues)
     }
