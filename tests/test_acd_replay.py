@@ -574,6 +574,50 @@ def test_skills_queues_and_links_as_of_then() -> None:
     assert known.links == ((NOON + 5, "p", False), (NOON + 9, "p", True))
 
 
+AGENTS = st.sampled_from("ab")
+CONTACTS = st.sampled_from(["c", "d", "e"])
+ANY_EVENT = st.one_of(
+    st.builds(
+        lambda agent, contact, state, following: AgentChanged(
+            at=0, agent=agent, contact=contact, state=state, queues=("q",), next=following
+        ),
+        AGENTS,
+        st.sampled_from(["", "c", "d"]),
+        st.sampled_from(AgentState),
+        st.sampled_from([None, READY, NOT_READY, OFFLINE]),
+    ),
+    st.builds(lambda contact, queue: queued(-NOON, contact, queue), CONTACTS, st.sampled_from("qr")),
+    st.builds(lambda agent, contact: Answered(at=0, agent=agent, contact=contact, queue="q", waited=1), AGENTS, CONTACTS),
+    st.builds(
+        lambda agent, contact, how: OfferEnded(at=0, agent=agent, contact=contact, attempt=1, outcome=how),
+        *(AGENTS, CONTACTS, st.sampled_from(OfferOutcome)),
+    ),
+    st.builds(lambda contact: evolve(ended(0), contact=contact), CONTACTS),
+    st.builds(lambda contact: QueueLeft(at=0, contact=contact, queue="q", waited=1), CONTACTS),
+    st.builds(lambda agent: AgentAssigned(at=0, agent=agent, queues=("r",), serves=("r",), skills={"zh": 1}), AGENTS),
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(st.integers(-1000, 5000), ANY_EVENT), max_size=40).map(
+        lambda rows: sorted(rows, key=lambda row: row[0])
+    )
+)
+def test_a_journal_with_gaps_is_replayed_all_the_same(rows: list[tuple[int, Event]]) -> None:
+    """A store that was away, or a daemon that was killed, leaves holes: nothing fails or is counted twice."""
+    known = told(*(evolve(event, at=NOON + at) for at, event in rows))
+    came = [at for at, event in rows if isinstance(event, Queued) and 0 <= at < HOUR]
+    counted = [stay for stay in known.stays if not stay.carried]
+    assert len(counted) <= len(came)
+    assert known.fates.keys() == {stay.id for stay in known.stays}
+    assert all(0 <= fate.reserved <= fate.at for fate in known.fates.values())
+    passed = passes(known, conducts(known, dice(1)), QueuePolicy("q"), QueuePolicy("r"))
+    assert passed.fates.keys() == known.fates.keys()
+    for clocked in passed.clocked.values():
+        assert 0 <= clocked.contact + clocked.idle <= HOUR
+
+
 # Figures
 
 
