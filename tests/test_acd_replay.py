@@ -35,7 +35,7 @@ from easycall.events import (
     QueueOverflowed,
 )
 from easycall.lab.day.centre import MIDNIGHT, VirtualCentre
-from easycall.lab.day.plan import DAY_SECONDS, Plan
+from easycall.lab.day.plan import DAY_SECONDS, Habits, Plan
 from easycall.lab.day.site import configuration
 from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, OverflowWhen
 from easycall.policy import AgentOrder, QueuePolicy, Ring
@@ -97,6 +97,18 @@ def test_a_simulated_day_under_the_same_policy_is_the_same_contact_by_contact(si
         for agent, clocked in passed.clocked.items():
             assert clocked.contact == pytest.approx(simulated.clocked[agent].contact)
             assert clocked.idle == pytest.approx(simulated.clocked[agent].idle)
+
+
+def test_a_day_of_impatient_callers_and_careless_agents_is_the_same_too() -> None:
+    """Callers leave while phones ring, and of many offers not every second is answered."""
+    habits = Habits(patience=12.0, declines=0.2, misses=0.2, unplugged=0.05, leaves_in_menu=0.2, talk=10.0)
+    centre = VirtualCentre(evolve(PLAN, calls=1000, habits=habits, latency=0.2))
+    recount = Recount(MIDNIGHT, MIDNIGHT + PLAN.days * DAY_SECONDS, SKILLS, REFUSED_SECONDS)
+    centre.joined.journal.subscribe(lambda sequence, event: recount.take(event))
+    centre.run()
+    known = recount.day()
+    assert min(len(known.unanswered), len(known.rung)) > 50
+    assert Rerun(known, conducts(known, dice(1)), QUEUES.values()).pass_again().fates == known.fates
 
 
 def test_a_part_of_a_simulated_day_is_the_same_too(events: list[Event]) -> None:
