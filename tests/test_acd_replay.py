@@ -35,7 +35,7 @@ from easycall.events import (
     QueueOverflowed,
 )
 from easycall.lab.day.centre import MIDNIGHT, VirtualCentre
-from easycall.lab.day.plan import DAY_SECONDS, Plan
+from easycall.lab.day.plan import DAY_SECONDS, Habits, Plan
 from easycall.lab.day.site import configuration
 from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, OverflowWhen
 from easycall.policy import AgentOrder, QueuePolicy, Ring
@@ -97,6 +97,18 @@ def test_a_simulated_day_under_the_same_policy_is_the_same_contact_by_contact(si
         for agent, clocked in passed.clocked.items():
             assert clocked.contact == pytest.approx(simulated.clocked[agent].contact)
             assert clocked.idle == pytest.approx(simulated.clocked[agent].idle)
+
+
+def test_a_day_of_impatient_callers_and_careless_agents_is_the_same_too() -> None:
+    """Callers leave while phones ring, and of many offers not every second is answered."""
+    habits = Habits(patience=12.0, declines=0.2, misses=0.2, unplugged=0.05, leaves_in_menu=0.2, talk=10.0)
+    centre = VirtualCentre(evolve(PLAN, calls=1000, habits=habits, latency=0.2))
+    recount = Recount(MIDNIGHT, MIDNIGHT + PLAN.days * DAY_SECONDS, SKILLS, REFUSED_SECONDS)
+    centre.joined.journal.subscribe(lambda sequence, event: recount.take(event))
+    centre.run()
+    known = recount.day()
+    assert min(len(known.unanswered), len(known.rung)) > 50
+    assert Rerun(known, conducts(known, dice(1)), QUEUES.values()).pass_again().fates == known.fates
 
 
 def test_a_part_of_a_simulated_day_is_the_same_too(events: list[Event]) -> None:
@@ -572,6 +584,50 @@ def test_skills_queues_and_links_as_of_then() -> None:
     assert [one.skills_at(NOON + at) for at in (0, 99, 100)] == [{"zh": 1}, {"zh": 1}, {"en": 2}]
     assert [presence.queues for presence in one.presence] == [("q",), ("q", "r")]
     assert known.links == ((NOON + 5, "p", False), (NOON + 9, "p", True))
+
+
+AGENTS = st.sampled_from("ab")
+CONTACTS = st.sampled_from(["c", "d", "e"])
+ANY_EVENT = st.one_of(
+    st.builds(
+        lambda agent, contact, state, following: AgentChanged(
+            at=0, agent=agent, contact=contact, state=state, queues=("q",), next=following
+        ),
+        AGENTS,
+        st.sampled_from(["", "c", "d"]),
+        st.sampled_from(AgentState),
+        st.sampled_from([None, READY, NOT_READY, OFFLINE]),
+    ),
+    st.builds(lambda contact, queue: queued(-NOON, contact, queue), CONTACTS, st.sampled_from("qr")),
+    st.builds(lambda agent, contact: Answered(at=0, agent=agent, contact=contact, queue="q", waited=1), AGENTS, CONTACTS),
+    st.builds(
+        lambda agent, contact, how: OfferEnded(at=0, agent=agent, contact=contact, attempt=1, outcome=how),
+        *(AGENTS, CONTACTS, st.sampled_from(OfferOutcome)),
+    ),
+    st.builds(lambda contact: evolve(ended(0), contact=contact), CONTACTS),
+    st.builds(lambda contact: QueueLeft(at=0, contact=contact, queue="q", waited=1), CONTACTS),
+    st.builds(lambda agent: AgentAssigned(at=0, agent=agent, queues=("r",), serves=("r",), skills={"zh": 1}), AGENTS),
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(st.integers(-1000, 5000), ANY_EVENT), max_size=40).map(
+        lambda rows: sorted(rows, key=lambda row: row[0])
+    )
+)
+def test_a_journal_with_gaps_is_replayed_all_the_same(rows: list[tuple[int, Event]]) -> None:
+    """A store that was away, or a daemon that was killed, leaves holes: nothing fails or is counted twice."""
+    known = told(*(evolve(event, at=NOON + at) for at, event in rows))
+    came = [at for at, event in rows if isinstance(event, Queued) and 0 <= at < HOUR]
+    counted = [stay for stay in known.stays if not stay.carried]
+    assert len(counted) <= len(came)
+    assert known.fates.keys() == {stay.id for stay in known.stays}
+    assert all(0 <= fate.reserved <= fate.at for fate in known.fates.values())
+    passed = passes(known, conducts(known, dice(1)), QueuePolicy("q"), QueuePolicy("r"))
+    assert passed.fates.keys() == known.fates.keys()
+    for clocked in passed.clocked.values():
+        assert 0 <= clocked.contact + clocked.idle <= HOUR
 
 
 # Figures

@@ -52,9 +52,11 @@ def acd() -> None:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="A TOML file with what is different: [queues.ID] and [agents.ID].",
 )
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day, in this machine's time zone.")
-@click.option("--from", "begins", type=click.DateTime(MOMENTS), help="Or from this moment, such as 2026-11-20T08:00,")
-@click.option("--to", "ends", type=click.DateTime(MOMENTS), help="up to this one.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="The day, in this machine's time zone.")
+@click.option(
+    "--from", "begins", type=click.DateTime(MOMENTS), metavar="MOMENT", help="Or from this moment, such as 2026-11-20T08:00,"
+)
+@click.option("--to", "ends", type=click.DateTime(MOMENTS), metavar="MOMENT", help="up to this one.")
 @click.option(
     "--seconds", default=20.0, show_default=True, type=click.FloatRange(0), help="The threshold of the service level."
 )

@@ -47,7 +47,7 @@ COLUMNS = (
     _Column("left", "left", _number, 0, always=False),
     _Column("waiting", "waiting", _number, -1, always=False),
     _Column("service level", "service_level", _share, 1),
-    _Column("mean", "mean_wait", _seconds, -1),
+    _Column("mean wait", "mean_wait", _seconds, -1),
     _Column("median", "median_wait", _seconds, -1),
     _Column("p90", "p90_wait", _seconds, -1),
     _Column("longest", "longest_wait", _seconds, -1),
