@@ -32,6 +32,7 @@ from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
 from easycall.stats.record import Record, fold
 from easycall.stats.recordings import Recording
+from easycall.stats.service_level import ServiceLevels
 from easycall.store.recordings import RecordingFiles
 from easycall.verbs import NotNow, Verb
 
@@ -268,6 +269,7 @@ class Running:
         """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.waits = Waits(self.desk, self.desk.agents, reactor.seconds)
+        self.levels = ServiceLevels(self.desk.queues)
         self.supervisions = Listening()
         self.desktops = Screens()
         self.dialling = Dialling(RULES, Lines(RULES.trunks), (), reactor)
@@ -277,6 +279,7 @@ class Running:
         self.api = Api(
             **{"staff": self.desk, "distributor": self.desk, "profiles": None, "desktops": self.desktops, **more},
             waits=self.waits,
+            levels=self.levels,
             contacts=self.contacts,
             supervisions=self.supervisions,
             journal=self.journal,

@@ -34,7 +34,7 @@ from easycall.model import (
     OverflowWhen,
     RecordRule,
 )
-from easycall.policy import AgentOrder
+from easycall.policy import AgentOrder, Channel
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -84,6 +84,7 @@ _DATE = Kind("a date such as 2026-12-24", _date)
 
 SECRET = text(1, 256)
 _RIGHTS = lists(matching(f"one of {', '.join(Right)}", "|".join(Right)))
+_KIND = Kind(f"one of {', '.join(Channel)}", Channel)
 _SKILL = matching("the name of a skill such as billing or lang:zh", SKILL.pattern)
 
 SCHEMA: Schema = {
@@ -138,6 +139,10 @@ SCHEMA: Schema = {
         "silence_seconds": Option(number("seconds", 1, 60)),
     },
     "voicemail.boxes": Entries(ID, text(0, 1000)),
+    "calls": {
+        "longest_seconds": Option(number("seconds", 60, 604_800)),
+        "notice_seconds": Option(number("seconds", 0, 3600)),
+    },
     "parking": {"seconds": Option(number("seconds", 5, 3600))},
     "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
@@ -171,6 +176,7 @@ SCHEMA: Schema = {
         "priority_seconds": Option(number("seconds", -86_400, 86_400)),
         "max_talks": Option(whole("talks", 0, 10_000)),
     },
+    "queues.*.service_level": Entries(_KIND, number("seconds", 1, 2_592_000)),
     "queues.*.rings": {
         "after": Option(number("seconds", 1, 86_400), required=True),
         "drop": Option(lists(_SKILL)),

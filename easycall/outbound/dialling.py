@@ -106,9 +106,14 @@ class Dialling:
             full.append(f"no line of trunk {trunk.name} is free ({self.lines.used(trunk.name)} of {trunk.lines} in use)")
         raise NotDialled(Why.NO_LINE, "; ".join(full))
 
+    @property
+    def longest(self) -> float:
+        """How long a call may last, in seconds from its answer."""
+        return self.rules.settings.call_seconds
+
     def limit(self, leg: Channel, cut: Callable[[float], None]) -> None:
         """Call ``cut`` with the most seconds a call may last when ``leg``, answered now, is still there after them."""
-        seconds = self.rules.settings.call_seconds
+        seconds = self.longest
         end = self._clock.callLater(seconds, cut, seconds)
         self._ends.add(end)
 
