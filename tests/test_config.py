@@ -28,6 +28,7 @@ from easycall.config.schema import SCHEMA
 from easycall.config.toml import Entries
 from easycall.lab.certificates import Authority
 from easycall.model import DispositionRule, Queue, RecordRule
+from easycall.stats.service_level import TARGETS
 
 SHIPPED = Path(__file__).parent.parent / "etc" / "easycall.toml"
 SECRET = "plant-7c1f"
@@ -499,6 +500,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
         "ring_all_agents": 5,
     }
     assert {name: shown["queues"]["sales"].pop(name) for name in routing} == routing, "what QueuePolicy begins with"
+    assert shown["queues"]["sales"].pop("service_level") == TARGETS
     config = load(path, ENVIRON)
     assert shown["staff"]["desktop_seconds"] == config.staff.desktop_seconds
     box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "login", "fastagi", "dial", "context")}

@@ -265,8 +265,8 @@ class Matching:
         beside = self.beside[contact]
         if item.agent is None or agent not in beside:
             raise KeyError(f"contact {contact} is not offered to {agent}")
-        (self.seats[item.agent].holds or {})[contact] = item.course.spare
-        (self.seats[agent].holds or {})[contact] = item.course.hold
+        self.seats[item.agent].counts(contact, item.course.spare)
+        self.seats[agent].counts(contact, item.course.hold)
         self.beside[contact] = tuple(item.agent if one == agent else one for one in beside)
         item.agent = agent
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from heapq import merge
+from types import MappingProxyType
 
 from easycall.acd.agent_order import LongestIdle, Order
 from easycall.acd.classes import AgentClass, Column, Row, Table
@@ -76,11 +77,13 @@ class Seat:
     """An agent who is logged in."""
 
     __slots__ = (
+        "_hold",
+        "_others",
         "absence",
         "busy_since",
         "column",
+        "contact",
         "held",
-        "holds",
         "id",
         "idle_since",
         "logged_in",
@@ -105,37 +108,56 @@ class Seat:
         self.busy_since = 0.0
         self.rated = now
         """When the agent became free: as of when :attr:`occupancy` is."""
-        self.holds: dict[str, Hold] | None = None
-        """The contacts the agent is busy with."""
+        self.contact = ""
+        """What the agent is busy with, one of several; empty: with nothing."""
+        self._hold: Hold | None = None
+        self._others: dict[str, Hold] | None = None
         self.held: tuple[Channel, ...] = ()
-        """The kinds of these, sorted."""
+        """The kinds of all contacts the agent is busy with, sorted."""
         self.refused: dict[str, float] | None = None
         """Items the agent did not take -> until when they are not offered again."""
         self.offered: dict[str, float] | None = None
         """Queue -> when it last offered something, for queues that go round."""
 
+    @property
+    def holds(self) -> Mapping[str, Hold]:
+        """The contacts the agent is busy with."""
+        found = {} if self._hold is None else {self.contact: self._hold}
+        return MappingProxyType(found | self._others if self._others else found)
+
     def takes(self, contact: str, hold: Hold, now: float) -> None:
         """The agent is busy with a contact."""
-        if self.holds is None:
-            self.holds = {contact: hold}
+        if self._hold is None:
+            self.contact, self._hold = contact, hold
             self.held = hold[2]
             self.busy_since = now
         else:
-            self.holds[contact] = hold
-            self.held = _kinds(self.holds)
+            self._keep({**self.holds, contact: hold})
 
     def drops(self, contact: str, now: float) -> Hold:
         """No more.  Raises KeyError when the agent was not."""
-        holds = self.holds or {}
-        hold = holds.pop(contact)
-        if holds:
-            self.held = _kinds(holds)
+        hold = self._hold
+        if hold is None or self._others or contact != self.contact:
+            holds = dict(self.holds)
+            hold = holds.pop(contact)
+            self._keep(holds)
         else:
-            self.holds = None
+            self.contact, self._hold = "", None
             self.held = ()
             self.worked += now - self.busy_since
         self.rated = now
         return hold
+
+    def counts(self, contact: str, hold: Hold) -> None:
+        """A contact that the agent has counts as this."""
+        self._keep({**self.holds, contact: hold})
+
+    def _keep(self, holds: dict[str, Hold]) -> None:
+        """The agent is busy with these: one at least, most often several."""
+        self.held = tuple(sorted(hold[1] for hold in holds.values()))
+        self.contact = next(iter(holds))
+        self._hold = holds.pop(self.contact)
+        self._others = holds or None
 
     def restore(self, contact: str, queue: str, before: Before) -> None:
         """The agent, who is not listed, is to lose a contact that was only reserved: be idle as if it had not been.
@@ -143,7 +165,7 @@ class Seat:
         What was given to the agent after it, or ended since, counts as it does.
         """
         reserved, idle_since, offered = before
-        if next(reversed(self.holds or {}), "") != contact:
+        if next(reversed([*self.holds]), "") != contact:
             return
         if self.idle_since == reserved:
             self.idle_since = idle_since
@@ -153,13 +175,9 @@ class Seat:
     @property
     def occupancy(self) -> float:
         """The share of the time since log-in with contacts, as of when the agent became free."""
-        present = max(self.rated - self.busy_since, 0.0) if self.holds else 0.0
+        present = max(self.rated - self.busy_since, 0.0) if self.contact else 0.0
         logged_in = self.rated - self.logged_in
         return (self.worked + present) / logged_in if logged_in > 0 else 0.0
-
-
-def _kinds(holds: Mapping[str, Hold]) -> tuple[Channel, ...]:
-    return tuple(sorted(hold[1] for hold in holds.values()))
 
 
 class Idle:

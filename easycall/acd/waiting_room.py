@@ -294,12 +294,12 @@ class WaitingRoom(Matching):
 
     def held_by(self, agent: str) -> tuple[str, ...]:
         """The contacts an agent is busy with.  Raises KeyError."""
-        return tuple(self.seats[agent].holds or ())
+        return tuple(self.seats[agent].holds)
 
     def hold(self, agent: str, contact: str, channel: Channel, now: float) -> None:
         """An agent is busy with a contact that was not given out here.  Raises KeyError, ValueError."""
         seat = self.seats[agent]
-        if contact in (seat.holds or ()):
+        if contact in seat.holds:
             raise ValueError(f"{agent} has contact {contact} already")
         self.idle.remove(seat)
         seat.takes(contact, (None, channel, (channel,)), now)

@@ -179,7 +179,7 @@ def _exclusions(room: WaitingRoom, item: Item, seat: Seat, zone: tzinfo) -> Iter
 def _misfits(item: Item, seat: Seat) -> Iterator[str]:
     row, profile = item.row.key, seat.team.profile
     if row.channel not in profile.capacity.free(seat.held):
-        busy = ", ".join(f"{hold[1].value} {held}" for held, hold in (seat.holds or {}).items())
+        busy = ", ".join(f"{hold[1].value} {held}" for held, hold in seat.holds.items())
         yield f"has {busy}: no room for another {row.channel.value}" if busy else f"takes no {row.channel.value}"
     if row.groups.isdisjoint(profile.queues):
         yield f"does not serve {' or '.join(sorted(row.groups))}"

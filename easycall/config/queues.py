@@ -22,8 +22,8 @@ __all__ = [
     "read_hours",
     "read_queue",
     "read_routing",
-    "routing_options",
     "routing_contradictions",
+    "routing_options",
     "strategy_contradictions",
 ]
 
@@ -189,7 +189,10 @@ def strategy_contradictions(config: Config, known: Collection[str]) -> Iterator[
             there = f"there are {', '.join(sorted(known))}" if known else "there is none"
             yield f"queues.{queue.id}.strategy", f"there is no [strategies.{queue.strategy}]; {there}"
         if queue.strategy and queue.routing.agent_order is AgentOrder.RING_ALL:
-            yield f"queues.{queue.id}.strategy", f'has nothing to choose where order = "{AgentOrder.RING_ALL}": leave one out'
+            yield (
+                f"queues.{queue.id}.strategy",
+                f'has no say where order = "{AgentOrder.RING_ALL}": leave one out',
+            )
 
 
 def _lost(queue: Queue) -> Iterator[tuple[str, str]]:
