@@ -15,6 +15,7 @@ from attrs import Attribute, field, frozen
 from easycall.skills import ANYBODY, Requirement
 
 __all__ = [
+    "AT_DESK",
     "ONE_AT_A_TIME",
     "RINGS",
     "WRITTEN",
@@ -125,6 +126,8 @@ class QueuePolicy:
 
 WRITTEN = frozenset({Channel.CHAT, Channel.MESSAGE})
 """What is written: an agent can have several at once."""
+AT_DESK = frozenset({*WRITTEN, Channel.VOICEMAIL, Channel.FAX})
+"""What is done without the agent's phone: it does not touch the agent's state."""
 
 
 def _beside(mapping: Mapping[Channel, Iterable[Channel]]) -> Mapping[Channel, frozenset[Channel]]:

@@ -59,8 +59,10 @@ from easycall.store.donotcall import DoNotCallShelf
 from easycall.store.messages import MessageFiles
 from easycall.store.profiles import ProfileShelf
 from easycall.store.recordings import RecordingFiles
+from easycall.store.requests import RequestShelf
 from easycall.store.sqlite import SQLite
 from easycall.supervision import Supervisions
+from easycall.work.requests import Requests
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
 
@@ -103,6 +105,7 @@ class Conduct:
     profiles: Profiles
     desktops: Desktops
     waits: Waits
+    requests: Requests
     fax: FaxDesk | None = None
 
     def let_go(self) -> None:
@@ -174,7 +177,8 @@ def make_conduct(
     """
     journal = Journal(clock, ContactArchive(database))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
-    staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
+    agents = [_agent(config, one) for one in config.agents.values()]
+    staff = Staff(agents, config.queues, clock, journal, config.staff.reasons)
     distributor = Distributor(config.queues, staff, clock, journal)
     waits = Waits(distributor, staff.agents, clock.seconds)
     journal.subscribe(waits.take)
@@ -190,14 +194,24 @@ def make_conduct(
     supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)
     profiles = Profiles(staff, ProfileShelf(database), clock)
     desktops = Desktops(staff, clock, config.staff.desktop_seconds)
-    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops, waits, fax
-    return Conduct(*made)
+    requests = Requests(
+        contacts,
+        RequestShelf(database),
+        journal,
+        clock,
+        new_id,
+        queues=config.queues,
+        voicemail=config.voicemail.queues,
+        fax=config.fax.queues,
+    )
+    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops, waits
+    return Conduct(*made, requests, fax)
 
 
-def _agent(one: AgentSettings) -> Agent:
+def _agent(config: Config, one: AgentSettings) -> Agent:
     """An agent as configured, at the beginning."""
     whose = one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer
-    return Agent(*whose, supervises=one.supervises, skills=one.skills)
+    return Agent(*whose, supervises=one.supervises, skills=one.skills, capacity=config.capacity(one.id))
 
 
 def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:
@@ -236,6 +250,7 @@ def join_conduct(
         Part("calls out", conduct.dialling.start, conduct.dialling.stop),
         Part("agents' profiles", conduct.profiles.start, nothing),
         Part("contacts", nothing, conduct.contacts.stop),
+        Part("requests", conduct.requests.start, conduct.requests.stop),
         Part("supervisions", nothing, conduct.supervisions.stop),
         *(parts.fastagi(pbx.box, pbx.fastagi, reactor) for pbx in conduct.pbxs),
         *(parts.ami(pbx.box.name, pbx.manager, fatal) for pbx in conduct.pbxs),
@@ -290,6 +305,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
         desktops=conduct.desktops,
         distributor=conduct.distributor,
         waits=conduct.waits,
+        requests=conduct.requests,
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,
         journal=conduct.journal,

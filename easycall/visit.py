@@ -48,6 +48,7 @@ from easycall.talk import (
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
 from easycall.talk.message import keep_message, take_message
 from easycall.verbs import Pick
+from easycall.work.call_me import CallMe
 
 __all__ = ["GONE_SECONDS", "Visit"]
 
@@ -66,7 +67,7 @@ class Visit:
         messages: Messages | None,
         park_seconds: float,
         overflow: Overflow,
-        call: OutboundCall | None = None,
+        call: OutboundCall | CallMe | None = None,
     ) -> None:
         """``call``: how the customer is reached first; None: a caller reached us."""
         self.live = live
@@ -101,6 +102,7 @@ class Visit:
                 caller_name=contact.caller_name,
                 dialled=contact.dialled,
                 direction=contact.direction,
+                channel=contact.channel,
                 agent=contact.agent,
             )
         )

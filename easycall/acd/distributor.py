@@ -19,9 +19,10 @@ from easycall.acd.decisions import Decision
 from easycall.acd.staff import Assignment, Staff
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import AgentWhy, ContactWhy, why_agent, why_contact
+from easycall.acd.wrapup import WrapUpRules
 from easycall.events import Queued
 from easycall.model import Agent, OfferOutcome, Queue
-from easycall.policy import WorkItem
+from easycall.policy import AT_DESK, Channel, WorkItem
 from easycall.ports import Journal
 
 __all__ = ["Distributor", "Offer", "Place"]
@@ -49,6 +50,29 @@ class Offer(Assignment):
         self._place.leave()
 
 
+class DeskOffer(Offer):
+    """An agent chosen for a contact that waits and is no call: the agent's state stays as it is."""
+
+    @property
+    def stands(self) -> bool:
+        """False once the agent logged out or lost the desktop."""
+        return self._staff.desk_work.has(self.agent, self._place.item.contact)
+
+    def ended(self, outcome: OfferOutcome) -> None:
+        """The offer came to nothing.  The waiting room hears of both in one turn: who missed it is offered nothing else."""
+        if self.stands:
+            self.refusal = self._staff.refusal(self.agent, outcome)
+            self._distributor.take_back(self._place, self.agent, outcome)
+
+    def talks(self, queue: str) -> None:
+        """The agent has accepted it: the contact leaves the waiting room."""
+        self._place.leave()
+
+    def parted(self, wrap_up: WrapUpRules) -> None:
+        """The agent has it no more."""
+        self._staff.desk_work.end(self.agent, self._place.item.contact)
+
+
 class Place:
     """A contact's place in the waiting room."""
 
@@ -67,8 +91,8 @@ class Place:
     def offer(self) -> Deferred[Offer]:
         """The next offer; the agent is reserved when it fires.  Cancel it to stop waiting (the place is kept)."""
         waiter: Deferred[Offer] = Deferred(self._stop_waiting)
-        if self._offer is not None:
-            offer, self._offer = self._offer, None
+        offer, self._offer = self._offer, None
+        if offer is not None and offer.stands:
             waiter.callback(offer)
         else:
             self._waiter = waiter
@@ -77,7 +101,8 @@ class Place:
     def reserve(self, agent: Agent) -> None:
         """The distributor chose ``agent``."""
         self.attempts += 1
-        offer = Offer(self._distributor, self, agent, self.attempts)
+        kind = DeskOffer if self.item.channel in AT_DESK else Offer
+        offer = kind(self._distributor, self, agent, self.attempts)
         if self._waiter is None:
             self._offer = offer
         else:
@@ -184,6 +209,15 @@ class Distributor:
             until = self.staff.refusal(agent, outcome)[agent]
             self._reserve(pairs + self.room.refused(contact, agent, until, now))
 
+    def take_back(self, place: Place, agent: str, outcome: OfferOutcome) -> None:
+        """The same of an offer without a call, agent and all."""
+        contact = place.item.contact
+        if outcome is OfferOutcome.CALLER_LEFT:
+            self.forget(place)
+        else:
+            self._attendance.refuses(contact, self.staff.refusal(agent, outcome)[agent])
+        self.staff.desk_work.end(agent, contact, outcome)
+
     def reserve_one_of(self, queue: str, contact: str, attempt: int, pbx: str = "") -> Assignment:
         """Hold the agent whom routing would choose for a contact that asks for anybody of a queue.  Raises NotNow."""
         if queue not in self.queues:
@@ -264,7 +298,11 @@ class Distributor:
         if self._stopped:
             return
         for contact, agent in pairs:
-            self.staff.step(agent, Step.RESERVED, contact=contact)
+            channel = self._channel(contact)
+            if channel in AT_DESK:
+                self.staff.desk_work.begin(agent, contact, channel)
+            else:
+                self.staff.step(agent, Step.RESERVED, contact=contact)
         self._look_again()
         for contact, agent in pairs:
             # Telling comes after all reserving: what a waiter does with its offer cannot disturb the choice.
@@ -273,6 +311,10 @@ class Distributor:
                 self.staff.step(agent, Step.RELEASED)
             else:
                 place.reserve(self.staff.agents[agent])
+
+    def _channel(self, contact: str) -> Channel:
+        place = self._places.get(contact)
+        return Channel.CALL if place is None else place.item.channel
 
     def _look_again(self) -> None:
         if self._look is not None and self._look.active():

@@ -24,6 +24,7 @@ from easycall.api.conduct import (
     MessageBoxes,
     Profiles,
     RecordingFiles,
+    Requests,
     Staff,
     Supervisions,
     Waits,
@@ -38,6 +39,7 @@ from easycall.api.live import LiveRoutes
 from easycall.api.problems import Problem
 from easycall.api.queues import QueueRoutes
 from easycall.api.recordings import RecordingRoutes
+from easycall.api.requests import RequestRoutes
 from easycall.api.routes import add_routes, route
 from easycall.api.schemas import board
 from easycall.api.site import BoundedRequest, bounded_site
@@ -67,6 +69,7 @@ class Api:
         distributor: Distributor,
         waits: Waits,
         contacts: Contacts,
+        requests: Requests,
         supervisions: Supervisions,
         journal: Journal,
         links: Mapping[str, Link],
@@ -98,11 +101,12 @@ class Api:
             ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
             WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
             SupervisionRoutes(supervisions, staff, contacts, clock),
-            VoicemailRoutes(messages),
+            VoicemailRoutes(messages, requests, contacts),
+            RequestRoutes(requests, distributor, contacts, journal, dialling, clock),
             CallRoutes(staff, distributor, contacts, dialling, clock),
             DoNotCallRoutes(do_not_call, dialling.rules),
             RecordingRoutes(journal, files, clock),
-            FaxRoutes(fax),
+            FaxRoutes(fax, requests, contacts),
             LiveRoutes(staff, self._feed),
         )
         self.app.handle_errors(Problem)(_problem)

@@ -12,7 +12,7 @@ from easycall.acd.decisions import Decision
 from easycall.acd.waits import Forecast
 from easycall.acd.why import AgentWhy, ContactWhy
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode
+from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, Request, SupervisionMode
 from easycall.outbound.call import CallOut
 from easycall.policy import WorkItem
 from easycall.stats.journey import Step
@@ -29,6 +29,7 @@ __all__ = [
     "MessageBoxes",
     "Profiles",
     "RecordingFiles",
+    "Requests",
     "Staff",
     "Supervision",
     "Supervisions",
@@ -118,6 +119,9 @@ class Distributor(Protocol):
     def waiting(self, queue: str) -> list[WorkItem]:
         """Who waits in a queue, first in line first."""
 
+    def position(self, contact: str) -> int:
+        """The place of a contact in its queue, from 1.  Raises KeyError when it does not wait."""
+
     def why_contact(self, contact: str, zone: tzinfo, limit: int) -> ContactWhy | None:
         """Why a contact waits, with the first so many agents; None: it does not wait."""
 
@@ -150,6 +154,17 @@ class Contacts(Protocol):
 
     def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
         """End a contact.  Raises KeyError when it is not live."""
+
+
+class Requests(Protocol):
+    """What is asked of agents without a call, and not done."""
+
+    @property
+    def live(self) -> Mapping[str, Request]:
+        """All of it, by id."""
+
+    async def ask(self, request: Request) -> Contact:
+        """Store one; it waits from then on.  Raises NotNow, StoreUnavailable."""
 
 
 class Journal(Protocol):
