@@ -67,6 +67,7 @@ DECISIONS = {
 }
 EDGES = ("asterisk", "store", "simulator")
 CONDUCT = {
+    "acd.desk_work",
     "acd.desktops",
     "acd.distributor",
     "acd.profiles",
@@ -91,6 +92,10 @@ CONDUCT = {
     "supervision.supervisions",
     "supervision.watch",
     "visit",
+    "work.call_me",
+    "work.errand",
+    "work.line",
+    "work.requests",
 }
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}

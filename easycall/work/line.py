@@ -95,6 +95,9 @@ class Line:
                     return None
                 continue
             place = self._place or self._enter(refused or {})
+            if live.contact.stage is not Stage.WAITING:
+                live.contact.agent = ""
+                live.at(Stage.WAITING)
             until = min(live.now() if isinstance(rule, OverflowRule) else rule, live.now() + JUDGED_EVERY)
             offers: list[Offer] = []
             offered = place.offer().addCallback(offers.append)
@@ -129,7 +132,6 @@ class Line:
     def _enter(self, refused: Mapping[str, float]) -> Place:
         live, contact, request = self.live, self.live.contact, self._request
         contact.queue, contact.agent = self._queue, ""
-        live.at(Stage.WAITING)
         item = WorkItem(
             contact.id,
             self._queue,
