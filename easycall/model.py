@@ -519,6 +519,8 @@ class Agent:
     """The agent's desktop is gone: nothing is offered until it is back."""
     capacity: Capacity = ONE_AT_A_TIME
     """What the agent takes, how much of it at once, and what beside what."""
+    auto_accept: frozenset[Channel] = frozenset()
+    """What is no call and is the agent's as soon as it is offered."""
     work: Mapping[str, Channel] = field(factory=dict)
     """The contacts without a call that the agent is offered or has -> what each is; beside :attr:`contact`, or alone."""
 

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
 from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from easycall.acd.agent import HANDLING
 from easycall.hours import Hours
-from easycall.model import AgentState, Closing, DispositionRule, EndedBy, OverflowRule, OverflowTo, OverflowWhen, Request, Stage
-from easycall.outbound.donotcall import Entry
+from easycall.ivr.flow import Flow, HangUpNode, SayNode, VoicemailNode, parse_prompt
+from easycall.lab.day.site import NUMBER
+from easycall.lab.evidence import Evidence, held
+from easycall.lab.invariants import lasting, violations
+from easycall.model import (
+    AgentState,
+    Closing,
+    DispositionRule,
+    EndedBy,
+    OverflowRule,
+    OverflowTo,
+    OverflowWhen,
+    Request,
+    Stage,
+)
 from easycall.policy import Channel
+from easycall.simulator.fax import Machine
 from easycall.stats.record import SegmentKind
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import Answer, AttachData, Close, Hold, Leave, NotNow, Pick, ToAgent, ToQueue, Verb
 from easycall.work.line import RESTORED_SECONDS
 
 from .test_call_out import CAROL, OutsideStage
-from .virtual import opened
+from .test_parking import Mail
+from .virtual import STRAIGHT, opened
 
 CHAT, MESSAGE, CALL_ME = Channel.CHAT, Channel.MESSAGE, Channel.CALL_ME
 
@@ -495,3 +514,163 @@ class TestRestart:
         assert [why.type.__name__ for why in failed] == ["StoreUnavailable"]
         assert (stage.daemon.requests.live, stage.work("ana")) == ({}, [])
         stage.daemon.now(stage.daemon.database.open())
+
+
+class TestAutoAccept:
+    def test_it_is_the_agents_as_soon_as_it_is_offered(self, database: MemoryDatabase) -> None:
+        stage = WorkStage(database, auto_accept=(CHAT,))
+        stage.ready("ana")
+        chat, message = stage.asks(CHAT), stage.asks(MESSAGE)
+        assert (stage.at(chat), stage.at(message)) == ((Stage.HANDLING, "ana"), (Stage.OFFERED, "ana"))
+        stage.close()
+
+
+class TestLeftByCallers:
+    """A voice mail and a fax become work of the queue of their box."""
+
+    def test_a_voice_mail_is_offered_to_an_agent(self, database: MemoryDatabase) -> None:
+        mail = Mail()
+        boxes = {"mailboxes": {"sales": "", "quiet": ""}, "voicemail_queues": {"sales": "support"}}
+        stage = WorkStage(database, messages=mail, **boxes)
+        for box in ("quiet", "sales"):
+            flow = Flow(STRAIGHT.name, "box", {"box": VoicemailNode(box)})
+            stage.joined.contacts._script.flows[STRAIGHT.name] = flow  # type: ignore[index]
+            caller = stage.calls()
+            stage.pass_(5)
+            caller.line.hang_up()
+            stage.pass_(1)
+        [contact] = stage.line_of("support")
+        assert stage.stored() == [contact]
+        stage.ready("chen")
+        stage.pass_(0.1)
+        [pop] = stage.daemon.of("screen.pop")
+        assert (pop.channel, pop.agent, pop.caller) == (Channel.VOICEMAIL, "chen", "+4930123456")
+        assert pop.data == {"voicemail": "c1", "box": "sales", "contact": "c1"}
+        assert stage.daemon.requests.live[contact].about == "c1"
+        stage.accepts(contact)
+        carl = stage.calls()
+        stage.pass_(2)
+        assert (stage.state("chen"), len(stage.line_of("sales"))) == ("ready", 0)
+        carl.line.hang_up()
+        assert stage.verb(contact, Close()) == {}
+        record = stage.daemon.record(contact)
+        assert record is not None
+        assert (record.channel, record.outcome) == (Channel.VOICEMAIL, "answered")
+        stage.close()
+
+    def test_a_fax_is_offered_to_an_agent(self, database: MemoryDatabase) -> None:
+        stage = WorkStage(database, fax_queues={"hotline": "support"}, fax={"detect": {NUMBER: "hotline"}})
+        flow = Flow(STRAIGHT.name, "say", {"say": SayNode((parse_prompt("sound:welcome"),) * 5, "end"), "end": HangUpNode()})
+        stage.joined.contacts._script.flows[STRAIGHT.name] = flow  # type: ignore[index]
+        caller = stage.calls()
+        caller.line.start_fax(Machine(stage.papers.page, sends=True))
+        stage.pass_(4)
+        [contact] = stage.line_of("support")
+        assert stage.daemon.requests.live[contact].about == stage.daemon.of("fax.received")[0].fax
+        stage.ready("chen")
+        stage.accepts(contact)
+        assert stage.verb(contact, Close()) == {}
+        stage.close()
+
+
+KINDS = (CHAT, MESSAGE, CALL_ME, Channel.VOICEMAIL, Channel.FAX)
+AGENTS = ("ana", "bo", "chen")
+LIMITS = {CHAT: 3, MESSAGE: 2}
+BESIDE = {Channel.CALL: frozenset({MESSAGE, Channel.FAX})}
+
+
+class Random(WorkStage):
+    """Anything happens to anybody, and after each step everything is in order."""
+
+    SITE: ClassVar[Mapping[str, Any]] = {**OutsideStage.SITE, "takes": LIMITS, "beside": BESIDE}
+
+    def do(self, act: int, who: int) -> None:
+        agent, staff = AGENTS[who % 3], self.joined.distributor.staff
+        works = [contact for one in AGENTS for contact in self.work(one)]
+        contact = works[who % len(works)] if works else ""
+        match act:
+            case 0 | 1 | 2:
+                self.asks(KINDS[who % 5], ("sales", "support")[who % 2], since=self.reactor.seconds() - who)
+            case 3:
+                self.calls()
+            case 4:
+                with suppress(NotNow):
+                    staff.log_in(agent)
+                    staff.set_state(agent, AgentState.READY)
+            case 5:
+                with suppress(NotNow):
+                    staff.log_out(agent)
+            case 6 if staff.agents[agent].state is not AgentState.OFFLINE:
+                staff.desktop_is(agent, lost=True)
+                self.looks()
+                self.pass_(0.2)
+                self.looks()
+                staff.desktop_is(agent, lost=False)
+            case 7 | 8 if contact:
+                self.verb(contact, Answer())
+            case 9 if contact:
+                self.verb(contact, Leave())
+            case 10 if contact:
+                self.verb(contact, Close())
+            case 11 if contact:
+                self.verb(contact, ToAgent(agent) if who % 2 else ToQueue(("sales", "support")[who % 2]))
+            case 12:
+                for one in list(self.daemon.requests.live)[who % 4 :][:1]:
+                    self.gone(one)
+            case 13 if self.customers:
+                self.customers[who % len(self.customers)].line.hang_up()
+            case 14:
+                with suppress(NotNow):
+                    staff.set_state(agent, AgentState.NOT_READY, "break")
+            case _:
+                self.pass_(float(who))
+
+    def looks(self) -> None:
+        """No agent has more than the capacity; each piece of work is in one place, and none is lost."""
+        places: dict[str, list[str]] = {}
+        distributor = self.joined.distributor
+        for agent in distributor.staff.agents.values():
+            kinds = sorted(agent.work.values())
+            if agent.state in HANDLING:
+                assert set(kinds) <= BESIDE[Channel.CALL], f"{agent.id} is on the phone beside {kinds}"
+            elif not set(kinds) <= {CHAT, MESSAGE}:
+                assert len(kinds) == 1, f"{agent.id} has {kinds}"
+            assert all(kinds.count(kind) <= LIMITS.get(kind, 1) for kind in kinds), f"{agent.id} has {kinds}"
+            assert agent.state is not AgentState.OFFLINE or not kinds
+            for contact in agent.work:
+                places.setdefault(contact, []).append(agent.id)
+            if agent.id in distributor.room.seats and not distributor._changed:
+                held = {*agent.work, *([agent.contact] if agent.state in HANDLING else [])}
+                assert set(distributor.room.held_by(agent.id)) == held
+        waiting = {item.contact for queue in distributor.queues for item in distributor.waiting(queue)}
+        for contact, request in self.daemon.requests.live.items():
+            live = self.joined.contacts.live[contact]
+            agents = places.pop(contact, [])
+            assert len(agents) <= 1
+            if request.channel is not CALL_ME:
+                assert bool(agents) == (live.agent != ""), f"{contact}: {live.stage} {live.agent}, {agents}"
+                assert (live.stage is Stage.HANDLING) == (bool(agents) and contact not in waiting)
+                assert contact in waiting or agents
+        assert places == {}
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.integers(0, 16), st.integers(0, 12)), min_size=5, max_size=60))
+def test_capacity_is_never_exceeded_and_nothing_is_lost(acts: list[tuple[int, int]]) -> None:
+    with opened() as database:
+        stage = Random(database)
+        for person in stage.people.values():
+            person.when_rung = "" if len(acts) % 3 == 0 else person.when_rung
+        for act, who in acts:
+            stage.do(act, who)
+            stage.looks()
+        seen = []
+        for _ in range(2):  # messages are on their way at any moment
+            stage.pass_(0.5)
+            callers = frozenset(one.line.id for one in stage.customers if not one.line.over)
+            seen.append(violations(Evidence(channels=stage.daemon.channels(), held=held(stage.joined), callers=callers)))
+        assert lasting(*seen) == []
+        asked = {event.contact for event in stage.daemon.of("contact.arrived")}
+        ended = {event.contact for event in stage.daemon.of("contact.ended")}
+        assert asked - ended == set(stage.joined.contacts.live)
+        stage.close()

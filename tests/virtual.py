@@ -163,11 +163,12 @@ class VirtualDaemon:
         fax: FaxDesk | None = None,
         takes: Mapping[Channel, int] = {},
         beside: Mapping[Channel, frozenset[Channel]] = {},
+        auto_accept: tuple[Channel, ...] = (),
         voicemail_queues: Mapping[str, str] = {},
         fax_queues: Mapping[str, str] = {},
     ) -> None:
-        """``takes``, ``beside``: the capacity of all agents; ``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning;
-        ``mailboxes``: of voice mail -> greeting."""
+        """``takes``, ``beside``, ``auto_accept``: of all agents; ``boxes``: the names of the Asterisks; ``phones``: those
+        that have a device -> its state at the beginning; ``mailboxes``: of voice mail -> greeting."""
         self.reactor = reactor
         self.database = database
         self.told: list[Event] = []
@@ -202,7 +203,8 @@ class VirtualDaemon:
         config = evolve(config, asterisks=tuple(_box(box, name, number) for number, name in enumerate(boxes)))
         config = evolve(config, dialing=dialing, trunks=trunks)
         config = evolve(config, voicemail=evolve(config.voicemail, boxes=mailboxes or {}, queues=voicemail_queues))
-        config = evolve(config, staff=StaffSettings(takes=takes, beside=beside), fax=evolve(config.fax, queues=fax_queues))
+        desk = StaffSettings(takes=takes, beside=beside, auto_accept=auto_accept)
+        config = evolve(config, staff=desk, fax=evolve(config.fax, queues=fax_queues))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
         conduct = make_conduct(
             config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax, messages

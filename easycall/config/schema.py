@@ -96,6 +96,7 @@ _TO = Kind("queue:QUEUE, voicemail:BOX, flow:FLOW or hang_up", _target)
 _KINDS, _DESK = ", ".join(Channel), ", ".join(kind for kind in Channel if kind in AT_DESK)
 _TAKES = Kind(f"a table, each line a kind of work ({_KINDS}) = how many at once: 0 to 50, of calls 0 or 1", _takes)
 _BESIDE = Kind(f"a table, each line a kind of work ({_KINDS}) = a list of kinds among {_DESK}", _besides)
+_ACCEPTS = lists(Kind(f"one of {_DESK}", lambda value: Channel(text(1, 20).read(value) if value in AT_DESK else "")))
 _ZONE = Kind("a time zone such as Europe/Berlin", zone_of)
 _SPANS = Kind('a list of spans that do not overlap, such as ["08:00-12:00", "13:00-18:00"]; [] is closed', spans_of)
 _WEEKDAYS = Kind("a day or days of the week, such as sat or mon-fri", weekdays_of)
@@ -239,6 +240,7 @@ SCHEMA: Schema = {
         "desktop_seconds": Option(number("seconds", 5, 3600)),
         "takes": Option(_TAKES),
         "beside": Option(_BESIDE),
+        "auto_accept": Option(_ACCEPTS),
     },
     "services": {
         "url": Option(_SERVICE, required=True),
@@ -255,6 +257,7 @@ SCHEMA: Schema = {
         "auto_answer": Option(Kind("never, asked or always", AutoAnswer)),
         "takes": Option(_TAKES),
         "beside": Option(_BESIDE),
+        "auto_accept": Option(_ACCEPTS),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }

@@ -227,6 +227,8 @@ class AgentSettings:
     """How much of each kind of work at once, where it is not as for all agents; 0: none."""
     beside: Mapping[Channel, frozenset[Channel]] = field(factory=dict)
     """What a kind may be offered beside, where it is not as for all agents."""
+    auto_accept: tuple[Channel, ...] | None = None
+    """What the agent need not accept; None: as for all agents."""
 
 
 @frozen
@@ -241,6 +243,8 @@ class StaffSettings:
     """How much of each kind of work an agent has at once; what is not named: one; 0: none."""
     beside: Mapping[Channel, frozenset[Channel]] = field(factory=dict)
     """What an agent may be busy with when such a kind is offered, where it is not as usual."""
+    auto_accept: tuple[Channel, ...] = ()
+    """What is no call and an agent need not accept: it is the agent's as soon as it is offered."""
 
 
 @frozen
@@ -323,6 +327,11 @@ class Config:
         limits = {**ONE_AT_A_TIME.limits, **self.staff.takes, **own.takes}
         beside = {**ONE_AT_A_TIME.beside, **self.staff.beside, **own.beside}
         return Capacity({channel: most for channel, most in limits.items() if most}, beside)
+
+    def auto_accept(self, agent: str) -> frozenset[Channel]:
+        """What an agent need not accept.  Raises KeyError."""
+        own = self.agents[agent].auto_accept
+        return frozenset(self.staff.auto_accept if own is None else own)
 
     def flow(self, dialled: str) -> str:
         """The name of the flow of a dialled number."""

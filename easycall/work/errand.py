@@ -140,6 +140,8 @@ class Errand:
     async def _accepted(self, given: Given, queue: Queue) -> OfferOutcome:
         """Until the agent accepts it, or will not."""
         live, until = self.live, self.live.now() + queue.ring_seconds
+        if self.contact.channel in live.staff.agents[given.agent].auto_accept:
+            return OfferOutcome.ANSWERED
         while given.stands:
             late: Deferred[None] = deferLater(live.clock, max(0.0, until - live.now()))
             lost = live.staff.desk_work.when_lost(given.agent, self.contact.id)
