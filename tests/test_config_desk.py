@@ -64,13 +64,12 @@ name = "Yan"
 )
 def test_what_nobody_can_take(folder: Path, option: str) -> None:
     name = option.partition(" ")[0]
-    assert f"staff.{name}: " in faults(folder, f"{SMALL}[staff]\n{option}\n")
+    assert f"staff.{name} = " in faults(folder, f"{SMALL}[staff]\n{option}\n")
 
 
 def test_boxes_lead_to_queues_that_are_there(folder: Path) -> None:
-    text = (
-        '[voicemail.boxes]\nbox = ""\n[voicemail.queues]\nbox = "nowhere"\nother = "nowhere"\n[fax.queues]\nx = "nowhere"\n'
-    )
+    boxes = '[voicemail.boxes]\nbox = ""\n[voicemail.queues]\nbox = "nowhere"\nother = "nowhere"\n'
+    text = boxes + '[fax.queues]\nx = "nowhere"\n'
     told = faults(folder, SMALL + text)
     assert "voicemail.queues.box: there is no queue 'nowhere'" in told
     assert "voicemail.queues.other: there is no such box in [voicemail.boxes]" in told

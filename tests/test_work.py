@@ -184,7 +184,6 @@ class TestAtTheDesk:
         assert [event.outcome.value for event in stage.daemon.of("offer.ended")] == ["declined"]
         stage.accepts(chat)
 
-    @pytest.mark.fault("F59")
     def test_an_offer_nobody_accepts_makes_the_agent_not_ready(self, stage: WorkStage) -> None:
         stage.ready("ana")
         chat, other = stage.asks(), stage.asks()
