@@ -211,8 +211,8 @@ def make_conduct(
 def _agent(config: Config, one: AgentSettings) -> Agent:
     """An agent as configured, at the beginning."""
     whose = one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer
-    desk = {"capacity": config.capacity(one.id), "auto_accept": config.auto_accept(one.id)}
-    return Agent(*whose, supervises=one.supervises, skills=one.skills, **desk)
+    capacity, accepts = config.capacity(one.id), config.auto_accept(one.id)
+    return Agent(*whose, supervises=one.supervises, skills=one.skills, capacity=capacity, auto_accept=accepts)
 
 
 def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:

@@ -128,6 +128,7 @@ async def test_snapshot_then_events_in_order(site: Running) -> None:
         "dialled": "95588",
         "queue": "cards",
         "direction": "inbound",
+        "channel": "call",
         "waited": 23.6,
         "answers": {},
         "data": {"customer": "7"},
