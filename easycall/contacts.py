@@ -19,7 +19,7 @@ from easycall.events import Event
 from easycall.fax.desk import FaxDesk
 from easycall.ivr.script import Script
 from easycall.live import LiveContact
-from easycall.model import Contact, Direction, EndedBy, Request, Stage
+from easycall.model import Contact, Direction, EndedBy, Lifetime, Request, Stage
 from easycall.outbound.call import CallOut, First, OutboundCall, nowhere, undialled
 from easycall.outbound.dialling import Dialling
 from easycall.overflow import Overflow
@@ -38,6 +38,8 @@ log = Logger()
 
 PARK_SECONDS = 90.0
 """How long a contact is parked when nothing else is set."""
+LIFETIME = Lifetime()
+"""How long one may last then."""
 
 
 class Contacts:
@@ -57,6 +59,7 @@ class Contacts:
         messages: Messages | None = None,
         waits: Waits | None = None,
         park_seconds: float = PARK_SECONDS,
+        lifetime: Lifetime = LIFETIME,
     ) -> None:
         """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
         ``waits``: what is known of waits, needed when queues announce them;
@@ -69,6 +72,7 @@ class Contacts:
         self._dialling = dialling
         self._messages = messages
         self._park_seconds = park_seconds
+        self._lifetime = lifetime
         self._overflow = Overflow(distributor, clock, journal, waits.known if waits is not None else None)
         self._recordings = recordings
         self._fax = fax
@@ -175,7 +179,7 @@ class Contacts:
         return LiveContact(contact, switch, customer, *shared, waits=self._waits)
 
     def _visit(self, live: LiveContact, call: OutboundCall | CallMe | None = None) -> Visit:
-        return Visit(live, self._messages, self._park_seconds, self._overflow, call)
+        return Visit(live, self._messages, self._park_seconds, self._lifetime, self._overflow, call)
 
     def _carry(self, visit: Visit | Errand) -> None:
         contact_id = visit.contact.id

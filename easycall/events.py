@@ -35,6 +35,7 @@ __all__ = [
     "CallAnswered",
     "CallCut",
     "CallDialled",
+    "CallEnding",
     "CallFailed",
     "CallRinging",
     "Collected",
@@ -156,8 +157,16 @@ class CallAnswered(Event):
 
 
 @frozen(kw_only=True)
+class CallEnding(Event):
+    """The contact has lasted nearly as long as it may, and is ended in so many seconds."""
+
+    kind = "call.ending"
+    seconds: float
+
+
+@frozen(kw_only=True)
 class CallCut(Event):
-    """A call out lasted as long as it may, and is hung up now."""
+    """A call lasted as long as it may, and is hung up now."""
 
     kind = "call.cut"
     leg: str

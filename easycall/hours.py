@@ -70,6 +70,16 @@ class Hours:
         """When it opens or closes next; None: not within :data:`HORIZON_DAYS`."""
         return self.at(now).until
 
+    def open_seconds(self, begin: float, end: float) -> float:
+        """How many seconds from ``begin`` to ``end`` it is open."""
+        seconds, now = 0.0, begin
+        while now < end:
+            opening = self.at(now)
+            until = end if opening.until is None else min(opening.until, end)
+            seconds += (until - now) * opening.open
+            now = until
+        return seconds
+
     def at(self, now: float) -> Opening:
         """How things stand at ``now``."""
         return _opening(self, int(now // 60))

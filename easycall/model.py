@@ -31,6 +31,7 @@ __all__ = [
     "EndedBy",
     "FaxOutcome",
     "FaxResult",
+    "Lifetime",
     "Loan",
     "LostAgent",
     "Message",
@@ -449,6 +450,8 @@ class Queue:
     max_wait_prompt: str = ""
     """What is heard then."""
     overflow: tuple[OverflowRule, ...] = ()
+    service_level: Mapping[Channel, float] = field(factory=dict, hash=False)
+    """Kind of work -> within how many seconds it is to be answered, where that is not as usual."""
     routing: QueuePolicy = field(default=Factory(lambda queue: QueuePolicy(queue.id), takes_self=True))
     """Which agents may have its contacts, who of them is chosen, and which contact goes first."""
 
@@ -537,6 +540,16 @@ class Profile:
     changed: float = 0.0
     changed_by: str = ""
     """The name of the API token."""
+
+
+@frozen
+class Lifetime:
+    """How long a contact may last."""
+
+    longest_seconds: float = 43_200.0
+    """From its arrival."""
+    notice_seconds: float = 60.0
+    """How long before its end that is told."""
 
 
 @frozen

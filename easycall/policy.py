@@ -17,6 +17,7 @@ from easycall.skills import ANYBODY, Requirement
 __all__ = [
     "AT_DESK",
     "ONE_AT_A_TIME",
+    "PATIENT",
     "RINGS",
     "WRITTEN",
     "AgentOrder",
@@ -128,6 +129,8 @@ WRITTEN = frozenset({Channel.CHAT, Channel.MESSAGE})
 """What is written: an agent can have several at once."""
 AT_DESK = frozenset({*WRITTEN, Channel.VOICEMAIL, Channel.FAX})
 """What is done without the agent's phone: it does not touch the agent's state."""
+PATIENT = frozenset({Channel.MESSAGE, Channel.VOICEMAIL, Channel.FAX})
+"""Nobody stays on the line or before a screen for these."""
 
 
 def _beside(mapping: Mapping[Channel, Iterable[Channel]]) -> Mapping[Channel, frozenset[Channel]]:

@@ -228,9 +228,21 @@ class Switch(Protocol):
         """
 
     def dial(
-        self, trunk: Trunk, number: str, *, leg: str, caller: str, seconds: float, values: Mapping[str, str]
+        self,
+        trunk: Trunk,
+        number: str,
+        *,
+        leg: str,
+        caller: str,
+        seconds: float,
+        longest: float,
+        values: Mapping[str, str],
     ) -> Channel:
-        """Dial a number on a trunk of this Asterisk, as :meth:`ring` does a phone; ``caller``: the number shown."""
+        """Dial a number on a trunk of this Asterisk, as :meth:`ring` does a phone; ``caller``: the number shown;
+        ``longest``: the leg ends so many seconds from now, as with :meth:`limit`."""
+
+    def limit(self, channel: Channel, seconds: float) -> None:
+        """Have the Asterisk end a leg so many seconds from now, whether a process of ours is there or not."""
 
     async def bridge(self, one: Channel, other: Channel) -> Conversation:
         """Join two legs that are at home, or in bridges: whom they leave there comes home.

@@ -53,6 +53,7 @@ from easycall.secure.sealing import Seal
 from easycall.secure.service import WebService
 from easycall.service import Daemon, Leaving, Part, nothing
 from easycall.stats.journal import Journal
+from easycall.stats.service_level import ServiceLevels
 from easycall.store.calls import CallHistory
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
@@ -105,6 +106,7 @@ class Conduct:
     profiles: Profiles
     desktops: Desktops
     waits: Waits
+    levels: ServiceLevels
     requests: Requests
     fax: FaxDesk | None = None
 
@@ -182,13 +184,15 @@ def make_conduct(
     distributor = Distributor(config.queues, staff, clock, journal)
     waits = Waits(distributor, staff.agents, clock.seconds)
     journal.subscribe(waits.take)
+    levels = ServiceLevels(distributor.queues)
+    journal.subscribe(levels.take)
     announcements = Announcements(config.prompts.voices)
     script = Script(flows, config.flow, sounds, _means(config, reactor, clock), config.voicemail.boxes, announcements)
     do_not_call = DoNotCall(DoNotCallShelf(database), clock, journal)
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
     dialling = Dialling(rules, Lines(config.trunks), do_not_call, clock, CallHistory(database))
     shared = clock, journal, distributor, script, new_id, dialling, recordings, fax
-    contacts = Contacts(*shared, messages=messages, waits=waits, park_seconds=config.park_seconds)
+    contacts = Contacts(*shared, messages=messages, waits=waits, park_seconds=config.park_seconds, lifetime=config.lifetime)
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
     supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)
@@ -204,8 +208,8 @@ def make_conduct(
         voicemail=config.voicemail.queues,
         fax=config.fax.queues,
     )
-    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops, waits
-    return Conduct(*made, requests, fax)
+    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops
+    return Conduct(*made, waits, levels, requests, fax)
 
 
 def _agent(config: Config, one: AgentSettings) -> Agent:
@@ -306,6 +310,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
         desktops=conduct.desktops,
         distributor=conduct.distributor,
         waits=conduct.waits,
+        levels=conduct.levels,
         requests=conduct.requests,
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,

@@ -22,9 +22,10 @@ from easycall.events import ContactArrived, ContactEnded, Offered, QueueLeft, Qu
 from easycall.fax import callers
 from easycall.ivr.flow import ToVoicemail
 from easycall.ivr.runner import Left, Returned, Waiting, run
+from easycall.lifetime import BELT_SECONDS, limited_life
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
-from easycall.model import EndedBy, OfferOutcome, Outcome, OverflowRule, Queue, Role, Stage
+from easycall.model import EndedBy, Lifetime, OfferOutcome, Outcome, OverflowRule, Queue, Role, Stage
 from easycall.offering import connect, ring_agent
 from easycall.outbound.call import NotReached, OutboundCall
 from easycall.outbound.transfer import reach_outside, several_together, together
@@ -66,6 +67,7 @@ class Visit:
         live: LiveContact,
         messages: Messages | None,
         park_seconds: float,
+        lifetime: Lifetime,
         overflow: Overflow,
         call: OutboundCall | CallMe | None = None,
     ) -> None:
@@ -74,6 +76,7 @@ class Visit:
         self.contact = live.contact
         self._messages = messages
         self._park_seconds = park_seconds
+        self._lifetime = lifetime
         self._overflow = overflow
         self._overflowed = 0
         """How often a queue did not keep it."""
@@ -107,7 +110,11 @@ class Visit:
             )
         )
         try:
-            await self._until_gone(self._story(await self._reached()))
+            course = await self._reached()
+            # Who asked to be called may have waited for hours before.
+            since = contact.arrived if self._call is None else live.now()
+            with limited_life(live, self._lifetime, partial(self.end, EndedBy.SYSTEM), since):
+                await self._until_gone(self._story(course))
         except HungUp:
             pass
         except NotReached as why:
@@ -195,6 +202,7 @@ class Visit:
         live, contact = self.live, self.contact
         values = {"EC_CONTACT": contact.id, "EC_ROLE": Role.CALLER.value}
         await live.at_home(lambda: live.customer.remember(values))
+        live.switch.limit(live.customer, self._lifetime.longest_seconds + BELT_SECONDS)
         await live.at_home(live.customer.answer)
         return RunFlow(live.script.name_of(contact.dialled))
 

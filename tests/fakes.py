@@ -514,6 +514,7 @@ class FakeSwitch:
         self.hung_up: list[FakeChannel] = []
         self.refuse_bridges = 0
         """How many bridges fail though both legs are there; -1: all."""
+        self.longest: dict[str, float] = {}
         self.bad_phones: set[str] = set()
         self._up = Bell()
         self._up.ring()
@@ -546,7 +547,11 @@ class FakeSwitch:
         return leg
 
     def dial(self, trunk: Trunk, number: str, **how: Any) -> FakeChannel:
+        self.longest[how["leg"]] = how.pop("longest")
         return self.ring(trunk.dial_string(number), **how)
+
+    def limit(self, channel: FakeChannel, seconds: float) -> None:
+        self.longest[channel.id] = seconds
 
     async def fetch(self, *channels: FakeChannel) -> None:
         """They are at home."""
@@ -840,6 +845,11 @@ class ToyAsterisk(FakeManager):
             return "No such channel"
         leg.ends("16" if leg.answered else "0")
         return ""
+
+    def _do_absolutetimeout(self, headers: dict[str, str]) -> str:
+        """None of them lasts that long."""
+        leg = self.legs.get(headers["Channel"])
+        return "" if leg is not None and leg.alive else "No such channel"
 
     def _do_bridge(self, headers: dict[str, str]) -> str:
         one, other = (self.legs.get(headers[name]) for name in ("Channel1", "Channel2"))

@@ -33,6 +33,7 @@ from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
 from easycall.stats.record import Record, fold
 from easycall.stats.recordings import Recording
+from easycall.stats.service_level import ServiceLevels
 from easycall.store.recordings import RecordingFiles
 from easycall.verbs import NotNow, Verb
 
@@ -293,6 +294,7 @@ class Running:
         """``folder``: of recordings."""
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.waits = Waits(self.desk, self.desk.agents, reactor.seconds)
+        self.levels = ServiceLevels(self.desk.queues)
         self.supervisions = Listening()
         self.requests = Wishes(self.contacts)
         self.desktops = Screens()
@@ -303,6 +305,7 @@ class Running:
         self.api = Api(
             **{"staff": self.desk, "distributor": self.desk, "profiles": None, "desktops": self.desktops, **more},
             waits=self.waits,
+            levels=self.levels,
             contacts=self.contacts,
             requests=self.requests,
             supervisions=self.supervisions,

@@ -101,7 +101,8 @@ class TestRinging:
     def test_a_number_outside(self) -> None:
         pbx = FakePbx()
         out = Trunk("out", "main", "PJSIP/{digits}@carrier", 1)
-        leg = pbx.switch.dial(out, "+49301234567", leg="o1", caller="+4930555", seconds=30, values={"EC_ROLE": "caller"})
+        how = {"leg": "o1", "caller": "+4930555", "seconds": 30, "longest": 7290, "values": {"EC_ROLE": "caller"}}
+        leg = pbx.switch.dial(out, "+49301234567", **how)
         [sent] = pbx.manager.of("Originate")
         assert (sent["Channel"], sent["ChannelId"]) == ("PJSIP/49301234567@carrier", "o1")
         assert (sent["CallerID"], sent["Timeout"]) == ('"+4930555" <+4930555>', "30000")
@@ -118,8 +119,9 @@ class TestRinging:
     @pytest.mark.parametrize("number", ["", "+49301234567&Local/9", "4930", "+49 30 1234567", "+49301234567\r\nX: y"])
     def test_a_number_that_must_not_be_dialled(self, number: str) -> None:
         pbx = FakePbx()
+        how = {"leg": "o1", "caller": "", "seconds": 5, "longest": 60, "values": {}}
         with pytest.raises(ValueError, match="must not be dialled"):
-            pbx.switch.dial(Trunk("out", "main", "PJSIP/{number}@c", 1), number, leg="o1", caller="", seconds=5, values={})
+            pbx.switch.dial(Trunk("out", "main", "PJSIP/{number}@c", 1), number, **how)
         assert not pbx.manager.of("Originate")
         nothing_left(pbx)
 

@@ -248,7 +248,7 @@ def play(name: str, told: list[Message]) -> None:
     """Let the legs of a transcript hear its events."""
     clock, gone = Clock(), list[str]()
     roster = Roster("pbx", clock)
-    listeners = LegEvents(roster, lambda leg: True).listeners()
+    listeners = LegEvents(roster, lambda leg: True, lambda leg: None).listeners()
     for leg_id in legs_in(name):
         leg = roster.add(AsteriskChannel(leg_id, lambda leg: True, lambda leg: None, dialled=leg_id.startswith("ec-")))
         leg.when_gone().addCallback(lambda _, leg_id=leg_id: gone.append(leg_id))

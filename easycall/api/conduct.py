@@ -14,10 +14,11 @@ from easycall.acd.why import AgentWhy, ContactWhy
 from easycall.events import Event
 from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, Request, SupervisionMode
 from easycall.outbound.call import CallOut
-from easycall.policy import WorkItem
+from easycall.policy import Channel, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
+from easycall.stats.service_level import Level
 from easycall.verbs import Verb
 
 __all__ = [
@@ -130,6 +131,13 @@ class Distributor(Protocol):
 
     def decided(self, limit: int, *, contact: str = "", agent: str = "") -> list[Decision]:
         """The last decisions about a contact or an agent, oldest first."""
+
+
+class ServiceLevels(Protocol):
+    """How many were answered in time today."""
+
+    def of_queue(self, queue: str, now: float) -> Mapping[Channel, Level]:
+        """Of each kind of work in a queue.  Raises KeyError."""
 
 
 class Waits(Protocol):

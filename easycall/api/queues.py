@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.api.auth import Right, allow
-from easycall.api.conduct import Distributor, Staff, Waits
+from easycall.api.conduct import Distributor, ServiceLevels, Staff, Waits
 from easycall.api.exchange import answer_json
 from easycall.api.routes import route
-from easycall.api.schemas import queue_view, wait_view
+from easycall.api.schemas import level_view, queue_view, wait_view
 from easycall.api.site import BoundedRequest
 
 __all__ = ["QueueRoutes"]
@@ -17,21 +17,27 @@ __all__ = ["QueueRoutes"]
 class QueueRoutes:
     """What ``/api/v1/queues`` answers."""
 
-    def __init__(self, staff: Staff, distributor: Distributor, waits: Waits, clock: IReactorTime) -> None:
+    def __init__(
+        self, staff: Staff, distributor: Distributor, waits: Waits, levels: ServiceLevels, clock: IReactorTime
+    ) -> None:
         self._staff = staff
         self._distributor = distributor
         self._waits = waits
+        self._levels = levels
         self._clock = clock
 
     @route("GET", "/api/v1/queues")
     def queues(self, request: BoundedRequest) -> bytes:
-        """Every queue with its line, its agents and its expected wait."""
+        """Every queue with its line, its agents, its expected wait and its service level of today."""
         allow(request, Right.READ)
         agents, now = self._staff.agents, self._clock.seconds()
         room = self._distributor
         views = [
             queue_view(queue, room.waiting(queue.id), agents, now)
-            | {"expected_wait": wait_view(self._waits.of_queue(queue.id))}
+            | {
+                "expected_wait": wait_view(self._waits.of_queue(queue.id)),
+                "service_level": level_view(self._levels.of_queue(queue.id, now)),
+            }
             for queue in room.queues.values()
         ]
         return answer_json(request, {"queues": views})

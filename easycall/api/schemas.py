@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
+from attrs import asdict
 
 from easycall.acd.routing import hindrance
 from easycall.acd.waits import Forecast
@@ -20,10 +21,11 @@ from easycall.api.conduct import Distributor, Staff
 from easycall.api.problems import Problem
 from easycall.hours import Hours, Opening
 from easycall.model import Agent, AgentState, Contact, Queue
-from easycall.policy import WorkItem
+from easycall.policy import Channel, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
+from easycall.stats.service_level import Level
 
 __all__ = [
     "Dispose",
@@ -195,6 +197,20 @@ def wait_view(forecast: Forecast) -> dict[str, Any]:
         "bias": _rounded(forecast.bias, 4),
         "mean_absolute_error": _rounded(forecast.mean_absolute_error, 1),
         "compared": forecast.compared,
+    }
+
+
+def level_view(levels: Mapping[Channel, Level]) -> dict[str, Any]:
+    """How many were answered in time today, by kind of work."""
+    return {
+        channel.value: {
+            "target_seconds": level.target,
+            **asdict(level.tally),
+            "waiting": level.waiting,
+            "late": level.late,
+            "sl_abandons": _rounded(level.share, 4),
+        }
+        for channel, level in levels.items()
     }
 
 

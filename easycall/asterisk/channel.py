@@ -84,6 +84,8 @@ class AsteriskChannel:
         """Why it was not answered, as the network told (ITU-T Q.850); 0: it did not."""
         self.errand: Callable[[Session], None] | None = None
         """What is begun in the leg's next session before anything else."""
+        self.ends_at: float | None = None
+        """When Asterisk shall end it by itself; None: never."""
         self.end_seen = True
         """False when it was found gone, some time after it went."""
         self._outcome = OfferOutcome.LOST

@@ -29,10 +29,11 @@ ALERTED = frozenset({"RINGING", "PROGRESS", "UP"})
 class LegEvents:
     """Hands each event to its leg."""
 
-    def __init__(self, roster: Roster, hang_up: Callable[[str], bool]) -> None:
-        """``hang_up`` sends a hang-up for a Uniqueid."""
+    def __init__(self, roster: Roster, hang_up: Callable[[str], bool], bridged: Callable[[AsteriskChannel], None]) -> None:
+        """``hang_up`` sends a hang-up for a Uniqueid; ``bridged`` is told of a leg that entered a bridge."""
         self._roster = roster
         self._hang_up = hang_up
+        self._bridged = bridged
 
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The events wanted, by name."""
@@ -95,6 +96,7 @@ class LegEvents:
     def _on_bridge_enter(self, event: Message) -> None:
         if (leg := self._leg(event)) is not None:
             leg.joined(event.get("BridgeUniqueid"))
+            self._bridged(leg)
 
     def _on_bridge_leave(self, event: Message) -> None:
         if (leg := self._leg(event)) is not None:

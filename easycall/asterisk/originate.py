@@ -58,8 +58,12 @@ class Originate:
         seconds: float,
         values: Mapping[str, str],
         auto_answer: bool = False,
+        longest: float | None = None,
     ) -> AsteriskChannel:
         """Call a dial string, as :meth:`easycall.ports.Switch.ring` and ``dial``.  Raises UnsafeValue."""
+        asked = [*(variable(key, value) for key, value in values.items()), *(AUTO_ANSWER if auto_answer else ())]
+        if longest is not None:
+            asked.append(f"TIMEOUT(absolute)={round(longest)}")
         action = Action.of(
             "Originate",
             Channel=dialled,
@@ -70,7 +74,7 @@ class Originate:
             Timeout=str(round(seconds * 1000)),
             CallerID=_caller_id(caller, caller_name),
             Async="true",
-            Variable=[*(variable(key, value) for key, value in values.items()), *(AUTO_ANSWER if auto_answer else ())],
+            Variable=asked,
         )
         channel = AsteriskChannel(leg, self._control.hang_up, self._reconciliation.left_home, dialled=True)
         self._legs.add(channel)

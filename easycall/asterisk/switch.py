@@ -31,6 +31,7 @@ from easycall.asterisk.originate import Originate
 from easycall.asterisk.phones import Phones
 from easycall.asterisk.reconciliation import Reconciliation
 from easycall.asterisk.roster import Roster
+from easycall.asterisk.time_limits import TimeLimits
 from easycall.asterisk.wake import Wake
 from easycall.events import PbxDown, PbxUp
 from easycall.model import PHONE, PhoneState, Trunk
@@ -76,6 +77,7 @@ class AsteriskSwitch:
         self.reconciliation = Reconciliation(self.legs, self._control, clock, journal)
         self._audit = Audit(clock, self._control, self.reconciliation, self.phones, self._fax_progress)
         self._wake = Wake(clock, self.legs, lambda: self._control.link.refused, self.reconciliation.give_up)
+        self._limits = TimeLimits(self._control, clock)
         self._originate = Originate(self.legs, self._control, self.reconciliation)
         self._fetch = Fetch(self.legs, self._control, self.reconciliation, clock)
         self._bridging = Bridging(self.legs, self._control, self.reconciliation, self._fetch, clock)
@@ -127,12 +129,33 @@ class AsteriskSwitch:
         return channel
 
     def dial(
-        self, trunk: Trunk, number: str, *, leg: str, caller: str, seconds: float, values: Mapping[str, str]
+        self,
+        trunk: Trunk,
+        number: str,
+        *,
+        leg: str,
+        caller: str,
+        seconds: float,
+        longest: float,
+        values: Mapping[str, str],
     ) -> AsteriskChannel:
         """Dial a number outside; what comes of it shows on the leg that is returned."""
-        return self._originate.call(
-            trunk.dial_string(number), leg=leg, caller=caller, caller_name="", seconds=seconds, values=values
+        channel = self._originate.call(
+            trunk.dial_string(number),
+            leg=leg,
+            caller=caller,
+            caller_name="",
+            seconds=seconds,
+            values=values,
+            longest=longest,
         )
+        channel.ends_at = self._clock.seconds() + longest
+        return channel
+
+    def limit(self, channel: Channel, seconds: float) -> None:
+        """Have Asterisk end a leg so many seconds from now."""
+        if (leg := self.legs.get(channel.id)) is not None:
+            self._limits.begin(leg, seconds)
 
     async def bridge(self, one: Channel, other: Channel) -> AsteriskConversation:
         """Join two legs that are at home."""
@@ -215,7 +238,7 @@ class AsteriskSwitch:
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The AMI events wanted, by name."""
         fax = {"FAXSession": self._fax_progress.on_session}
-        return LegEvents(self.legs, self._control.hang_up).listeners() | self.phones.listeners() | fax
+        return LegEvents(self.legs, self._control.hang_up, self._limits.remind).listeners() | self.phones.listeners() | fax
 
     # The link
 
@@ -225,6 +248,8 @@ class AsteriskSwitch:
         await self.phones.learn(self._control.link.collect)
         self._wake.end()
         self._control.opened()
+        for leg in self.legs:
+            self._limits.remind(leg)
         self._journal.record(PbxUp(at=self._clock.seconds(), pbx=self.name))
         self._audit.begin()
         self._went_up(self.name)

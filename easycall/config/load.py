@@ -36,7 +36,7 @@ from easycall.config.settings import (
     VoicemailSettings,
 )
 from easycall.config.toml import Document, read_secret
-from easycall.model import OWN_REASONS, DispositionRule, Trunk
+from easycall.model import OWN_REASONS, DispositionRule, Lifetime, Trunk
 
 __all__ = ["load"]
 
@@ -73,6 +73,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         trunks=_trunks(document),
         tell_agents=document.section("supervision").get("tell_agents", True),
         voicemail=_voicemail(document, base, data),
+        lifetime=Lifetime(**document.section("calls")),
         park_seconds=document.section("parking").get("seconds", 90.0),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
         keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},

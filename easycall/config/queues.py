@@ -13,7 +13,7 @@ from easycall.config.settings import Config
 from easycall.config.toml import Document
 from easycall.hours import WEEKDAYS, Hours, Span, public_holidays, weekdays_of
 from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queue
-from easycall.policy import AgentOrder, QueuePolicy, Ring
+from easycall.policy import AgentOrder, Channel, QueuePolicy, Ring
 from easycall.skills import ANYBODY, BadExpression, Requirement, parse
 
 __all__ = ["queue_contradictions", "read_hours", "read_queue"]
@@ -61,7 +61,13 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
         _rule(document, f"{key}.overflow[{number}]", row) for number, row in enumerate(document.rows(f"{key}.overflow"), 1)
     ]
     routing = _routing(document, name, key, section)
-    return evolve(Queue(name, **section), hours=hours.get(named), overflow=tuple(filter(None, rules)), routing=routing)
+    return evolve(
+        Queue(name, **section),
+        hours=hours.get(named),
+        overflow=tuple(filter(None, rules)),
+        service_level={Channel(kind): seconds for kind, seconds in document.entries(f"{key}.service_level").items()},
+        routing=routing,
+    )
 
 
 def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -> QueuePolicy:

@@ -104,6 +104,7 @@ _DATE = Kind("a date such as 2026-12-24", _date)
 
 SECRET = text(1, 256)
 _RIGHTS = lists(matching(f"one of {', '.join(Right)}", "|".join(Right)))
+_KIND = Kind(f"one of {', '.join(Channel)}", Channel)
 _SKILL = matching("the name of a skill such as billing or lang:zh", SKILL.pattern)
 
 SCHEMA: Schema = {
@@ -160,6 +161,10 @@ SCHEMA: Schema = {
     },
     "voicemail.boxes": Entries(ID, text(0, 1000)),
     "voicemail.queues": Entries(ID, ID),
+    "calls": {
+        "longest_seconds": Option(number("seconds", 60, 604_800)),
+        "notice_seconds": Option(number("seconds", 0, 3600)),
+    },
     "parking": {"seconds": Option(number("seconds", 5, 3600))},
     "recordings": {"directory": Option(text(1, 500)), "asterisk_directory": Option(ASTERISK_DIRECTORY)},
     "flows": {"directory": Option(text(1, 500)), "default": Option(_FLOW)},
@@ -193,6 +198,7 @@ SCHEMA: Schema = {
         "priority_seconds": Option(number("seconds", -86_400, 86_400)),
         "max_talks": Option(whole("talks", 0, 10_000)),
     },
+    "queues.*.service_level": Entries(_KIND, number("seconds", 1, 2_592_000)),
     "queues.*.rings": {
         "after": Option(number("seconds", 1, 86_400), required=True),
         "drop": Option(lists(_SKILL)),

@@ -10,7 +10,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from easycall.hours import Hours
-from easycall.model import AutoAnswer, OverflowTo, Queue, RecordRule, Trunk
+from easycall.model import AutoAnswer, Lifetime, OverflowTo, Queue, RecordRule, Trunk
 from easycall.policy import ONE_AT_A_TIME, Capacity, Channel
 
 __all__ = [
@@ -290,6 +290,7 @@ class Config:
     """The ways out, in the order in which they are tried."""
     tell_agents: bool = True
     """Whether agents are told over their live feed that they are supervised."""
+    lifetime: Lifetime = field(factory=Lifetime)
     park_seconds: float = 90.0
     """How long a parked contact waits for an agent who picks it."""
     hours: Mapping[str, Hours] = field(factory=dict)

@@ -114,9 +114,14 @@ class Dialling:
             return ""
         return boxes.pop() if len(boxes) == 1 else ""
 
+    @property
+    def longest(self) -> float:
+        """How long a call may last, in seconds from its answer."""
+        return self.rules.settings.call_seconds
+
     def limit(self, leg: Channel, cut: Callable[[float], None]) -> None:
         """Call ``cut`` with the most seconds a call may last when ``leg``, answered now, is still there after them."""
-        seconds = self.rules.settings.call_seconds
+        seconds = self.longest
         end = self._clock.callLater(seconds, cut, seconds)
         self._ends.add(end)
 

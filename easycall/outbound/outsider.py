@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from easycall.acd.wrapup import NO_WRAP_UP, WrapUpRules
 from easycall.defer import dropped, unattended
 from easycall.events import CallAnswered, CallCut, CallDialled, CallFailed, CallRinging
+from easycall.lifetime import BELT_SECONDS
 from easycall.live import LiveContact
 from easycall.model import DialOutcome, EndedBy, OfferOutcome, Role
 from easycall.outbound.dialling import Route
@@ -35,6 +36,7 @@ def dial(live: LiveContact, route: Route, leg_id: str, role: Role, purpose: str,
         leg=leg_id,
         caller=route.caller_id,
         seconds=route.seconds,
+        longest=route.seconds + live.dialling.longest + BELT_SECONDS,
         values={"EC_CONTACT": live.contact.id, "EC_ROLE": role.value},
     )
     unattended(_tell_what_becomes_of(live, leg, agent, facts))

@@ -81,6 +81,14 @@ def _hangup(asterisk: SimulatedAsterisk, session: ManagerSession, request: Reque
     asterisk.hang_up(channel, cause)
 
 
+def _absolute_timeout(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
+    seconds = request.get("Timeout")
+    if not seconds:
+        raise Refused("No timeout specified")
+    channel_of(asterisk, request).limit(float(seconds))
+    session.answer(request, "Success", ("Message", "Timeout Set"))
+
+
 def _bridge(asterisk: SimulatedAsterisk, session: ManagerSession, request: Request) -> None:
     found = []
     for number in ("1", "2"):
@@ -203,6 +211,7 @@ ACTIONS: Mapping[str, Action] = {
     "mixmonitor": needs(_mix_monitor, "system"),
     "mixmonitormute": needs(_mix_monitor_mute, "system", "call"),
     "originate": needs(_originate, "originate"),
+    "absolutetimeout": needs(_absolute_timeout, "system", "call"),
     "playdtmf": needs(_play_dtmf, "call"),
     "redirect": needs(_redirect, "call"),
     "setvar": needs(_setvar, "call"),

@@ -130,9 +130,7 @@ async def _set_music(channel: Channel, words: Words) -> str:
 
 
 async def _set_autohangup(channel: Channel, words: Words) -> str:
-    seconds = _number(words, 0)
-    if seconds:
-        channel.core.later(seconds, channel.hang_up_soft, 16)
+    channel.limit(_number(words, 0))
     return "0"
 
 

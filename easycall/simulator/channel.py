@@ -87,6 +87,7 @@ class Channel:
         """The fax machine that was started at its far end."""
         self.machine_waiters: list[Deferred[None]] = []
         self._tone: IDelayedCall | None = None
+        self._limit: IDelayedCall | None = None
         self.cause = 0
         """Why it was hung up."""
         self.hung_up = False
@@ -183,6 +184,12 @@ class Channel:
         if not self.hung_up:
             self.hung_up, self.cause = True, cause
         self.interrupt()
+
+    def limit(self, seconds: float) -> None:
+        """Be hung up in so many seconds; 0: not by itself."""
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+        self._limit = self.core.later(seconds, self.hang_up_soft, causes.UNKNOWN) if seconds else None
 
     # Waiting, for applications
 
@@ -384,6 +391,7 @@ class Channel:
         if self.bridge is None:
             self.priority += 1
             self._taken = True
+            self.limit(0)  # Asterisk forgets it
         self.set_music("")
         self.hung_up = False
         bridge.add(self)
@@ -458,6 +466,7 @@ class Channel:
         self.over = self.hung_up = True
         if self._tone is not None and self._tone.active():
             self._tone.cancel()
+        self.limit(0)
         for spy, _ in self.spies:
             spy.spying_on = None
             if not spy.spied.called:

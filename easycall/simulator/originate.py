@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from easycall.simulator import causes
 from easycall.simulator.channel import RINGING, UP, Channel, Place
 from easycall.simulator.line import FarEnd
+from easycall.simulator.variables import set_variable
 
 if TYPE_CHECKING:
     from easycall.simulator.asterisk import SimulatedAsterisk
@@ -66,7 +67,8 @@ class Dialling:
         technology, _, rest = order.dialled.partition("/")
         endpoint = rest.rpartition("@")[2]
         channel = self._channel = self._core.new_channel(f"{technology}/{endpoint}", far, uniqueid=order.uniqueid)
-        channel.variables.update(order.variables)
+        for name, text in order.variables.items():
+            set_variable(self._core, channel, name, text)
         channel.context = ENTRANCE[0]
         channel.application, channel.data = "AppDial2", "(Outgoing Line)"
         self._core.begin(channel)

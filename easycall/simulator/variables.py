@@ -115,7 +115,7 @@ def _own_function(channel: Channel, name: str, given: str) -> str | None:
 def set_variable(core: Core, channel: Channel, name: str, text: str) -> bool:
     """Set a variable of the channel, ``GLOBAL(X)``, or what ``CALLERID(…)`` names; False: that cannot be set.
 
-    ``CONFBRIDGE(user,…)`` and ``PJSIP_HEADER(add,…)`` are kept under their names.
+    ``TIMEOUT(absolute)`` is obeyed; ``CONFBRIDGE(user,…)`` and ``PJSIP_HEADER(add,…)`` are kept under their names.
     """
     function = _FUNCTION.fullmatch(name)
     if function is None:
@@ -130,6 +130,8 @@ def set_variable(core: Core, channel: Channel, name: str, text: str) -> bool:
         number, text_of_name = caller_id(text) if function[2] == "all" else (channel.caller, channel.caller_name)
         channel.caller = text if function[2] in ("num", "number") else number
         channel.caller_name = text if function[2] == "name" else text_of_name
+    elif function[1] == "TIMEOUT" and function[2] == "absolute":
+        channel.limit(float(text))
     elif function[1] in ("CONFBRIDGE", "PJSIP_HEADER"):
         channel.variables[name] = text
     else:

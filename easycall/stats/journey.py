@@ -75,6 +75,8 @@ def _text(event: facts.Event) -> str:
             return f"{event.number} answers"
         case facts.CallCut():
             return f"the call to {event.number} is ended: it lasted {event.seconds:.0f} s, as long as it may"
+        case facts.CallEnding():
+            return f"is ended in {event.seconds:.0f} s, when it has lasted as long as it may"
         case facts.CallFailed():
             cause = f" (cause {event.cause})" if event.cause else ""
             return f"{event.number} {_CALL_FAILS.get(event.outcome, event.outcome.value)}{cause}"

@@ -22,7 +22,7 @@ from easycall.live import LiveContact
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, Outcome, OverflowRule, OverflowTo, Queue, Request, Stage
 from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow
-from easycall.policy import AT_DESK, Channel, WorkItem
+from easycall.policy import AT_DESK, PATIENT, WorkItem
 from easycall.skills import parse
 from easycall.talk.alone import answer_alone
 from easycall.verbs import NotNow, Pick
@@ -31,9 +31,6 @@ __all__ = ["Given", "Line", "reserve"]
 
 Given: TypeAlias = Assignment | DeskAssignment
 """An agent the contact is offered to."""
-
-PATIENT = frozenset({Channel.MESSAGE, Channel.VOICEMAIL, Channel.FAX})
-"""Nobody stays on the line for these."""
 
 RESTORED_SECONDS = 120.0
 """So long after a start no rule holds for what waited before: the agents have to log in again."""
