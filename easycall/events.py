@@ -365,6 +365,7 @@ class ScreenPop(Event):
     waited: float
     """Seconds since the contact joined the queue."""
     direction: Direction = Direction.INBOUND
+    channel: Channel = Channel.CALL
     by: str = ""
     """The agent who asks for this one: a consultation or a transfer; empty when the queue does."""
     answers: Mapping[str, str] = field(factory=dict)
@@ -801,6 +802,8 @@ class AgentChanged(Event):
     """What the agent has said came of the contact."""
     missed: Missed | None = None
     """The offer that was not answered, until the agent is ready again."""
+    work: Mapping[str, Channel] = field(factory=dict)
+    """The contacts without a call that the agent is offered or has -> what each is."""
     by: str = ""
     """The name of the API token that asked for the change; empty: nobody did."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import Factory, field, frozen, mutable
 
 from easycall.hours import Hours
-from easycall.policy import Channel, QueuePolicy
+from easycall.policy import ONE_AT_A_TIME, Capacity, Channel, QueuePolicy
 from easycall.skills import ANYBODY, Requirement
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Queue",
     "QueueEdit",
     "RecordRule",
+    "Request",
     "Role",
     "Speaks",
     "Stage",
@@ -142,6 +143,8 @@ class Stage(StrEnum):
     """The customer hears music in no queue, until an agent picks the contact."""
     VOICEMAIL = "voicemail"
     """The customer leaves a message."""
+    HANDLING = "handling"
+    """An agent has a contact that is no call."""
     ENDED = "ended"
 
 
@@ -279,6 +282,8 @@ class Outcome(StrEnum):
     CONGESTION = "congestion"
     UNREACHABLE = "unreachable"
     CANCELLED = "cancelled"
+    NOT_DIALLED = "not_dialled"
+    """The rules of dialling did not let the customer be called."""
     NO_AGENT = "no_agent"
     """The agent whose phone was rung first did not take the call; the customer was not dialled."""
 
@@ -563,6 +568,12 @@ class Agent:
     """The latest offer not answered, until the agent is ready again."""
     desktop_lost: bool = False
     """The agent's desktop is gone: nothing is offered until it is back."""
+    capacity: Capacity = ONE_AT_A_TIME
+    """What the agent takes, how much of it at once, and what beside what."""
+    auto_accept: frozenset[Channel] = frozenset()
+    """What is no call and is the agent's as soon as it is offered."""
+    work: Mapping[str, Channel] = field(factory=dict)
+    """The contacts without a call that the agent is offered or has -> what each is; beside :attr:`contact`, or alone."""
 
 
 @frozen
@@ -660,6 +671,34 @@ class Contact:
     def customer(self) -> str:
         """The customer's number."""
         return self.dialled if self.direction is Direction.OUTBOUND else self.caller
+
+
+@frozen
+class Request:
+    """Something for an agent that did not begin with a call, as it is kept until it is done."""
+
+    id: str
+    """That of its contact."""
+    channel: Channel
+    queue: str
+    """Where it waits, or came from."""
+    since: float
+    """Since when it counts as waiting."""
+    created: float
+    number: str = ""
+    """The customer's, in full form."""
+    address: str = ""
+    """Where else the customer is to be found: of mail, or of a chat."""
+    name: str = ""
+    skills: str = ""
+    """What it asks for beside what its queue does."""
+    priority_seconds: float = 0.0
+    """Points of score beside those of its queue."""
+    data: Mapping[str, str] = field(factory=dict)
+    about: str = ""
+    """The id of the voice mail or fax it is about."""
+    created_by: str = ""
+    """The name of the API token; empty: the daemon itself."""
 
 
 @frozen

@@ -15,7 +15,9 @@ from attrs import Attribute, field, frozen
 from easycall.skills import ANYBODY, Requirement
 
 __all__ = [
+    "AT_DESK",
     "ONE_AT_A_TIME",
+    "PATIENT",
     "RINGS",
     "WRITTEN",
     "AgentOrder",
@@ -137,6 +139,10 @@ class QueuePolicy:
 
 WRITTEN = frozenset({Channel.CHAT, Channel.MESSAGE})
 """What is written: an agent can have several at once."""
+AT_DESK = frozenset({*WRITTEN, Channel.VOICEMAIL, Channel.FAX})
+"""What is done without the agent's phone: it does not touch the agent's state."""
+PATIENT = frozenset({Channel.MESSAGE, Channel.VOICEMAIL, Channel.FAX})
+"""Nobody stays on the line or before a screen for these."""
 
 
 def _beside(mapping: Mapping[Channel, Iterable[Channel]]) -> Mapping[Channel, frozenset[Channel]]:

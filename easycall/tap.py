@@ -66,9 +66,11 @@ from easycall.store.messages import MessageFiles
 from easycall.store.profiles import ProfileShelf
 from easycall.store.queue_edits import QueueEditShelf
 from easycall.store.recordings import RecordingFiles
+from easycall.store.requests import RequestShelf
 from easycall.store.sqlite import SQLite
 from easycall.store.talks import TalkArchive
 from easycall.supervision import Supervisions
+from easycall.work.requests import Requests
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
 
@@ -113,6 +115,7 @@ class Conduct:
     desktops: Desktops
     waits: Waits
     levels: ServiceLevels
+    requests: Requests
     fax: FaxDesk | None = None
 
     def let_go(self) -> None:
@@ -186,7 +189,8 @@ def make_conduct(
     journal = Journal(clock, ContactArchive(database, known_by))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     queues = dict(config.queues)  # as they are now: they can be changed
-    staff = Staff(map(_agent, config.agents.values()), queues, clock, journal, config.staff.reasons)
+    agents = [_agent(config, one) for one in config.agents.values()]
+    staff = Staff(agents, queues, clock, journal, config.staff.reasons)
     distributor = Distributor(queues, staff, clock, journal, config.strategies)
     edits = QueueEdits(config, distributor, QueueEditShelf(database), clock, journal)
     waits = Waits(distributor, staff.agents, clock.seconds)
@@ -215,14 +219,25 @@ def make_conduct(
     supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)
     profiles = Profiles(staff, ProfileShelf(database), clock)
     desktops = Desktops(staff, clock, config.staff.desktop_seconds)
+    requests = Requests(
+        contacts,
+        RequestShelf(database),
+        journal,
+        clock,
+        new_id,
+        queues=queues,
+        voicemail=config.voicemail.queues,
+        fax=config.fax.queues,
+    )
     made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, edits, desktops
-    return Conduct(*made, waits, levels, fax)
+    return Conduct(*made, waits, levels, requests, fax)
 
 
-def _agent(one: AgentSettings) -> Agent:
+def _agent(config: Config, one: AgentSettings) -> Agent:
     """An agent as configured, at the beginning."""
     whose = one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer
-    return Agent(*whose, supervises=one.supervises, skills=one.skills)
+    capacity, accepts = config.capacity(one.id), config.auto_accept(one.id)
+    return Agent(*whose, supervises=one.supervises, skills=one.skills, capacity=capacity, auto_accept=accepts)
 
 
 def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:
@@ -269,6 +284,7 @@ def join_conduct(
         Part("queues' routing", conduct.edits.start, nothing),
         Part("strategies", lambda: strategies.start(reactor), strategies.stop),
         Part("contacts", nothing, conduct.contacts.stop),
+        Part("requests", conduct.requests.start, conduct.requests.stop),
         Part("supervisions", nothing, conduct.supervisions.stop),
         *(parts.fastagi(pbx.box, pbx.fastagi, reactor) for pbx in conduct.pbxs),
         *(parts.ami(pbx.box.name, pbx.manager, fatal) for pbx in conduct.pbxs),
@@ -325,6 +341,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
         distributor=conduct.distributor,
         waits=conduct.waits,
         levels=conduct.levels,
+        requests=conduct.requests,
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,
         journal=conduct.journal,

@@ -19,6 +19,7 @@ __all__ = [
     "Answer",
     "AttachData",
     "Cancel",
+    "Close",
     "Complete",
     "Consult",
     "Drop",
@@ -127,15 +128,23 @@ class Drop(Verb):
 
 @frozen
 class Leave(Verb):
-    """The agent's own leg is hung up, as if the agent had put the phone down."""
+    """The agent's own leg is hung up, as if the agent had put the phone down; an offer of what is no call is declined."""
 
 
 @frozen
 class Answer(Verb):
-    """The phone that rings for the contact answers by itself."""
+    """The phone that rings for the contact answers by itself; what is no call is accepted."""
 
     agent: str = ""
     """Whose, where several ring at once; empty: there is one."""
+
+
+@frozen
+class Close(Verb):
+    """The agent is done with a contact that is no call."""
+
+    disposition: str = ""
+    """What came of it."""
 
 
 @frozen

@@ -50,6 +50,7 @@ from easycall.talk import (
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
 from easycall.talk.message import keep_message, take_message
 from easycall.verbs import Pick
+from easycall.work.call_me import CallMe
 
 __all__ = ["GONE_SECONDS", "Visit"]
 
@@ -72,7 +73,7 @@ class Visit:
         lifetime: Lifetime,
         overflow: Overflow,
         joining: Joining,
-        call: OutboundCall | None = None,
+        call: OutboundCall | CallMe | None = None,
     ) -> None:
         """``call``: how the customer is reached first; None: a caller reached us."""
         self.live = live
@@ -111,12 +112,16 @@ class Visit:
                 caller_name=contact.caller_name,
                 dialled=contact.dialled,
                 direction=contact.direction,
+                channel=contact.channel,
                 agent=contact.agent,
             )
         )
         try:
-            with limited_life(live, self._lifetime, partial(self.end, EndedBy.SYSTEM)):
-                await self._until_gone(self._story(await self._reached()))
+            course = await self._reached()
+            # Who asked to be called may have waited for hours before.
+            since = contact.arrived if self._call is None else live.now()
+            with limited_life(live, self._lifetime, partial(self.end, EndedBy.SYSTEM), since):
+                await self._until_gone(self._story(course))
         except HungUp:
             pass
         except NotReached as why:

@@ -80,6 +80,7 @@ DECISIONS = {
 EDGES = ("asterisk", "store", "simulator")
 CONDUCT = {
     "acd.decision_service",
+    "acd.desk_work",
     "acd.desktops",
     "acd.distributor",
     "acd.last_agents",
@@ -108,6 +109,10 @@ CONDUCT = {
     "supervision.supervisions",
     "supervision.watch",
     "visit",
+    "work.call_me",
+    "work.errand",
+    "work.line",
+    "work.requests",
 }
 REACTOR = {"tap", "starpy.running"}
 ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}

@@ -23,11 +23,12 @@ from easycall.acd.staff import Assignment, Staff
 from easycall.acd.strategies import Strategies
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import AgentWhy, ContactWhy, why_agent, why_contact
+from easycall.acd.wrapup import WrapUpRules
 from easycall.config import StrategySettings
 from easycall.defer import dropped
 from easycall.events import QueueAmended, Queued
 from easycall.model import Agent, OfferOutcome, Queue
-from easycall.policy import WorkItem
+from easycall.policy import AT_DESK, Channel, WorkItem
 from easycall.ports import Journal
 from easycall.skills import Requirement
 
@@ -64,6 +65,29 @@ class Offer(Assignment):
         self._place.leave()
 
 
+class DeskOffer(Offer):
+    """An agent chosen for a contact that waits and is no call: the agent's state stays as it is."""
+
+    @property
+    def stands(self) -> bool:
+        """False once the agent logged out or lost the desktop."""
+        return self._staff.desk_work.has(self.agent, self._place.item.contact)
+
+    def ended(self, outcome: OfferOutcome) -> None:
+        """The offer came to nothing.  The waiting room hears of both in one turn: who missed it is offered nothing else."""
+        if self.stands:
+            self.refusal = self._staff.refusal(self.agent, outcome)
+            self._distributor.take_back(self._place, self.agent, outcome)
+
+    def talks(self, queue: str) -> None:
+        """The agent has accepted it: the contact leaves the waiting room."""
+        self._place.leave()
+
+    def parted(self, wrap_up: WrapUpRules) -> None:
+        """The agent has it no more."""
+        self._staff.desk_work.end(self.agent, self._place.item.contact)
+
+
 class Place:
     """A contact's place in the waiting room."""
 
@@ -93,8 +117,9 @@ class Place:
 
         Instead of one the queue's strategy may choose another, who is then reserved in the same way.
         """
+        kind = DeskOffer if self.item.channel in AT_DESK else Offer
         offer, *beside = (
-            Offer(self._distributor, self, agent, attempt) for attempt, agent in enumerate(agents, self.attempts + 1)
+            kind(self._distributor, self, agent, attempt) for attempt, agent in enumerate(agents, self.attempts + 1)
         )
         offer.beside = tuple(beside)
         self.attempts += len(agents)
@@ -117,6 +142,8 @@ class Place:
             self._hand_over()
 
     def _hand_over(self) -> None:
+        if self._offer is not None and not self._offer.stands:
+            self._offer = None
         if self._offer is not None and self._waiter is not None and self._asking is None and self._distributor.offers:
             waiter, self._waiter = self._waiter, None
             offer, self._offer = self._offer, None
@@ -282,7 +309,8 @@ class Distributor:
     def ask_about(self, place: Place) -> Deferred[None] | None:
         """Ask the strategy of the queue who gets a contact for which an agent is reserved; None: nobody is asked."""
         name, contact = self.queues[place.item.queue].strategy, place.item.contact
-        if not name or self._stopped or self._places.get(contact) is not place:
+        at_desk = place.item.channel in AT_DESK
+        if not name or at_desk or self._stopped or self._places.get(contact) is not place:
             return None
         return self.strategies.ask(name, self.room, contact, lambda agent: self._reassign(place, agent))
 
@@ -306,6 +334,15 @@ class Distributor:
         self._reserve([pair for pair in pairs if pair != (contact, agent)])
         self._match()
         return self._reassign(place, "")
+
+    def take_back(self, place: Place, agent: str, outcome: OfferOutcome) -> None:
+        """The same of an offer without a call, agent and all."""
+        contact = place.item.contact
+        if outcome is OfferOutcome.CALLER_LEFT:
+            self.forget(place)
+        else:
+            self._attendance.refuses(contact, self.staff.refusal(agent, outcome)[agent])
+        self.staff.desk_work.end(agent, contact, outcome)
 
     # Asked for
 
@@ -392,7 +429,11 @@ class Distributor:
         if self._stopped:
             return
         for contact, agent in pairs:
-            self.staff.step(agent, Step.RESERVED, contact=contact)
+            channel = self._channel(contact)
+            if channel in AT_DESK:
+                self.staff.desk_work.begin(agent, contact, channel)
+            else:
+                self.staff.step(agent, Step.RESERVED, contact=contact)
         # Whoever is left is rung beside them only when everybody who waits has been given one.
         beside = {contact: self._reserve_beside(contact) for contact, _ in pairs}
         self._look_again()
@@ -408,13 +449,19 @@ class Distributor:
     def _reserve_beside(self, contact: str) -> Sequence[str]:
         """More agents for a contact of a queue that rings several at once."""
         place = self._places.get(contact)
-        most = self.room.lines[place.item.queue].policy.at_once - 1 if place is not None else 0
+        if place is None or place.item.channel in AT_DESK:
+            return ()
+        most = self.room.lines[place.item.queue].policy.at_once - 1
         if not most:
             return ()
         found = self.room.reserve_beside(contact, most, self._clock.seconds())
         for agent in found:
             self.staff.step(agent, Step.RESERVED, contact=contact)
         return found
+
+    def _channel(self, contact: str) -> Channel:
+        place = self._places.get(contact)
+        return Channel.CALL if place is None else place.item.channel
 
     def _look_again(self) -> None:
         if self._look is not None and self._look.active():

@@ -25,6 +25,7 @@ from easycall.api.conduct import (
     Profiles,
     QueueEdits,
     RecordingFiles,
+    Requests,
     ServiceLevels,
     Staff,
     Supervisions,
@@ -40,6 +41,7 @@ from easycall.api.live import LiveRoutes
 from easycall.api.problems import Problem
 from easycall.api.queues import QueueRoutes
 from easycall.api.recordings import RecordingRoutes
+from easycall.api.requests import RequestRoutes
 from easycall.api.routes import add_routes, route
 from easycall.api.routing import RoutingRoutes
 from easycall.api.schemas import board
@@ -72,6 +74,7 @@ class Api:
         waits: Waits,
         levels: ServiceLevels,
         contacts: Contacts,
+        requests: Requests,
         supervisions: Supervisions,
         journal: Journal,
         links: Mapping[str, Link],
@@ -104,11 +107,12 @@ class Api:
             ContactRoutes(contacts, journal, clock, staff=staff, tell_agents=tell_agents),
             WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
             SupervisionRoutes(supervisions, staff, contacts, clock),
-            VoicemailRoutes(messages),
+            VoicemailRoutes(messages, requests, contacts),
+            RequestRoutes(requests, distributor, contacts, journal, dialling, clock),
             CallRoutes(staff, distributor, contacts, dialling, clock),
             DoNotCallRoutes(do_not_call, dialling.rules),
             RecordingRoutes(journal, files, clock),
-            FaxRoutes(fax),
+            FaxRoutes(fax, requests, contacts),
             LiveRoutes(staff, self._feed),
         )
         self.app.handle_errors(Problem)(_problem)

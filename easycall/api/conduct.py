@@ -13,7 +13,7 @@ from easycall.acd.queue_edits import Routing
 from easycall.acd.waits import Forecast
 from easycall.acd.why import AgentWhy, ContactWhy
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode
+from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, Request, SupervisionMode
 from easycall.outbound.call import CallOut
 from easycall.policy import Channel, WorkItem
 from easycall.stats.journey import Step
@@ -32,6 +32,7 @@ __all__ = [
     "Profiles",
     "QueueEdits",
     "RecordingFiles",
+    "Requests",
     "Staff",
     "Supervision",
     "Supervisions",
@@ -134,6 +135,9 @@ class Distributor(Protocol):
     def waiting(self, queue: str) -> list[WorkItem]:
         """Who waits in a queue, first in line first."""
 
+    def position(self, contact: str) -> int:
+        """The place of a contact in its queue, from 1.  Raises KeyError when it does not wait."""
+
     def why_contact(self, contact: str, zone: tzinfo, limit: int) -> ContactWhy | None:
         """Why a contact waits, with the first so many agents; None: it does not wait."""
 
@@ -173,6 +177,17 @@ class Contacts(Protocol):
 
     def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
         """End a contact.  Raises KeyError when it is not live."""
+
+
+class Requests(Protocol):
+    """What is asked of agents without a call, and not done."""
+
+    @property
+    def live(self) -> Mapping[str, Request]:
+        """All of it, by id."""
+
+    async def ask(self, request: Request) -> Contact:
+        """Store one; it waits from then on.  Raises NotNow, StoreUnavailable."""
 
 
 class Journal(Protocol):

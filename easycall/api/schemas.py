@@ -177,6 +177,8 @@ def agent_view(agent: Agent) -> dict[str, Any]:
         "contact": agent.contact or None,
         "disposition": agent.disposition or None,
         "missed": msgspec.to_builtins(agent.missed),
+        "takes": {channel.value: most for channel, most in agent.capacity.limits.items()},
+        "work": {contact: channel.value for contact, channel in agent.work.items()},
     }
 
 
@@ -189,6 +191,7 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
         "disposition": queue.disposition,
         "dispositions": queue.dispositions,
         "waiting": len(waiting),
+        "waiting_by_channel": Counter(item.channel.value for item in waiting),
         "longest_wait": max((_since(item.enqueued, now) for item in waiting), default=0.0),
         "agents": {state.value: states[state] for state in AgentState},
         "opening": _opening(queue.hours, now),
@@ -198,7 +201,13 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
             for agent in agents.values()
         ),
         "contacts": [
-            {"id": item.contact, "position": position, "enqueued": item.enqueued, "waited": _since(item.enqueued, now)}
+            {
+                "id": item.contact,
+                "channel": item.channel,
+                "position": position,
+                "enqueued": item.enqueued,
+                "waited": _since(item.enqueued, now),
+            }
             for position, item in enumerate(waiting, 1)
         ],
     }
@@ -250,6 +259,7 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "id": contact.id,
         "stage": contact.stage,
         "arrived": contact.arrived,
+        "channel": contact.channel,
         "pbx": contact.pbx,
         "direction": contact.direction,
         "caller": contact.caller,

@@ -102,6 +102,12 @@ class Data(msgspec.Struct, forbid_unknown_fields=True):
     data: Attached
 
 
+class Closing(msgspec.Struct, forbid_unknown_fields=True):
+    """What came of it."""
+
+    disposition: Id = ""
+
+
 class Recording(msgspec.Struct, forbid_unknown_fields=True):
     """What is asked of the recording."""
 
@@ -161,6 +167,8 @@ WISHES: Mapping[str, Wish] = {
     "unmute": Wish(Mute, lambda body: verbs.Mute(Party(body.party), muted=False, who=body.who)),
     "drop": Wish(Drop, lambda body: verbs.Drop(Party(body.party), body.who)),
     "leave": Wish(Nothing, lambda body: verbs.Leave()),
+    "decline": Wish(Nothing, lambda body: verbs.Leave()),
+    "close": Wish(Closing, lambda body: verbs.Close(body.disposition)),
     "answer": Wish(Answering, lambda body: verbs.Answer(body.agent)),
     "digits": Wish(Digits, lambda body: verbs.SendDigits(body.digits)),
     "park": Wish(Nothing, lambda body: verbs.Park()),

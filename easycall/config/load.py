@@ -154,7 +154,7 @@ def _fax(document: Document, base: Path, data: Path, voices: Mapping[str, str]) 
     section = document.section("fax")
     directory = base / section.pop("directory") if "directory" in section else data / "fax"
     seen = section.pop("asterisk_directory", str(directory))
-    for name in ("start", "detect"):
+    for name in ("start", "detect", "queues"):
         if entries := document.entries(f"fax.{name}"):
             section[name] = entries
     fax = FaxSettings(directory, seen, **section)
@@ -167,7 +167,8 @@ def _voicemail(document: Document, base: Path, data: Path) -> VoicemailSettings:
     section = document.section("voicemail")
     directory = base / section.pop("directory") if "directory" in section else data / "voicemail"
     seen = section.pop("asterisk_directory", str(directory))
-    return VoicemailSettings(directory, seen, boxes=document.entries("voicemail.boxes"), **section)
+    boxes, queues = document.entries("voicemail.boxes"), document.entries("voicemail.queues")
+    return VoicemailSettings(directory, seen, boxes=boxes, queues=queues, **section)
 
 
 def _recordings(document: Document, base: Path, data: Path) -> RecordingSettings:
@@ -201,6 +202,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     yield from _fax_contradictions(config.fax, config.prompts)
     if config.voicemail.boxes and not ASTERISK_DIRECTORY.fits(config.voicemail.asterisk_directory):
         yield "voicemail.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+    yield from _work_contradictions(config)
     yield from _recording_contradictions(config)
     yield from queue_contradictions(config)
     yield from _flow_contradictions(config)
@@ -214,6 +216,16 @@ def _staff_contradictions(config: Config) -> Iterator[tuple[str, str]]:
             yield f"queues.{queue.id}.dispositions", 'are never asked for: set disposition to "optional" or "required"'
         elif not queue.dispositions and queue.disposition is not DispositionRule.OFF:
             yield f"queues.{queue.id}.disposition", "there are none: list them in dispositions"
+
+
+def _work_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    """Boxes whose messages and faxes become work of a queue."""
+    for section, queues in (("voicemail", config.voicemail.queues), ("fax", config.fax.queues)):
+        for box, queue in queues.items():
+            if queue not in config.queues:
+                yield f"{section}.queues.{box}", f"there is no queue {queue!r}; {_known(config.queues)}"
+    for box in config.voicemail.queues.keys() - config.voicemail.boxes.keys():
+        yield f"voicemail.queues.{box}", f"there is no such box in [voicemail.boxes]; {_known(config.voicemail.boxes)}"
 
 
 def _dialing_contradictions(config: Config) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,7 @@ from easycall.model import (
     OverflowWhen,
     RecordRule,
 )
-from easycall.policy import AgentOrder, Channel
+from easycall.policy import AT_DESK, AgentOrder, Channel
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -68,6 +68,22 @@ def _target(value: Any) -> tuple[OverflowTo, str]:
     return OverflowTo(to), name
 
 
+def _takes(value: Any) -> dict[Channel, int]:
+    """Kinds of work, and how much of each at once."""
+    limits = {Channel(kind): whole("", 0, 50).read(most) for kind, most in dict(value).items()}
+    if any(most > 1 for kind, most in limits.items() if kind not in AT_DESK):
+        raise ValueError(value)
+    return limits
+
+
+def _besides(value: Any) -> dict[Channel, frozenset[Channel]]:
+    """Kinds of work, and beside what each may be offered."""
+    found = {Channel(kind): frozenset(map(Channel, lists(text(1, 20)).read(others))) for kind, others in dict(value).items()}
+    if any(others - AT_DESK for others in found.values()):
+        raise ValueError(value)
+    return found
+
+
 def _date(value: Any) -> date:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         raise ValueError(value)
@@ -75,6 +91,10 @@ def _date(value: Any) -> date:
 
 
 _TO = Kind("queue:QUEUE, voicemail:BOX, flow:FLOW or hang_up", _target)
+_KINDS, _DESK = ", ".join(Channel), ", ".join(kind for kind in Channel if kind in AT_DESK)
+_TAKES = Kind(f"a table, each line a kind of work ({_KINDS}) = how many at once: 0 to 50, of calls 0 or 1", _takes)
+_BESIDE = Kind(f"a table, each line a kind of work ({_KINDS}) = a list of kinds among {_DESK}", _besides)
+_ACCEPTS = lists(Kind(f"one of {_DESK}", lambda value: Channel(text(1, 20).read(value) if value in AT_DESK else "")))
 _ZONE = Kind("a time zone such as Europe/Berlin", zone_of)
 _SPANS = Kind('a list of spans that do not overlap, such as ["08:00-12:00", "13:00-18:00"]; [] is closed', spans_of)
 _WEEKDAYS = Kind("a day or days of the week, such as sat or mon-fri", weekdays_of)
@@ -130,6 +150,7 @@ SCHEMA: Schema = {
     },
     "fax.start": Entries(_LANGUAGE, text(1, 1000)),
     "fax.detect": Entries(_DIALLED, ID),
+    "fax.queues": Entries(ID, ID),
     "voicemail": {
         "directory": Option(text(1, 500)),
         "asterisk_directory": Option(ASTERISK_DIRECTORY),
@@ -137,6 +158,7 @@ SCHEMA: Schema = {
         "silence_seconds": Option(number("seconds", 1, 60)),
     },
     "voicemail.boxes": Entries(ID, text(0, 1000)),
+    "voicemail.queues": Entries(ID, ID),
     "calls": {
         "longest_seconds": Option(number("seconds", 60, 604_800)),
         "notice_seconds": Option(number("seconds", 0, 3600)),
@@ -224,7 +246,13 @@ SCHEMA: Schema = {
         "caller_ids": Option(lists(_E164)),
     },
     "supervision": {"tell_agents": Option(switch)},
-    "staff": {"reasons": Option(lists(text(1, 60))), "desktop_seconds": Option(number("seconds", 5, 3600))},
+    "staff": {
+        "reasons": Option(lists(text(1, 60))),
+        "desktop_seconds": Option(number("seconds", 5, 3600)),
+        "takes": Option(_TAKES),
+        "beside": Option(_BESIDE),
+        "auto_accept": Option(_ACCEPTS),
+    },
     "services": {
         "url": Option(web_address, required=True),
         "ca": Option(text(1, 500)),
@@ -247,6 +275,9 @@ SCHEMA: Schema = {
         "supervises": Option(lists(matching('the id of a queue, or "*" for all', r"\*|[A-Za-z0-9_-]{1,64}"))),
         "skills": Option(levels(_SKILL, 1, 100)),
         "auto_answer": Option(Kind("never, asked or always", AutoAnswer)),
+        "takes": Option(_TAKES),
+        "beside": Option(_BESIDE),
+        "auto_accept": Option(_ACCEPTS),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from easycall import events as facts
 from easycall.model import DialOutcome, Direction, OfferOutcome
+from easycall.policy import AT_DESK, Channel
 
 __all__ = ["Step", "journey"]
 
@@ -61,6 +62,10 @@ def journey(numbered: Iterable[tuple[int, facts.Event]]) -> list[Step]:
 
 def _text(event: facts.Event) -> str:
     match event:
+        case facts.ContactArrived(channel=Channel.CALL_ME):
+            return f"{event.caller_name or event.dialled} asks to be called at {event.dialled}"
+        case facts.ContactArrived(channel=channel) if channel in AT_DESK:
+            return f"a {channel.value} comes from {event.caller_name or event.caller or 'somebody'}"
         case facts.ContactArrived(direction=Direction.OUTBOUND):
             return f"{event.dialled} is to be called for {event.agent} from {event.pbx}"
         case facts.CallDialled():
@@ -107,6 +112,8 @@ def _text(event: facts.Event) -> str:
             return f"does not stay in {event.queue} ({why}) after {event.waited:.1f} s of waiting: {to}"
         case facts.Offered():
             return f"is offered to {event.agent} (attempt {event.attempt})"
+        case facts.ScreenPop(channel=channel) if channel in AT_DESK:
+            return f"the screen of {event.agent} pops"
         case facts.ScreenPop():
             return f"the phone of {event.agent} rings, the screen pops"
         case facts.ScreenPopRevoked():

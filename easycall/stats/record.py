@@ -46,9 +46,10 @@ from easycall.events import (
     VoicemailStarted,
 )
 from easycall.model import Direction, EndedBy, OfferOutcome, Outcome, OverflowTo, OverflowWhen
+from easycall.policy import Channel
 from easycall.stats.recordings import Recording, recordings_of
 
-__all__ = ["Overflowed", "Record", "Segment", "SegmentKind", "fold"]
+__all__ = ["WITH_AGENT", "Overflowed", "Record", "Segment", "SegmentKind", "fold"]
 
 
 class SegmentKind(StrEnum):
@@ -134,6 +135,7 @@ class Record:
     """None while the contact lives; its segments then reach to the moment of asking."""
     live: bool = False
     pbx: str = ""
+    channel: Channel = Channel.CALL
     direction: Direction = Direction.INBOUND
     caller: str = ""
     caller_name: str = ""
@@ -182,6 +184,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         ended=max(arrived, end.at) if end else None,
         live=end is None and now is not None,
         pbx=first.pbx if first else "",
+        channel=first.channel if first else Channel.CALL,
         direction=direction,
         caller=first.caller if first else "",
         caller_name=first.caller_name if first else "",

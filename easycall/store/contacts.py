@@ -10,6 +10,7 @@ from attrs import evolve
 
 from easycall.events import DispositionSet, Event
 from easycall.model import Direction, EndedBy, OfferOutcome, Outcome
+from easycall.policy import Channel
 from easycall.ports import Database
 from easycall.stats.codec import decode
 from easycall.stats.journal import Entry
@@ -23,11 +24,11 @@ ADD_EVENT = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?,
 
 CONTACT_COLUMNS = (
     "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data, "
-    "end_estimated, direction, disposition, overflows"
+    "end_estimated, direction, disposition, overflows, channel"
 )
 ADD_CONTACT = (
     f"INSERT INTO contacts ({CONTACT_COLUMNS}, customer) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
@@ -132,6 +133,7 @@ def _contact_row(record: Record) -> tuple[Any, ...]:
         record.direction.value,
         record.disposition,
         msgspec.json.encode(record.overflows).decode(),
+        record.channel.value,
     )
 
 
@@ -140,6 +142,7 @@ def _record(row: tuple[Any, ...], segments: tuple[Segment, ...]) -> Record:
     values["outcome"] = Outcome(values["outcome"]) if values["outcome"] else None
     values["ended_by"] = EndedBy(values["ended_by"]) if values["ended_by"] else None
     values["direction"] = Direction(values["direction"])
+    values["channel"] = Channel(values["channel"])
     values["answers"] = _TEXTS.decode(values["answers"])
     values["data"] = _TEXTS.decode(values["data"])
     values["overflows"] = _OVERFLOWS.decode(values["overflows"])

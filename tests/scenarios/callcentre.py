@@ -268,6 +268,8 @@ class CallCentre:
 
     async def _records_add_up(self) -> None:
         arrived = {message["contact"] for message in self.feed.heard if message["kind"] == "contact.arrived"}
+        snapshot = next(message for message in self.feed.heard if message["kind"] == "snapshot")
+        arrived |= {contact["id"] for contact in snapshot["contacts"]}  # what was there before the feed
         listed: list[str] = []
 
         async def stored() -> bool:
