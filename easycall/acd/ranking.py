@@ -4,8 +4,8 @@ Each class has its members in order.  Which of the classes' first ones, their he
 set of classes, given as a mask with one bit each.  The heads of all classes are on a ladder, in ascending order, cut
 into blocks of at most :data:`WIDTH`.  A block has the mask of its classes, so the first block that has one of those
 asked for is found with one ``&`` for each block, and in it the first one that was asked for is the answer: no more than
-WIDTH heads are touched, whatever was asked for and in whatever order they stand.  The head of a single class is known without
-the ladder.
+WIDTH heads are touched, whatever was asked for and in whatever order they stand.  The head of a single class is known
+without the ladder.
 """
 
 from __future__ import annotations
