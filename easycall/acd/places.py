@@ -28,14 +28,14 @@ class Block(dict[str, Entry]):
         super().__init__()
         self.in_order = True
 
-    def sorted(self) -> list[Entry]:
-        """The places, in order."""
+    def sort(self) -> Block:
+        """Itself, in order."""
         if not self.in_order:
             places = sorted(self.values())
             self.clear()
             self.update((place[-1], place) for place in places)
             self.in_order = True
-        return list(self.values())
+        return self
 
 
 class Places:
@@ -57,12 +57,12 @@ class Places:
         return sum(map(len, self._blocks))
 
     def __iter__(self) -> Iterator[Entry]:
-        return chain.from_iterable(map(Block.sorted, self._blocks))
+        return chain.from_iterable(list(block.sort().values()) for block in self._blocks)
 
     @property
     def first(self) -> Entry | None:
         """The first place; None when there is none."""
-        return next(iter(self), None)
+        return next(iter(self._blocks[0].sort().values()), None)
 
     def add(self, place: Entry) -> Block:
         """A place is taken; the block to give it up with."""
@@ -93,7 +93,7 @@ class Places:
     def _split(self, at: int) -> None:
         """Half of a block goes on in a new one behind it."""
         block, upper = self._blocks[at], Block()
-        for place in block.sorted()[LONG // 2 :]:
+        for place in list(block.sort().values())[LONG // 2 :]:
             upper[place[-1]] = block.pop(place[-1])
         self._blocks.insert(at + 1, upper)
         self._lows.insert(at + 1, next(iter(upper.values())))
@@ -120,5 +120,7 @@ class Places:
 
         The lengths of the blocks before its own are added, and its own is gone through.
         """
+        if place > self._top:
+            return len(self)
         at = bisect_right(self._lows, place) - 1
-        return sum(map(len, self._blocks[:at])) + bisect_left(self._blocks[at].sorted(), place)
+        return sum(map(len, self._blocks[:at])) + bisect_left(list(self._blocks[at].sort().values()), place)

@@ -122,8 +122,7 @@ class Seat:
     @property
     def holds(self) -> Mapping[str, Hold]:
         """The contacts the agent is busy with."""
-        found = {} if self._hold is None else {self.contact: self._hold}
-        return MappingProxyType(found | self._others if self._others else found)
+        return MappingProxyType({} if self._hold is None else {self.contact: self._hold, **(self._others or {})})
 
     def takes(self, contact: str, hold: Hold, now: float) -> None:
         """The agent is busy with a contact."""
