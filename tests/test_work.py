@@ -272,6 +272,19 @@ class TestAtTheDesk:
         assert queued == [since, since]
         stage.accepts(chat)
 
+    def test_into_a_queue_only_if_somebody_has_room_there(self, stage: WorkStage) -> None:
+        stage.ready("ana", "chen")
+        chat = stage.asks()
+        stage.accepts(chat)
+        now = ToQueue("support", wait=False)
+        others = [stage.asks(queue="support") for _ in range(3)]
+        stage.accepts(*others)
+        assert stage.at(chat) == (Stage.HANDLING, "ana")
+        assert stage.verb(chat, now) == "nobody is free in support"
+        stage.verb(others[0], Close())
+        assert stage.verb(chat, now) == {}
+        assert stage.at(chat) == (Stage.OFFERED, "chen")
+
     def test_an_agent_picks_it(self, stage: WorkStage) -> None:
         chat = stage.asks(queue="support")
         assert stage.verb(chat, Pick("ana")) == "ana is offline"
