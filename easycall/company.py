@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from attrs import Factory, define, field
 
-from easycall.acd.distributor import Place
 from easycall.acd.expectation import rounded_range
+from easycall.acd.offers import Place
 from easycall.defer import Bell
 from easycall.live import LiveContact
 from easycall.model import Queue

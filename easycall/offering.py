@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from twisted.logger import Logger
 
-from easycall.acd.distributor import Offer
+from easycall.acd.offers import Offer
 from easycall.acd.staff import Assignment
 from easycall.defer import start
 from easycall.events import OfferEnded

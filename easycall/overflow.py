@@ -62,7 +62,7 @@ class Overflow:
         facts = Facts(
             entering=entering,
             since=since,
-            waiting=len(self._distributor.waiting(queue.id)) if entering and queue.max_waiting else 0,
+            waiting=self._distributor.length(queue.id) if entering and queue.max_waiting else 0,
             logged_in=self._presence.logged_in.get(queue.id, 0),
             eligible=self._presence.eligible.get(queue.id, 0),
             expected=self._expected(queue.id) if entering and self._expected is not None else None,

@@ -14,7 +14,7 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from easycall.acd.distributor import Offer, Place
+from easycall.acd.offers import Offer, Place
 from easycall.acd.staff import Assignment
 from easycall.company import Exits, keep_company, sayings
 from easycall.defer import background, dropped, limited, start

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from easycall.acd import routing
 from easycall.acd.agent import BUSY, NotNow
-from easycall.acd.distributor import Distributor, Offer, Place
+from easycall.acd.distributor import Distributor
+from easycall.acd.offers import Offer, Place
 from easycall.acd.wrapup import WrapUpRules
 from easycall.events import AgentChanged, Queued
 from easycall.model import Agent, AgentState, OfferOutcome, PhoneState

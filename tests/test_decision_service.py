@@ -14,7 +14,8 @@ from twisted.internet.task import deferLater
 from twisted.web.server import NOT_DONE_YET
 
 from easycall.acd.decision_service import DecisionService
-from easycall.acd.distributor import Distributor, Offer
+from easycall.acd.distributor import Distributor
+from easycall.acd.offers import Offer
 from easycall.acd.staff import Staff
 from easycall.config import StrategySettings
 from easycall.config.strategies import Given

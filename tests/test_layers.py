@@ -83,6 +83,7 @@ CONDUCT = {
     "acd.desk_work",
     "acd.desktops",
     "acd.distributor",
+    "acd.offers",
     "acd.last_agents",
     "acd.profiles",
     "acd.queue_edits",

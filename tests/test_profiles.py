@@ -11,7 +11,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from easycall.acd.distributor import Distributor, Offer
+from easycall.acd.distributor import Distributor
+from easycall.acd.offers import Offer
 from easycall.acd.profiles import Profiles
 from easycall.acd.staff import Staff
 from easycall.events import AgentAssigned

@@ -17,7 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from easycall.acd.distributor import Distributor, Offer
+from easycall.acd.distributor import Distributor
+from easycall.acd.offers import Offer
 from easycall.acd.queue_edits import QueueEdits
 from easycall.acd.staff import Staff
 from easycall.config import Config, ConfigError, load

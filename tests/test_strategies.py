@@ -14,7 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from easycall.acd.distributor import Distributor, Offer, Place
+from easycall.acd.distributor import Distributor
+from easycall.acd.offers import Offer, Place
 from easycall.acd.staff import Staff
 from easycall.config import StrategySettings
 from easycall.events import AgentChanged, StrategyAsked

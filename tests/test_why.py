@@ -13,7 +13,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
 
-from easycall.acd.distributor import Distributor, Offer, Place
+from easycall.acd.distributor import Distributor
+from easycall.acd.offers import Offer, Place
 from easycall.acd.staff import Staff
 from easycall.acd.wrapup import WrapUpRules
 from easycall.api import why as routes

@@ -26,7 +26,7 @@ __all__ = ["DeskAssignment", "DeskWork", "described"]
 
 
 class DeskAssignment:
-    """One agent asked for a contact that does not wait; :class:`~easycall.acd.distributor.Offer` is of one that does."""
+    """One agent asked for a contact that does not wait; :class:`~easycall.acd.offers.Offer` is of one that does."""
 
     def __init__(self, staff: Staff, agent: str, contact: str, attempt: int) -> None:
         self._staff = staff

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from easycall.acd.desk_work import DeskAssignment
-from easycall.acd.distributor import Offer, Place
+from easycall.acd.offers import Offer, Place
 from easycall.acd.staff import Assignment
 from easycall.events import Picked, QueueOverflowed
 from easycall.live import LiveContact
