@@ -516,6 +516,17 @@ class TestRestart:
         assert again.stored() == [offered]
         again.close()
 
+    def test_what_changes_while_the_store_is_away_is_stored_when_it_is_back(self, stage: WorkStage) -> None:
+        chat = stage.asks()
+        database = stage.daemon.database
+        stage.daemon.now(database.close())
+        assert stage.verb(chat, AttachData({"order": "1"})) == {}
+        stage.pass_(11)
+        stage.daemon.now(database.open())  # empty, as it is in memory
+        stage.pass_(6)
+        [(data,)] = stage.daemon.now(database.query("SELECT data FROM requests WHERE id = ?", chat))
+        assert data == '{"order":"1"}'
+
     def test_a_store_that_is_away_promises_nothing(self, stage: WorkStage) -> None:
         stage.ready("ana")
         failed: list[Any] = []
