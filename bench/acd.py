@@ -78,13 +78,16 @@ class Day:
         self.room = WaitingRoom()
         self.now = 1e6
         self.room.set_queue(site.policy(), self.now)
-        self.busy: list[tuple[str, str]] = []
+        self.names: list[str] = []
+        self.held: list[str] = []
+        """What each of them is busy with."""
         for number in range(site.agents):
             name = f"a{number:05}"
             self.room.seat(Profile(name, frozenset({"sales"}), site.skills[number % len(site.skills)]), self.now)
             self.room.hold(name, f"own-{name}", Channel.CALL, self.now)
             self.room.ready(name, self.now)
-            self.busy.append((name, f"own-{name}"))
+            self.names.append(name)
+            self.held.append(f"own-{name}")
         for ticket in site.tickets(0, site.waiting, self.now):
             self.room.enter(ticket, ticket.enqueued)
         self.count = site.waiting
@@ -95,17 +98,17 @@ class Day:
 
         The same again with a clock in it: it gives how long each decision took, in nanoseconds of the processor.
         """
-        room, busy = self.room, self.busy
+        room, names, held = self.room, self.names, self.held
         tickets = self.site.tickets(self.count, number, 1e6)
         self.count += number
         half = number // 2
-        who = [self.random.randrange(len(busy)) for _ in tickets]
+        who = [self.random.randrange(len(names)) for _ in tickets]
 
         def plain() -> None:
             for agent, ticket in zip(who[:half], tickets[:half], strict=True):
                 now = ticket.enqueued
-                [(contact, name)] = room.finished(*busy[agent], now)
-                busy[agent] = (name, contact)
+                [(contact, _)] = room.finished(names[agent], held[agent], now)
+                held[agent] = contact
                 room.leave(contact)
                 room.enter(ticket, now)
 
@@ -115,10 +118,10 @@ class Day:
             for agent, ticket in zip(who[half:], tickets[half:], strict=True):
                 now = ticket.enqueued
                 begin = clock()
-                pairs = room.finished(*busy[agent], now)
+                pairs = room.finished(names[agent], held[agent], now)
                 middle = clock()
-                [(contact, name)] = pairs
-                busy[agent] = (name, contact)
+                [(contact, _)] = pairs
+                held[agent] = contact
                 room.leave(contact)
                 between = clock()
                 room.enter(ticket, now)

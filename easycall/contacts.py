@@ -18,6 +18,7 @@ from easycall.defer import cancelled, start
 from easycall.events import Event
 from easycall.fax.desk import FaxDesk
 from easycall.ivr.script import Script
+from easycall.joining import Joining
 from easycall.live import LiveContact
 from easycall.model import Contact, Direction, EndedBy, Lifetime, Request, Stage
 from easycall.outbound.call import CallOut, First, OutboundCall, nowhere, undialled
@@ -26,6 +27,7 @@ from easycall.overflow import Overflow
 from easycall.policy import AT_DESK
 from easycall.ports import Arrival, Channel, Journal, Messages, Switch
 from easycall.recording import Recordings
+from easycall.skills import parse
 from easycall.verbs import NotNow, Verb
 from easycall.visit import Visit
 from easycall.work.call_me import CallMe
@@ -58,11 +60,13 @@ class Contacts:
         *,
         messages: Messages | None = None,
         waits: Waits | None = None,
+        joining: Joining | None = None,
         park_seconds: float = PARK_SECONDS,
         lifetime: Lifetime = LIFETIME,
     ) -> None:
         """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
         ``waits``: what is known of waits, needed when queues announce them;
+        ``joining``: what is known of callers who come back; None: they are known by the numbers as shown;
         ``park_seconds``: how long one is parked before the contact goes back."""
         self._clock = clock
         self._journal = journal
@@ -74,17 +78,23 @@ class Contacts:
         self._park_seconds = park_seconds
         self._lifetime = lifetime
         self._overflow = Overflow(distributor, clock, journal, waits.known if waits is not None else None)
+        self._joining = joining or Joining()
         self._recordings = recordings
         self._fax = fax
         self._waits = waits
         self._stopped = False
         self._visits: dict[str, Visit | Errand] = {}
         self._running: dict[str, Deferred[None]] = {}
+        distributor.strategies.when_asked_about(self._about)
 
     @property
     def live(self) -> Mapping[str, Contact]:
         """The contacts of now, by id."""
         return {visit.contact.id: visit.contact for visit in self._visits.values()}
+
+    def _about(self, contact_id: str) -> Contact | None:
+        visit = self._visits.get(contact_id)
+        return visit.contact if visit is not None else None
 
     def carried(self, contact_id: str) -> LiveContact | None:
         """A live contact with what it is carried with."""
@@ -164,6 +174,8 @@ class Contacts:
             channel=request.channel,
             stage=Stage.WAITING,
             queue=request.queue,
+            priority=request.priority_seconds,
+            skills=parse(request.skills),
             data=dict(request.data),
         )
         live = self._live_contact(contact, nowhere(), undialled(contact.leg))
@@ -179,7 +191,7 @@ class Contacts:
         return LiveContact(contact, switch, customer, *shared, waits=self._waits)
 
     def _visit(self, live: LiveContact, call: OutboundCall | CallMe | None = None) -> Visit:
-        return Visit(live, self._messages, self._park_seconds, self._lifetime, self._overflow, call)
+        return Visit(live, self._messages, self._park_seconds, self._lifetime, self._overflow, self._joining, call)
 
     def _carry(self, visit: Visit | Errand) -> None:
         contact_id = visit.contact.id

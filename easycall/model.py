@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from attrs import Factory, field, frozen, mutable
 
 from easycall.hours import Hours
 from easycall.policy import ONE_AT_A_TIME, Capacity, Channel, QueuePolicy
+from easycall.skills import ANYBODY, Requirement
 
 __all__ = [
     "HUNG_UP_EARLY",
@@ -31,6 +33,7 @@ __all__ = [
     "EndedBy",
     "FaxOutcome",
     "FaxResult",
+    "LastTalk",
     "Lifetime",
     "Loan",
     "LostAgent",
@@ -45,11 +48,13 @@ __all__ = [
     "PhoneState",
     "Profile",
     "Queue",
+    "QueueEdit",
     "RecordRule",
     "Request",
     "Role",
     "Speaks",
     "Stage",
+    "StrategyOutcome",
     "SupervisionMode",
     "Trunk",
 ]
@@ -212,6 +217,8 @@ class OfferOutcome(StrEnum):
     """Whoever asked for the agent took the question back."""
     LOST = "lost"
     """The agent's leg disappeared without a word: lost with the link, or between answer and bridge."""
+    ELSEWHERE = "answered_elsewhere"
+    """Several agents were rung at once, and another one was the first to answer."""
 
 
 class DialOutcome(StrEnum):
@@ -361,6 +368,23 @@ class Closing(StrEnum):
     """They go where those go who come later."""
 
 
+class StrategyOutcome(StrEnum):
+    """What came of asking a strategy for an agent; but for the first two the queue's own choice holds."""
+
+    AGREED = "agreed"
+    """It left the choice to the queue, or named the same agent."""
+    FOLLOWED = "followed"
+    """It named another agent, who got the contact."""
+    NOT_FREE = "not_free"
+    """It named another agent, who was not free any more."""
+    WRONG = "wrong"
+    """It answered something that is no agent of the case."""
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    RESTING = "resting"
+    """It was not asked, because it failed again and again."""
+
+
 class OverflowWhen(StrEnum):
     """When a rule of a queue takes a contact out of the line, or does not let it in."""
 
@@ -449,7 +473,19 @@ class Queue:
     """How long one may wait before the call is hung up."""
     max_wait_prompt: str = ""
     """What is heard then."""
+    owner_seconds: float = 20.0
+    """How long a contact waits for the agent alone whom a flow or attached data names as its owner."""
+    last_agent_seconds: float = 0.0
+    """How long one waits for the agent alone who talked last with the number; 0: anybody takes it at once."""
+    last_agent_days: float = 7.0
+    """How long after that talk."""
+    last_agent_any_queue: bool = False
+    """Whether the talk may have been of another queue."""
+    redial_seconds: float = 0.0
+    """How long after an abandoned call the same number has its place back; 0: never."""
     overflow: tuple[OverflowRule, ...] = ()
+    strategy: str = ""
+    """The strategy that is asked which of the idle agents gets a contact; empty: none, the queue chooses by itself."""
     service_level: Mapping[Channel, float] = field(factory=dict, hash=False)
     """Kind of work -> within how many seconds it is to be answered, where that is not as usual."""
     routing: QueuePolicy = field(default=Factory(lambda queue: QueuePolicy(queue.id), takes_self=True))
@@ -465,6 +501,18 @@ class Queue:
     def announces(self) -> bool:
         """Whether a waiting caller is told anything of the wait."""
         return self.announce_position or self.announce_wait
+
+
+@frozen
+class QueueEdit:
+    """What was changed of a queue while the daemon ran, and is kept."""
+
+    queue: str
+    changed: Mapping[str, Any]
+    """Option -> value, as in the configuration."""
+    at: float = 0.0
+    by: str = ""
+    """The name of the API token."""
 
 
 @frozen
@@ -543,6 +591,15 @@ class Profile:
 
 
 @frozen
+class LastTalk:
+    """An agent talked with a customer."""
+
+    at: float
+    agent: str
+    queue: str
+
+
+@frozen
 class Lifetime:
     """How long a contact may last."""
 
@@ -583,12 +640,18 @@ class Contact:
     """What kind of work it is."""
     stage: Stage = Stage.IVR
     queue: str = ""
+    priority: float = 0.0
+    """Points of score beside those of the queue: seconds of waiting it is ahead, in whichever queue."""
+    skills: Requirement = ANYBODY
+    """What it asks for in :attr:`queue`, beside what the queue does; another queue is not asked for it."""
     agent: str = ""
     consulted: str = ""
     """The agent, or the number outside, who is asked by :attr:`agent`, in a conference the last one who was; empty when
     nobody is."""
     conference: tuple[str, ...] = ()
     """Who is in a conference with the customer, beside :attr:`agent`."""
+    rung: tuple[str, ...] = ()
+    """Agents who are rung for it at once, beside :attr:`agent`."""
     recording: str = ""
     """``on`` while it is recorded, ``paused`` while silence is; empty: it is not."""
     ended_by: EndedBy | None = None

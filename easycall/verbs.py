@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from easycall.model import Party
+from easycall.skills import Requirement
 
 __all__ = [
     "Alternate",
+    "Amend",
     "Answer",
     "AttachData",
     "Cancel",
@@ -133,6 +135,9 @@ class Leave(Verb):
 class Answer(Verb):
     """The phone that rings for the contact answers by itself; what is no call is accepted."""
 
+    agent: str = ""
+    """Whose, where several ring at once; empty: there is one."""
+
 
 @frozen
 class Close(Verb):
@@ -228,6 +233,16 @@ class Fax(Verb):
 
     document: str = ""
     """The id of the document to send; empty: receive one."""
+
+
+@frozen
+class Amend(Verb):
+    """A contact that waits has another priority, or asks for other skills; None: as before."""
+
+    priority: float | None
+    skills: Requirement | None
+    by: str
+    """The name of the token that asks."""
 
 
 @frozen

@@ -303,7 +303,14 @@ class Running:
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
         self.api = Api(
-            **{"staff": self.desk, "distributor": self.desk, "profiles": None, "desktops": self.desktops, **more},
+            **{
+                "staff": self.desk,
+                "distributor": self.desk,
+                "profiles": None,
+                "edits": None,
+                "desktops": self.desktops,
+                **more,
+            },
             waits=self.waits,
             levels=self.levels,
             contacts=self.contacts,

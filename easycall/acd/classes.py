@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from attrs import frozen
 
 from easycall.acd.agent_order import Order
-from easycall.acd.ranking import Ranking, bits
+from easycall.acd.ranking import Members, Ranking, bits
 from easycall.policy import Channel
 from easycall.skills import Requirement
 
@@ -53,7 +53,7 @@ class AgentClass:
 class Row:
     """A class of items that is in use."""
 
-    __slots__ = ("bit", "columns", "grades", "key", "one", "ranking", "users")
+    __slots__ = ("bit", "columns", "grades", "key", "members", "one", "users")
 
     def __init__(self, key: ItemClass, bit: int) -> None:
         self.key = key
@@ -63,8 +63,8 @@ class Row:
         """The mask of the classes of agents who may take these items."""
         self.grades: dict[int, int] = {}
         """Grade -> the mask of those of the columns that have it, the highest first; where all are equal there is one."""
-        self.ranking = Ranking()
-        """Where its items stand that anybody may have: one for all classes of a rate."""
+        self.members: Members = Ranking().of(bit)
+        """Its items that anybody may have, in a ranking of all classes of their rate."""
         self.users = 0
 
     def add(self, column: Column) -> None:
@@ -83,7 +83,7 @@ class Row:
 class Column:
     """A class of agents that is in use."""
 
-    __slots__ = ("bit", "key", "one", "orders", "rows", "skills", "users")
+    __slots__ = ("bit", "key", "members", "one", "orders", "rows", "skills", "users")
 
     def __init__(self, key: AgentClass, bit: int) -> None:
         self.key = key
@@ -92,6 +92,8 @@ class Column:
         self.one = 1 << bit
         self.rows = 0
         """The mask of the classes of items that these agents may take."""
+        self.members: Members = Ranking().of(bit)
+        """Those who are idle, in the ranking of who is idle longest."""
         self.orders: tuple[Order, ...] = ()
         """The orders in which idle ones of them stand: those that its rows ask for."""
         self.users = 0

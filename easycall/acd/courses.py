@@ -31,19 +31,17 @@ class Courses:
         course = self._known.get(key)
         if course is None:
             course = self._known[key] = Course(key, line, channel, pbx, requires)
-            course.rows = tuple(map(self._row, course.classes()))
+            course.lay(tuple(map(self._row, course.classes())))
         elif not course.users:
             del self._spare[key]
         course.users += 1
         return course
 
-    def release(self, course: Course) -> None:
-        """One item less is on it."""
-        course.users -= 1
-        if not course.users:
-            self._spare[course.key] = course
-            if len(self._spare) > SPARE:
-                self._drop(self._spare.popitem(last=False)[1])
+    def rest(self, course: Course) -> None:
+        """No item is on it any more."""
+        self._spare[course.key] = course
+        if len(self._spare) > SPARE:
+            self._drop(self._spare.popitem(last=False)[1])
 
     def drop_spare(self, queue: str) -> None:
         """Keep none of this queue that no item is on: its policy is about to change."""
@@ -54,7 +52,7 @@ class Courses:
         matching = self._matching
         row = matching.table.row(key)
         if row.users == 1:
-            row.ranking = matching.waiting.attach(row)
+            row.members = matching.waiting.attach(row)
             matching.idle.ask(row, matching.seats)
             matching.close()
         return row

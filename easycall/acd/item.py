@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from easycall.acd.classes import ItemClass, Row
 from easycall.acd.ordered import Entry
-from easycall.acd.seating import Hold
+from easycall.acd.places import Block
+from easycall.acd.seating import Before, Hold
 from easycall.acd.waiting import NEVER, Line
 from easycall.policy import Channel
 from easycall.skills import Requirement, both
@@ -15,7 +16,7 @@ __all__ = ["Course", "Item"]
 class Course:
     """The classes of items of one queue, channel, Asterisk and requirement, ring by ring."""
 
-    __slots__ = ("channel", "hold", "key", "line", "pbx", "requires", "rows", "times", "users")
+    __slots__ = ("channel", "hold", "key", "line", "pbx", "requires", "rows", "spare", "times", "users")
 
     def __init__(self, key: tuple[str, ...], line: Line, channel: Channel, pbx: str, requires: Requirement) -> None:
         self.key = key
@@ -25,10 +26,22 @@ class Course:
         self.requires = requires
         """Beside what the queue asks for."""
         self.hold: Hold = (line, channel, (channel,))
+        self.spare: Hold = (None, channel, (channel,))
+        """Of agents who are rung beside the one who has it: no further contact of the queue."""
         self.rows: tuple[Row, ...] = ()
-        self.times = (*(ring.after for ring in line.policy.rings), NEVER)
-        """After how many seconds of waiting each ring ends."""
+        self.times: tuple[float, ...] = ()
+        """After how many seconds of waiting each row is left for another one: a ring that changes nothing for these items
+        ends nothing."""
         self.users = 0
+
+    def lay(self, rows: tuple[Row, ...]) -> None:
+        """The course goes by these rows, one for each ring."""
+        self.rows = rows
+        ends, times = NEVER, [NEVER]
+        for ring, row, following in zip(reversed(self.line.policy.rings), rows[-2::-1], rows[:0:-1], strict=True):
+            ends = ends if row is following else ring.after
+            times.append(ends)
+        self.times = tuple(reversed(times))
 
     def classes(self) -> list[ItemClass]:
         """The class of each ring."""
@@ -49,14 +62,30 @@ class Course:
 class Item:
     """One item in the waiting room."""
 
-    __slots__ = ("agent", "course", "due", "enqueued", "offset", "owner", "owner_until", "place", "refused", "ring", "row")
+    __slots__ = (
+        "agent",
+        "before",
+        "block",
+        "course",
+        "due",
+        "enqueued",
+        "offset",
+        "owner",
+        "owner_until",
+        "place",
+        "refused",
+        "ring",
+        "row",
+    )
 
-    def __init__(self, contact: str, enqueued: float, offset: float, course: Course, now: float) -> None:
+    def __init__(self, contact: str, enqueued: float, offset: float, course: Course) -> None:
         self.enqueued = enqueued
         self.offset = offset
         """Points of score beside those of its queue."""
         self.agent: str | None = None
         """For whom it is reserved."""
+        self.before: Before | None = None
+        """When it was reserved, and how the agent stood until then."""
         self.owner = ""
         """To whom alone it belongs, until :attr:`owner_until`."""
         self.owner_until = 0.0
@@ -64,32 +93,34 @@ class Item:
         """Agents who did not take it -> until when it is not offered to them again."""
         self.due = NEVER
         """When something of this changes by itself."""
-        self.begin(contact, course, now)
+        self.begin(contact, course)
 
-    def begin(self, contact: str, course: Course, now: float) -> None:
-        """Put it on a course, at the ring that its time of waiting has reached."""
+    def begin(self, contact: str, course: Course) -> None:
+        """Give it a place, and put it on a course, at its first ring: to be followed by :meth:`relax`."""
         policy = course.line.policy
         self.course = course
         self.place: Entry = (self.enqueued - (policy.offset + self.offset) / policy.rate, contact)
         """Its key, and the contact: what it is ordered by."""
+        self.block: Block = course.line.places.add(self.place)
+        """Where the place is given up."""
         self.ring = 0
-        self.relax(now)
+        self.row = course.rows[0]
 
-    def relax(self, now: float) -> None:
-        """Go on to the ring that its time of waiting has reached."""
+    def relax(self, now: float) -> float:
+        """Go on to the row that its time of waiting has reached; when that one is left."""
         course, enqueued, ring = self.course, self.enqueued, self.ring
-        times = course.times
-        while now >= enqueued + times[ring]:
+        while (ends := enqueued + course.times[ring]) <= now:
             ring += 1
         self.ring = ring
         self.row = course.rows[ring]
+        return ends
 
     def score(self, now: float) -> float:
         """Points."""
         return self.course.line.policy.rate * (now - float(self.place[0]))
 
     def changes_at(self) -> float:
-        """When a ring, a refusal or the owner's time ends next."""
+        """When its row, a refusal or the owner's time ends next."""
         when = self.enqueued + self.course.times[self.ring]
         if self.owner and self.owner_until < when:
             when = self.owner_until

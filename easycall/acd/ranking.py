@@ -4,7 +4,7 @@ Each class has its members in order.  Which of the classes' first ones, their he
 set of classes, given as a mask with one bit each.  The heads of all classes are on a ladder, in ascending order, cut
 into blocks of at most :data:`WIDTH`.  A block has the mask of its classes, so the first block that has one of those
 asked for is found with one ``&`` for each block, and in it the first one that was asked for is the answer: no more than
-WIDTH heads are touched, whatever was asked for and in whatever order they stand.  A few classes are compared at once,
+WIDTH heads are touched, whatever was asked for and in whatever order they stand.  The head of a single class is known
 without the ladder.
 """
 
@@ -14,9 +14,9 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from easycall.acd.ordered import Entry, Ordered
+from easycall.acd.ordered import LONG, Entry, Ordered
 
-__all__ = ["WIDTH", "Look", "Ranking", "Rung", "bits"]
+__all__ = ["WIDTH", "Look", "Members", "Ranking", "Rung", "bits"]
 
 WIDTH = 12
 """The most heads that are touched for one answer."""
@@ -24,8 +24,6 @@ Rung = tuple[Any, ...]
 """The head of a class, its entry, and at the end of it the mask of the class."""
 Look = tuple[Rung, int, Sequence[Rung]]
 """The first one, the classes that were asked for and have members, and the rungs among which it was found."""
-_FEW = 3
-"""So many are compared without the ladder."""
 _THIN = 3
 """A block with so few is joined with a neighbour that has room, so that there are few blocks."""
 
@@ -38,55 +36,137 @@ def bits(mask: int) -> Iterator[int]:
         mask ^= lowest
 
 
-class Ranking:
-    """Members of classes, each with an entry to be ordered by.  A class is known by the number of its bit."""
+class Ladder:
+    """The heads of classes."""
 
-    __slots__ = ("_blocks", "_lines", "_lows", "_masks", "mask")
+    __slots__ = ("blocks", "lows", "mask", "masks")
 
     def __init__(self) -> None:
         self.mask = 0
+        """The classes that have a head."""
+        self.blocks: list[list[Rung]] = [[]]
+        self.masks = [0]
+        """For each block its classes."""
+        self.lows: list[Entry] = [()]
+        """For each block an entry that none of its own is less than, and that is more than all of the one before's."""
+
+    def move(self, one: int, old: Entry | None, new: Entry | None) -> None:
+        """A class has another head; None: it had none, or has none any more."""
+        lows, blocks, masks = self.lows, self.blocks, self.masks
+        to = -1 if new is None else bisect_right(lows, new) - 1
+        if old is None:
+            self.mask |= one
+        else:
+            at = bisect_right(lows, old) - 1
+            block = blocks[at]
+            del block[bisect_left(block, old)]
+            if at == to and new is not None:
+                insort(block, (*new, one))
+                return
+            masks[at] ^= one
+            if len(block) <= _THIN and len(blocks) > 1 and self._join(at or 1) and to >= (at or 1):
+                to -= 1
+        if new is None:
+            self.mask ^= one
+        else:
+            block = blocks[to]
+            insort(block, (*new, one))
+            masks[to] |= one
+            if len(block) > WIDTH:
+                self._split(to)
+
+    def _split(self, at: int) -> None:
+        block = self.blocks[at]
+        upper = block[WIDTH // 2 :]
+        del block[WIDTH // 2 :]
+        mask = 0
+        for rung in upper:
+            mask |= rung[-1]
+        self.masks[at] ^= mask
+        self.masks.insert(at + 1, mask)
+        self.blocks.insert(at + 1, upper)
+        self.lows.insert(at + 1, upper[0][:-1])
+
+    def _join(self, upper: int) -> bool:
+        """Two neighbours of which one is thin become one block, if there is room in one."""
+        blocks = self.blocks
+        lower, higher = blocks[upper - 1], blocks[upper]
+        joined = len(lower) + len(higher) <= WIDTH * 2 // 3 or not lower or not higher
+        if joined:
+            lower += higher
+            self.masks[upper - 1] |= self.masks.pop(upper)
+            del blocks[upper], self.lows[upper]
+        return joined
+
+
+class Members(Ordered):
+    """The members of one class, the first of which is on the ladder."""
+
+    __slots__ = ("_ladder", "_one")
+
+    def __init__(self, bit: int, ladder: Ladder) -> None:
+        super().__init__()
+        self._one = 1 << bit
+        self._ladder = ladder
+
+    def add(self, entry: Entry) -> None:
+        """A member comes."""
+        last = self._last
+        if last and last[-1] < entry and len(last) < LONG:  # as mostly, and then there is no more to do
+            last.append(entry)
+            return
+        head = self.first
+        super().add(entry)
+        if self.first is not head:
+            self._ladder.move(self._one, head, entry)
+
+    def remove(self, entry: Entry) -> None:
+        """A member goes.  Raises KeyError when it is not there."""
+        if entry != self.first:
+            super().remove(entry)
+            return
+        block = self._blocks[0]
+        if len(block) > 1:  # as mostly: what pop() does is done here
+            del block[0]
+            self.first = block[0]
+        else:
+            self.pop()
+        self._ladder.move(self._one, entry, self.first)
+
+
+class Ranking:
+    """Members of classes, each with an entry to be ordered by.  A class is known by the number of its bit."""
+
+    __slots__ = ("_classes", "ladder")
+
+    def __init__(self) -> None:
+        self._classes: dict[int, Members] = {}
+        self.ladder = Ladder()
+
+    @property
+    def mask(self) -> int:
         """The classes that have members."""
-        self._lines: dict[int, Ordered] = {}
-        # The ladder, block by block: its rungs are not less than its low, and less than the next one's.
-        self._blocks: list[list[Rung]] = [[]]
-        self._masks = [0]
-        self._lows: list[Entry] = [()]
+        return self.ladder.mask
 
-    def add(self, bit: int, entry: Entry) -> None:
-        """A member for a class."""
-        line = self._lines.get(bit)
-        if line is None:
-            line = self._lines[bit] = Ordered()
-        head = line.first
-        line.add(entry)
-        if line.first is entry:
-            one = 1 << bit
-            if head is None:
-                self.mask |= one
-                self._climb(one, entry)
-            else:
-                self._move(one, head, entry)
-
-    def remove(self, bit: int, entry: Entry) -> None:
-        """Take a member out.  Raises KeyError when it is not there."""
-        line = self._lines[bit]
-        head = line.first
-        line.remove(entry)
-        following = line.first
-        if following is not head:
-            self._move(1 << bit, entry, following)
+    def of(self, bit: int) -> Members:
+        """The members of a class, which come and go there."""
+        members = self._classes.get(bit)
+        if members is None:
+            members = self._classes[bit] = Members(bit, self.ladder)
+        return members
 
     def first(self, mask: int) -> Look | None:
         """The first member of all classes of a mask; None when these have no members."""
-        found = mask & self.mask
+        ladder = self.ladder
+        found = mask & ladder.mask
         if not found:
             return None
-        if found.bit_count() <= _FEW:
-            lines = self._lines
-            few = [(*(lines[bit].first or ()), 1 << bit) for bit in bits(found)]
-            return (min(few), found, few)
-        for some, block in zip(self._masks, self._blocks, strict=True):
+        if not found & (found - 1):  # a single class
+            rung = (*(self._classes[found.bit_length() - 1].first or ()), found)
+            return (rung, found, (rung,))
+        for at, some in enumerate(ladder.masks):
             if some & found:
+                block = ladder.blocks[at]
                 for rung in block:
                     if rung[-1] & found:
                         return (rung, found, tuple(block))
@@ -94,52 +174,4 @@ class Ranking:
 
     def count(self, bit: int) -> int:
         """How many members a class has."""
-        line = self._lines.get(bit)
-        return 0 if line is None else len(line)
-
-    def members(self, bit: int) -> Iterator[Entry]:
-        """The members of a class, in order."""
-        return iter(self._lines.get(bit, ()))
-
-    def forget(self, bit: int) -> None:
-        """The class is no more: it has no members, and its bit may become another's."""
-        self._lines.pop(bit, None)
-
-    def _climb(self, one: int, head: Entry) -> None:
-        at = bisect_right(self._lows, head) - 1
-        block = self._blocks[at]
-        insort(block, (*head, one))
-        self._masks[at] |= one
-        if len(block) > WIDTH:
-            upper = block[WIDTH // 2 :]
-            del block[WIDTH // 2 :]
-            mask = sum(rung[-1] for rung in upper)
-            self._masks[at] ^= mask
-            self._masks.insert(at + 1, mask)
-            self._blocks.insert(at + 1, upper)
-            self._lows.insert(at + 1, upper[0][:-1])
-
-    def _move(self, one: int, old: Entry, new: Entry | None) -> None:
-        """A class has another head, or none any more."""
-        lows = self._lows
-        at = bisect_right(lows, old) - 1
-        block = self._blocks[at]
-        del block[bisect_left(block, old)]
-        if new is None:
-            self.mask ^= one
-        elif lows[at] <= new and (at + 1 == len(lows) or new < lows[at + 1]):
-            insort(block, (*new, one))
-            return
-        self._masks[at] ^= one
-        if len(block) <= _THIN and len(lows) > 1:
-            self._join(at or 1)
-        if new is not None:
-            self._climb(one, new)
-
-    def _join(self, upper: int) -> None:
-        """Two neighbours of which one is thin become one block, if there is room in one."""
-        blocks = self._blocks
-        if len(blocks[upper - 1]) + len(blocks[upper]) <= WIDTH * 2 // 3 or not blocks[upper - 1] or not blocks[upper]:
-            blocks[upper - 1] += blocks.pop(upper)
-            self._masks[upper - 1] |= self._masks.pop(upper)
-            del self._lows[upper]
+        return len(self._classes.get(bit, ()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from heapq import merge
+from types import MappingProxyType
 
 from easycall.acd.agent_order import LongestIdle, Order
 from easycall.acd.classes import AgentClass, Column, Row, Table
@@ -10,12 +12,15 @@ from easycall.acd.ranking import Look, Ranking, bits
 from easycall.acd.waiting import Line
 from easycall.policy import Capacity, Channel, Profile
 
-__all__ = ["Absence", "Hold", "Idle", "Seat", "Team", "Teams"]
+__all__ = ["Absence", "Before", "Hold", "Idle", "Seat", "Team", "Teams"]
 
 Hold = tuple[Line | None, Channel, tuple[Channel]]
 """What an agent is busy with: of which queue, if one of ours gave it, what kind it is, and this as all there is."""
 Absence = tuple[str, float]
 """Why an agent takes nothing, in words, and until when if that is known (else 0)."""
+Before = tuple[float, float, float | None]
+"""When an agent was reserved, since when this one was idle then, and when the queue, if it goes round, had last offered this
+one something (0: never; None: it does not go round)."""
 TeamKey = tuple[frozenset[tuple[str, int]], frozenset[str], frozenset[str], Capacity]
 
 
@@ -34,12 +39,10 @@ class Team:
 
     def column(self, idle: Idle, held: tuple[Channel, ...]) -> Column | None:
         """The class of those who are busy with this."""
-        try:
-            return self.columns[held]
-        except KeyError:
+        if held not in self.columns:
             channels = self.profile.capacity.free(held)
-            column = self.columns[held] = idle.column(self.profile, channels) if channels else None
-            return column
+            self.columns[held] = idle.column(self.profile, channels) if channels else None
+        return self.columns[held]
 
 
 class Teams:
@@ -74,16 +77,18 @@ class Seat:
     """An agent who is logged in."""
 
     __slots__ = (
+        "_hold",
+        "_others",
         "absence",
         "busy_since",
         "column",
+        "contact",
         "held",
-        "holds",
         "id",
         "idle_since",
         "logged_in",
-        "occupancy",
         "offered",
+        "rated",
         "refused",
         "team",
         "worked",
@@ -101,49 +106,77 @@ class Seat:
         self.worked = 0.0
         """Seconds with contacts since log-in, but for the present ones."""
         self.busy_since = 0.0
-        self.occupancy = 0.0
-        """The share of the time since log-in with contacts, as of when the agent became free."""
-        self.holds: dict[str, Hold] | None = None
-        """The contacts the agent is busy with."""
+        self.rated = now
+        """When the agent became free: as of when :attr:`occupancy` is."""
+        self.contact = ""
+        """What the agent is busy with, one of several; empty: with nothing."""
+        self._hold: Hold | None = None
+        self._others: dict[str, Hold] | None = None
         self.held: tuple[Channel, ...] = ()
-        """The kinds of these, sorted."""
+        """The kinds of all contacts the agent is busy with, sorted."""
         self.refused: dict[str, float] | None = None
         """Items the agent did not take -> until when they are not offered again."""
         self.offered: dict[str, float] | None = None
         """Queue -> when it last offered something, for queues that go round."""
 
+    @property
+    def holds(self) -> Mapping[str, Hold]:
+        """The contacts the agent is busy with."""
+        return MappingProxyType({} if self._hold is None else {self.contact: self._hold, **(self._others or {})})
+
     def takes(self, contact: str, hold: Hold, now: float) -> None:
         """The agent is busy with a contact."""
-        if self.holds is None:
-            self.holds = {contact: hold}
+        if self._hold is None:
+            self.contact, self._hold = contact, hold
             self.held = hold[2]
             self.busy_since = now
         else:
-            self.holds[contact] = hold
-            self.held = _kinds(self.holds)
+            self._keep({**self.holds, contact: hold})
 
     def drops(self, contact: str, now: float) -> Hold:
         """No more.  Raises KeyError when the agent was not."""
-        holds = self.holds or {}
-        hold = holds.pop(contact)
-        if holds:
-            self.held = _kinds(holds)
+        hold = self._hold
+        if hold is None or self._others or contact != self.contact:
+            holds = dict(self.holds)
+            hold = holds.pop(contact)
+            self._keep(holds)
         else:
-            self.holds = None
+            self.contact, self._hold = "", None
             self.held = ()
             self.worked += now - self.busy_since
-        self.rate(now)
+        self.rated = now
         return hold
 
-    def rate(self, now: float) -> None:
-        """The agent becomes free: how occupied was this one?"""
-        present = now - self.busy_since if self.holds else 0.0
-        logged_in = now - self.logged_in
-        self.occupancy = (self.worked + present) / logged_in if logged_in > 0 else 0.0
+    def counts(self, contact: str, hold: Hold) -> None:
+        """A contact that the agent has counts as this."""
+        self._keep({**self.holds, contact: hold})
 
+    def _keep(self, holds: dict[str, Hold]) -> None:
+        """The agent is busy with these: one at least, most often several."""
+        self.held = tuple(sorted(hold[1] for hold in holds.values()))
+        self.contact = next(iter(holds))
+        self._hold = holds.pop(self.contact)
+        self._others = holds or None
 
-def _kinds(holds: Mapping[str, Hold]) -> tuple[Channel, ...]:
-    return tuple(sorted(hold[1] for hold in holds.values()))
+    def restore(self, contact: str, queue: str, before: Before) -> None:
+        """The agent, who is not listed, is to lose a contact that was only reserved: be idle as if it had not been.
+
+        What was given to the agent after it, or ended since, counts as it does.
+        """
+        reserved, idle_since, offered = before
+        if next(reversed([*self.holds]), "") != contact:
+            return
+        if self.idle_since == reserved:
+            self.idle_since = idle_since
+        if offered is not None and self.offered and self.offered.get(queue) == reserved:
+            self.offered = {**self.offered, queue: offered}
+
+    @property
+    def occupancy(self) -> float:
+        """The share of the time since log-in with contacts, as of when the agent became free."""
+        present = max(self.rated - self.busy_since, 0.0) if self.contact else 0.0
+        logged_in = self.rated - self.logged_in
+        return (self.worked + present) / logged_in if logged_in > 0 else 0.0
 
 
 class Idle:
@@ -158,11 +191,13 @@ class Idle:
         self._rankings: dict[Order, Ranking] = {self._base: Ranking()}
         self._users: dict[Order, int] = {self._base: 1}
         self._longest = self._rankings[self._base]
+        self.heads = self._longest.ladder
+        """Its mask tells which classes have idle agents."""
 
     @property
     def mask(self) -> int:
         """The classes that have idle agents."""
-        return self._longest.mask
+        return self.heads.mask
 
     def count(self, mask: int) -> int:
         """How many idle agents these classes have together."""
@@ -171,18 +206,25 @@ class Idle:
     def add(self, seat: Seat, column: Column) -> None:
         """An agent is idle."""
         seat.column = column
-        self._longest.add(column.bit, (seat.idle_since, seat.id))
+        column.members.add((seat.idle_since, seat.id))
         for order in column.orders:
-            self._rankings[order].add(column.bit, order.entry(seat))
+            self._rankings[order].of(column.bit).add(order.entry(seat))
 
     def remove(self, seat: Seat) -> None:
         """An agent is not idle any more.  To be called before anything changes that orders look at."""
         column = seat.column
         if column is not None:
             seat.column = None
-            self._longest.remove(column.bit, (seat.idle_since, seat.id))
+            column.members.remove((seat.idle_since, seat.id))
             for order in column.orders:
-                self._rankings[order].remove(column.bit, order.entry(seat))
+                self._rankings[order].of(column.bit).remove(order.entry(seat))
+
+    def in_order(self, row: Row) -> Iterator[str]:
+        """The idle agents who are eligible for items of a class, in the order in which they would be chosen."""
+        ranking = self._rankings[row.key.order]
+        for mask in row.grades.values():
+            for entry in merge(*map(ranking.of, bits(mask & ranking.mask))):
+                yield entry[-1]
 
     def first(self, row: Row) -> Look | None:
         """The best agent for items of a class; None when none of those eligible is idle."""
@@ -198,6 +240,7 @@ class Idle:
         key = AgentClass(frozenset(profile.skills.items()), profile.queues, channels, profile.unreachable)
         column = self._table.column(key)
         if column.users == 1:
+            column.members = self._longest.of(column.bit)
             orders = (self._table.rows[bit].key.order for bit in bits(column.rows))
             column.orders = tuple(dict.fromkeys(order for order in orders if order != self._base))
         return column
@@ -210,8 +253,9 @@ class Idle:
         for column in (self._table.columns[bit] for bit in bits(row.columns)):
             if order != self._base and order not in column.orders:
                 column.orders = (*column.orders, order)
-                for *_, agent in self._longest.members(column.bit):
-                    ranking.add(column.bit, order.entry(seats[agent]))
+                members = ranking.of(column.bit)
+                for *_, agent in column.members:
+                    members.add(order.entry(seats[agent]))
 
     def ask_no_more(self, row: Row) -> None:
         """A class of items is no more."""

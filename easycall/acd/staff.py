@@ -22,7 +22,11 @@ from easycall.ports import Journal
 
 __all__ = ["REFUSED_SECONDS", "Assignment", "Staff"]
 
-REFUSED_SECONDS: Mapping[OfferOutcome, float] = {OfferOutcome.LOST: 1.0, OfferOutcome.BUSY: 1.0}
+REFUSED_SECONDS: Mapping[OfferOutcome, float] = {
+    OfferOutcome.LOST: 1.0,
+    OfferOutcome.BUSY: 1.0,
+    OfferOutcome.ELSEWHERE: 0.0,
+}
 """How long an item is not offered again to an agent after such an outcome; 30 s after any other.
 
 An offer lost for technical reasons is repeated soon, but not in a hot loop; so is one that a private call was in the way of.

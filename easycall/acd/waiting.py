@@ -7,30 +7,32 @@ several rates, the first of each is compared at the moment of asking.  Ties by k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from easycall.acd.agent_order import Order, order_of
 from easycall.acd.classes import Row
-from easycall.acd.decisions import Seen
-from easycall.acd.ordered import Ordered
-from easycall.acd.ranking import Ranking, bits
+from easycall.acd.places import Places
+from easycall.acd.ranking import Members, Ranking, Rung, bits
 from easycall.policy import AgentOrder, QueuePolicy
 
-__all__ = ["NEVER", "Best", "Line", "Waiting"]
+__all__ = ["NEVER", "Best", "Line", "Waiting", "better"]
 
 NEVER = float("inf")
-Best = tuple[float, float, str, Seen]
-"""The score with its sign turned, key and contact of an item: the least is the best; and what it was compared with."""
+Best = tuple[float, float, str, float, int, Sequence[Rung], tuple[Any, ...]]
+"""The score with its sign turned, key and contact of an item: the least is the best.  Its rate; the classes that were asked
+for, and the rungs of that rate among which it was found; and the best ones, each told like this one, of other rates and
+owners that were compared with it."""
 
 
 class Line:
     """A queue: its policy, everything that has a place in it, and how many agents have something of it."""
 
-    __slots__ = ("goes_round", "held", "order", "places", "policy", "reserved")
+    __slots__ = ("cap", "goes_round", "held", "order", "places", "policy", "reserved")
 
     def __init__(self, policy: QueuePolicy) -> None:
         self.set_policy(policy)
-        self.places = Ordered()
+        self.places = Places()
         """The places of all items, those reserved for an agent among them."""
         self.reserved = 0
         """How many items are reserved for an agent and have not left."""
@@ -42,11 +44,12 @@ class Line:
         self.policy = policy
         self.order: Order = order_of(policy)
         self.goes_round = policy.agent_order is AgentOrder.ROUND_ROBIN
+        self.cap: float = NEVER if policy.cap is None else policy.cap
 
     @property
     def full(self) -> bool:
         """Whether agents have as many of its contacts as they may."""
-        return self.policy.cap is not None and self.held >= self.policy.cap
+        return self.held >= self.cap
 
 
 class Waiting:
@@ -65,14 +68,14 @@ class Waiting:
     def __iter__(self) -> Iterator[str]:
         for ranking in self._by_rate.values():
             for bit in bits(ranking.mask):
-                for _, contact in ranking.members(bit):
+                for _, contact in ranking.of(bit):
                     yield contact
 
-    def attach(self, row: Row) -> Ranking:
+    def attach(self, row: Row) -> Members:
         """Where items of a class that is new here stand, until :meth:`detach`."""
         rate = row.key.rate
         self._users[rate] = self._users.get(rate, 0) + 1
-        return self._by_rate.setdefault(rate, Ranking())
+        return self.of(row)
 
     def detach(self, row: Row) -> None:
         """The class is no more."""
@@ -81,18 +84,30 @@ class Waiting:
         if not self._users[rate]:
             del self._users[rate], self._by_rate[rate]
 
-    def ranking(self, row: Row) -> Ranking:
-        """Where items of a class stand."""
-        return self._by_rate.setdefault(row.key.rate, Ranking())
+    def of(self, row: Row) -> Members:
+        """Items of a class, which come and go there."""
+        rate = row.key.rate
+        ranking = self._by_rate.get(rate)
+        if ranking is None:
+            ranking = self._by_rate[rate] = Ranking()
+        return ranking.of(row.bit)
 
     def best(self, mask: int, now: float) -> Best | None:
         """The best item of the classes of a mask; None when there is none."""
-        found = [
-            (rate * (look[0][0] - now), look[0][0], look[0][1], ((rate, look),))
-            for rate, ranking in self._by_rate.items()
-            if (look := ranking.first(mask)) is not None
-        ]
-        if len(found) < 2:
-            return found[0] if found else None
-        score, key, contact, _ = min(found)
-        return (score, key, contact, [look for *_, looks in found for look in looks])
+        best: Best | None = None
+        for rate, ranking in self._by_rate.items():
+            look = ranking.first(mask)
+            if look is not None:
+                (key, contact, _), asked, rungs = look
+                found = (rate * (key - now), key, contact, rate, asked, rungs, ())
+                best = found if best is None else better(best, found)
+        return best
+
+
+def better(one: Best | None, other: Best | None) -> Best | None:
+    """The better of two, which knows the other."""
+    if one is None or other is None:
+        return one or other
+    if other < one:
+        one, other = other, one
+    return (*one[:6], (*one[6], other))

@@ -43,15 +43,27 @@ class WaitingRoom(Matching):
         pairs: list[Pair] = []
         times = self._times
         touched = 0
-        while times.first is not None and times.first[0] <= now:
-            touched |= self._review(self.items[times.first[1]], now)
-        self._next = NEVER if times.first is None else times.first[0]
-        if touched and self.idle.mask:
+        while (first := times.first) is not None and first[0] <= now:
+            item = self.items[first[1]]
+            if item.owner or item.refused:
+                touched |= self._relent(item, now)
+                continue
+            times.pop()
+            before = item.row
+            ends = item.due = item.relax(now)
+            if ends != NEVER:
+                times.add((ends, first[1]))
+            if item.row is not before and item.agent is None:
+                before.members.remove(item.place)
+                item.row.members.add(item.place)
+                touched |= item.row.one
+        self._next = NEVER if first is None else first[0]
+        if touched and self.idle.heads.mask:
             self.match(touched, now, pairs)
         return pairs
 
-    def _review(self, item: Item, now: float) -> int:
-        """Do what is due for one item; the mask of its class if it can be had."""
+    def _relent(self, item: Item, now: float) -> int:
+        """Do what is due for an item that belongs to an owner or was refused; the mask of its class if it can be had."""
         waits = item.agent is None
         if waits:
             self.withdraw(item)
@@ -123,16 +135,25 @@ class WaitingRoom(Matching):
         if contact in self.items:
             raise ValueError(f"contact {contact} is waiting already")
         course = self._courses.take(line, ticket.channel, ticket.pbx, ticket.requires)
-        item = self.items[contact] = Item(contact, ticket.enqueued, ticket.offset, course, now)
+        item = self.items[contact] = Item(contact, ticket.enqueued, ticket.offset, course)
+        due = item.enqueued + course.times[0]
+        if due <= now:
+            due = item.relax(now)
         if ticket.owner_until > now and ticket.owner in self.seats:
             item.owner, item.owner_until = ticket.owner, ticket.owner_until
-        line.places.add(item.place)
-        for agent, until in ticket.refused.items():
-            if until > now and agent in self.seats:
-                self._refuse(item, self.seats[agent], until)
-        if not self.find(item, now, pairs):
+        if ticket.refused:
+            for agent, until in ticket.refused.items():
+                if until > now and agent in self.seats:
+                    self._refuse(item, self.seats[agent], until)
+        if not (item.row.columns & self.idle.heads.mask and self.find(item, now, pairs)):
             self.wait(item)
-        self._schedule(item)
+        if item.owner or item.refused:
+            due = item.changes_at()
+        if due != NEVER:
+            item.due = due
+            self._times.add((due, contact))
+            if due < self._next:
+                self._next = due
         return pairs
 
     def amend(
@@ -151,22 +172,23 @@ class WaitingRoom(Matching):
 
     def leave(self, contact: str) -> None:
         """An item gives its place up: it is with its agent, who stays busy with it, or it is gone.  Raises KeyError."""
-        item = self.items[contact]
+        item = self.items.pop(contact)
         self._take_out(item)
-        del self.items[contact]
+        self.beside.pop(contact, None)
         if item.due != NEVER:
             self._times.remove((item.due, contact))
-        for agent in item.refused or ():
-            seat = self.seats[agent]
-            seat.refused = _without(seat.refused, contact)
+        if item.refused:
+            for agent in item.refused:
+                seat = self.seats[agent]
+                seat.refused = _without(seat.refused, contact)
 
     def position(self, contact: str) -> int:
         """The place in its queue, from 1, those reserved for an agent among them.  Raises KeyError.
 
-        Costs the logarithm of the queue's length, and one addition for each 512 items before it.
+        Costs one addition for each 512 items before it, and a walk through up to 512.
         """
         item = self.items[contact]
-        return 1 + item.course.line.places.place(item.place)
+        return 1 + item.course.line.places.before(item.place)
 
     def waiting_in(self, queue: str) -> list[str]:
         """The contacts that wait in a queue, in order, those reserved for an agent among them.  Raises KeyError."""
@@ -186,24 +208,27 @@ class WaitingRoom(Matching):
         return None if line.places.first is None else float(line.places.first[0]) + line.policy.offset / line.policy.rate
 
     def agent_of(self, contact: str) -> str | None:
-        """The agent for whom an item is reserved; None while one is looked for.  Raises KeyError."""
+        """The agent for whom an item is reserved, the first of several; None while one is looked for.  Raises KeyError."""
         return self.items[contact].agent
 
     def _take_out(self, item: Item) -> None:
-        line = item.course.line
+        course = item.course
+        line = course.line
         if item.agent is None:
             self.withdraw(item)
         else:
             line.reserved -= 1
-        line.places.remove(item.place)
-        self._courses.release(item.course)
+        line.places.remove(item.place, item.block)
+        course.users -= 1
+        if not course.users:
+            self._courses.rest(course)
 
     def _put_on(self, item: Item, requires: Requirement, now: float) -> None:
         """An item that was taken out comes back, on the course for this requirement."""
         course: Course = item.course
         line = course.line
-        item.begin(item.place[1], self._courses.take(line, course.channel, course.pbx, requires), now)
-        line.places.add(item.place)
+        item.begin(item.place[1], self._courses.take(line, course.channel, course.pbx, requires))
+        item.relax(now)
         if item.agent is None:
             self.wait(item)
         else:
@@ -233,7 +258,7 @@ class WaitingRoom(Matching):
         if seat.absence is not None:
             seat.absence = None
             seat.idle_since = now if since is None else since
-            seat.rate(now)
+            seat.rated = now
             self.seek(seat, now, pairs)
         return pairs
 
@@ -269,12 +294,12 @@ class WaitingRoom(Matching):
 
     def held_by(self, agent: str) -> tuple[str, ...]:
         """The contacts an agent is busy with.  Raises KeyError."""
-        return tuple(self.seats[agent].holds or ())
+        return tuple(self.seats[agent].holds)
 
     def hold(self, agent: str, contact: str, channel: Channel, now: float) -> None:
         """An agent is busy with a contact that was not given out here.  Raises KeyError, ValueError."""
         seat = self.seats[agent]
-        if contact in (seat.holds or ()):
+        if contact in seat.holds:
             raise ValueError(f"{agent} has contact {contact} already")
         self.idle.remove(seat)
         seat.takes(contact, (None, channel, (channel,)), now)
@@ -284,23 +309,29 @@ class WaitingRoom(Matching):
         """An agent is not busy with a contact any more.  Raises KeyError, ValueError while it is only offered."""
         pairs = self.due(now) if now >= self._next else []
         item = self.items.get(contact)
-        if item is not None and item.agent == agent:
+        if item is not None and (item.agent == agent or agent in self.beside.get(contact, ())):
             raise ValueError(f"contact {contact} is offered to {agent}: it must leave, or be refused")
         seat = self.seats[agent]
         if seat.column is not None:
             self.idle.remove(seat)
         opened = self._unhold(seat, contact, now)
         seat.idle_since = now
-        self._free(seat, opened, now, pairs)
+        if opened:
+            self._free(seat, opened, now, pairs)
+        else:
+            self.seek(seat, now, pairs)
         return pairs
 
     def refused(self, contact: str, agent: str, until: float, now: float) -> list[Pair]:
         """An offer came to nothing: the item has its old place, and is not offered to this agent again before ``until``.
 
-        The agent may get another item at once; when not, tell :meth:`away` before.  Raises KeyError.
+        Of several agents the last one who refuses gives it its place back.  The agent may get another item at once; when
+        not, tell :meth:`away` before.  Raises KeyError.
         """
         pairs = self.due(now) if now >= self._next else []
         seat, item = self.seats[agent], self.items[contact]
+        if contact in self.beside:
+            return self._steps_back(item, seat, until, now, pairs)
         if item.agent != agent:
             raise KeyError(f"contact {contact} is not offered to {agent}")
         self.idle.remove(seat)
@@ -314,6 +345,62 @@ class WaitingRoom(Matching):
         self._free(seat, opened | item.row.one, now, pairs)
         return pairs
 
+    def _steps_back(self, item: Item, seat: Seat, until: float, now: float, pairs: list[Pair]) -> list[Pair]:
+        """One of several agents refuses; it stays reserved for the others."""
+        contact = item.place[1]
+        if item.agent == seat.id:
+            self.takes_it(contact, self.beside[contact][0])
+        beside = self.beside[contact]
+        if seat.id not in beside:
+            raise KeyError(f"contact {contact} is not offered to {seat.id}")
+        self.beside[contact] = tuple(agent for agent in beside if agent != seat.id)
+        if not self.beside[contact]:
+            del self.beside[contact]
+        self.idle.remove(seat)
+        opened = self._unhold(seat, contact, now)
+        if until > now:
+            self._refuse(item, seat, until)
+            self._schedule(item)
+        self._free(seat, opened, now, pairs)
+        return pairs
+
+    def alternatives(self, contact: str, limit: int) -> list[str]:
+        """The first so many other agents whom :meth:`reassign` would take now, in the queue's order.  Raises KeyError."""
+        item = self.items[contact]
+        return [] if item.agent is None else self.others(item, limit)
+
+    def reassign(self, contact: str, agent: str, now: float) -> list[Pair]:
+        """An item that is reserved goes to another agent, if this one is idle and may have it; else nothing changes.
+
+        The first agent is idle again as before the reservation.  Whether it was done is told by :meth:`agent_of`, and the
+        new pair is among those returned.  Raises KeyError for an item that is not here, or is not reserved.
+        """
+        pairs = self.due(now) if now >= self._next else []
+        item, seat = self.items[contact], self.seats.get(agent)
+        if item.agent is None or item.before is None:
+            raise KeyError(f"contact {contact} is not reserved")
+        if seat is None or not self.may_take_over(item, seat):
+            return pairs
+        first, line = self.seats[item.agent], item.course.line
+        for one in (first, seat):
+            self.idle.remove(one)
+        first.restore(contact, line.policy.id, item.before)
+        self._unhold(first, contact, now)
+        line.reserved -= 1
+        self.decisions.add((now, contact, agent, item.score(now), item.ring, 1, True, (), None))
+        column = self._reserve(item, seat, now, pairs)
+        if column is not None:
+            self.idle.add(seat, column)
+        self.seek(first, now, pairs)
+        return pairs
+
+    def note(self, contact: str, words: str) -> None:
+        """Say something of the decision by which an item is reserved.  Raises KeyError as :meth:`reassign` does."""
+        item = self.items[contact]
+        if item.agent is None or item.before is None:
+            raise KeyError(f"contact {contact} is not reserved")
+        self.decisions.note(contact, item.agent, item.before[0], words)
+
     def _refuse(self, item: Item, seat: Seat, until: float) -> None:
         """An item is not offered to an agent before that time."""
         contact = item.place[1]
@@ -325,21 +412,17 @@ class WaitingRoom(Matching):
         line = seat.drops(contact, now)[0]
         if line is None:
             return 0
-        full = line.full
         line.held -= 1
-        if not full or line.full:
+        if line.held != line.cap - 1:
             return 0
         self.close()
         return self.table.rows_of_queue.get(line.policy.id, 0)
 
     def _free(self, seat: Seat, opened: int, now: float, pairs: list[Pair]) -> None:
         """An agent who is not listed has room again, and items of these classes may be had."""
-        if opened:
-            self.enlist(seat)
-            column = seat.column
-            self.match(opened if column is None else opened | column.rows, now, pairs)
-        else:
-            self.seek(seat, now, pairs)
+        self.enlist(seat)
+        column = seat.column
+        self.match(opened if column is None else opened | column.rows, now, pairs)
 
 
 def _without(refusals: dict[str, float] | None, name: str) -> dict[str, float] | None:

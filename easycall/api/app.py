@@ -23,6 +23,7 @@ from easycall.api.conduct import (
     Link,
     MessageBoxes,
     Profiles,
+    QueueEdits,
     RecordingFiles,
     Requests,
     ServiceLevels,
@@ -42,6 +43,7 @@ from easycall.api.queues import QueueRoutes
 from easycall.api.recordings import RecordingRoutes
 from easycall.api.requests import RequestRoutes
 from easycall.api.routes import add_routes, route
+from easycall.api.routing import RoutingRoutes
 from easycall.api.schemas import board
 from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.supervision import SupervisionRoutes
@@ -66,6 +68,7 @@ class Api:
         *,
         staff: Staff,
         profiles: Profiles,
+        edits: QueueEdits,
         desktops: Desktops,
         distributor: Distributor,
         waits: Waits,
@@ -100,7 +103,8 @@ class Api:
             HealthRoutes(links),
             AgentRoutes(staff, profiles, journal),
             QueueRoutes(staff, distributor, waits, levels, clock),
-            ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
+            RoutingRoutes(staff, distributor, edits),
+            ContactRoutes(contacts, journal, clock, staff=staff, tell_agents=tell_agents),
             WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
             SupervisionRoutes(supervisions, staff, contacts, clock),
             VoicemailRoutes(messages, requests, contacts),

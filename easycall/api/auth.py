@@ -44,10 +44,11 @@ class Tokens:
         return token
 
 
-def allow(request: Asked, right: Right) -> None:
-    """Let the request pass if its token has the right; raises Problem (403).  The first line of every route."""
-    if right not in request.token.rights:
-        raise Problem(HTTPStatus.FORBIDDEN, f"the token {request.token.name!r} lacks the right {right.value!r}")
+def allow(request: Asked, *rights: Right) -> None:
+    """Let the request pass if its token has one of the rights; raises Problem (403).  The first line of every route."""
+    if request.token.rights.isdisjoint(rights):
+        lacks = " or ".join(repr(right.value) for right in rights)
+        raise Problem(HTTPStatus.FORBIDDEN, f"the token {request.token.name!r} lacks the right {lacks}")
 
 
 def allow_agent(request: Asked, agent: str) -> None:
@@ -58,7 +59,7 @@ def allow_agent(request: Asked, agent: str) -> None:
 
 def concerns(request: Asked, contact: Contact) -> bool:
     """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
-    return request.token.agent in ("", contact.agent, contact.consulted, *contact.conference)
+    return request.token.agent in ("", contact.agent, contact.consulted, *contact.conference, *contact.rung)
 
 
 def has_at_desk(request: Asked, requests: Mapping[str, Request], live: Mapping[str, Contact], about: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from twisted.internet.defer import Deferred
 
 from easycall.acd.decisions import Decision
+from easycall.acd.queue_edits import Routing
 from easycall.acd.waits import Forecast
 from easycall.acd.why import AgentWhy, ContactWhy
 from easycall.events import Event
@@ -29,6 +30,7 @@ __all__ = [
     "Link",
     "MessageBoxes",
     "Profiles",
+    "QueueEdits",
     "RecordingFiles",
     "Requests",
     "Staff",
@@ -98,6 +100,19 @@ class Profiles(Protocol):
 
     async def reset(self, agent_id: str, by: str) -> None:
         """Both are those of the configuration again."""
+
+
+class QueueEdits(Protocol):
+    """The routing of queues, which can be changed.  Every method raises KeyError (queue)."""
+
+    def of(self, queue_id: str) -> Routing:
+        """A queue's."""
+
+    async def change(self, queue_id: str, changes: Mapping[str, Any], by: str) -> None:
+        """Some options are these; None: that of the configuration.  Raises ConfigError, StoreUnavailable."""
+
+    async def reset(self, queue_id: str, by: str) -> None:
+        """Everything is as in the configuration.  Raises ConfigError, StoreUnavailable."""
 
 
 class Desktops(Protocol):

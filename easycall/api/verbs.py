@@ -38,6 +38,12 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     """Of a number: what it is shown."""
 
 
+class Answering(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose phone answers, where several ring at once."""
+
+    agent: Id = ""
+
+
 class Mute(msgspec.Struct, forbid_unknown_fields=True):
     """Which of a conference."""
 
@@ -163,7 +169,7 @@ WISHES: Mapping[str, Wish] = {
     "leave": Wish(Nothing, lambda body: verbs.Leave()),
     "decline": Wish(Nothing, lambda body: verbs.Leave()),
     "close": Wish(Closing, lambda body: verbs.Close(body.disposition)),
-    "answer": Wish(Nothing, lambda body: verbs.Answer()),
+    "answer": Wish(Answering, lambda body: verbs.Answer(body.agent)),
     "digits": Wish(Digits, lambda body: verbs.SendDigits(body.digits)),
     "park": Wish(Nothing, lambda body: verbs.Park()),
     "pick": Wish(Agent, lambda body: verbs.Pick(body.agent)),

@@ -20,7 +20,7 @@ from attrs import evolve
 
 from easycall.config.kinds import client_host, server_port, tls_files
 from easycall.config.outside import read_key, read_service
-from easycall.config.queues import queue_contradictions, read_hours, read_queue
+from easycall.config.queues import queue_contradictions, read_hours, read_queue, strategy_contradictions
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
 from easycall.config.settings import (
     AgentSettings,
@@ -35,6 +35,7 @@ from easycall.config.settings import (
     Token,
     VoicemailSettings,
 )
+from easycall.config.strategies import read_strategy
 from easycall.config.toml import Document, read_secret
 from easycall.model import OWN_REASONS, DispositionRule, Lifetime, Trunk
 
@@ -76,9 +77,15 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         lifetime=Lifetime(**document.section("calls")),
         park_seconds=document.section("parking").get("seconds", 90.0),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
+        strategies={
+            name: strategy
+            for name in document.names("strategies", ID)
+            if (strategy := read_strategy(document, name, base)) is not None
+        },
         keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},
     )
-    for key, allowed in (*_contradictions(config), *_open_secrets(document)):
+    known = document.names("strategies", ID)  # those that are wrong by themselves among them
+    for key, allowed in (*_contradictions(config), *strategy_contradictions(config, known), *_open_secrets(document)):
         document.fault(key, allowed)
     document.check(config)
     return config

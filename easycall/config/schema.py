@@ -18,10 +18,11 @@ from easycall.config.kinds import (
     server_endpoint,
     switch,
     text,
+    web_address,
     whole,
 )
 from easycall.config.settings import Right
-from easycall.config.toml import Entries, Option, Schema
+from easycall.config.toml import Entries, Open, Option, Schema
 from easycall.hours import spans_of, weekdays_of, zone_of
 from easycall.model import (
     NUMBER,
@@ -44,6 +45,7 @@ BOX = matching("1 to 32 small letters, digits and -", r"[a-z0-9][a-z0-9-]{0,31}"
 _FLOW = matching("the name of a flow: 1 to 40 of a-z 0-9 and -", r"[a-z0-9][a-z0-9-]{0,39}")
 _LANGUAGE = matching("a language such as en, zh or zh-TW", r"[a-z]{2,3}(-[A-Z]{2})?")
 _VOICE = matching("a voice that prompts.speak knows", r"[A-Za-z0-9/][A-Za-z0-9_+./-]{0,200}")
+_STRATEGY = matching("the name of a strategy: 1 to 64 letters, digits, _ . and -", r"[A-Za-z0-9_.-]{1,64}")
 _DIALLED = matching("1 to 40 digits, letters, + * # . _ -", r"[0-9A-Za-z+*#._-]{1,40}")
 _DIAL = matching(
     "a technology, / and {phone} once, such as PJSIP/{phone} or PJSIP/{phone}@trunk",
@@ -55,10 +57,6 @@ _OUT = matching(
 )
 _E164 = matching("a whole number such as +493012345678", NUMBER.pattern)
 _PREFIX = matching("the beginning of a number: + and up to 15 digits", r"\+(?:[1-9][0-9]{0,14})?")
-_SERVICE = matching(
-    "an address https://…; http:// only for this machine (127.0.0.1, [::1], localhost)",
-    r"(https://[A-Za-z0-9.-]{1,253}|https?://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/?=&%:@,+-]{0,500})?",
-)
 ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
 
 
@@ -191,12 +189,19 @@ SCHEMA: Schema = {
         "max_waiting": Option(whole("callers", 0, 100_000)),
         "max_wait_seconds": Option(number("seconds", 1, 86_400)),
         "max_wait_prompt": Option(text(0, 1000)),
+        "owner_seconds": Option(number("seconds", 0, 3600)),
+        "last_agent_seconds": Option(number("seconds", 0, 3600)),
+        "last_agent_days": Option(number("days", 0.01, 366)),
+        "last_agent_any_queue": Option(switch),
+        "redial_seconds": Option(number("seconds", 0, 3600)),
         "skills": Option(text(0, 500)),
         "prefers": Option(text(0, 500)),
         "order": Option(Kind(f"one of {', '.join(AgentOrder)}", AgentOrder)),
         "first_agents": Option(lists(ID)),
         "priority_seconds": Option(number("seconds", -86_400, 86_400)),
         "max_talks": Option(whole("talks", 0, 10_000)),
+        "ring_all_agents": Option(whole("agents", 2, 20)),
+        "strategy": Option(ID),
     },
     "queues.*.service_level": Entries(_KIND, number("seconds", 1, 2_592_000)),
     "queues.*.rings": {
@@ -249,11 +254,20 @@ SCHEMA: Schema = {
         "auto_accept": Option(_ACCEPTS),
     },
     "services": {
-        "url": Option(_SERVICE, required=True),
+        "url": Option(web_address, required=True),
         "ca": Option(text(1, 500)),
         "token_file": Option(text(1, 500)),
         "timeout": Option(number("seconds", 1, 30)),
     },
+    "strategies": Open(
+        use=Option(
+            matching("the name of a strategy: 1 to 64 letters, digits, _ . and -", r"[A-Za-z0-9_.-]{1,64}"), required=True
+        ),
+        seconds=Option(number("seconds", 0.01, 5)),
+        candidates=Option(whole("agents", 1, 20)),
+        failures=Option(whole("failures", 1, 1000)),
+        rest_seconds=Option(number("seconds", 1, 3600)),
+    ),
     "keys": Entries(ID, text(1, 500)),
     "agents": {
         "name": Option(text(1, 100), required=True),
@@ -267,4 +281,5 @@ SCHEMA: Schema = {
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Sections below ``asterisk``, ``queues``, ``hours``, ``services``, ``agents``, ``trunks`` have names the operator chose."""
+"""Sections below ``asterisk``, ``queues``, ``hours``, ``services``, ``strategies``, ``agents``, ``trunks`` have names that
+the operator chose."""

@@ -12,6 +12,7 @@ from attrs import field, frozen
 from easycall.hours import Hours
 from easycall.model import AutoAnswer, Lifetime, OverflowTo, Queue, RecordRule, Trunk
 from easycall.policy import ONE_AT_A_TIME, Capacity, Channel
+from easycall.ports import Strategy
 
 __all__ = [
     "USUAL_RIGHTS",
@@ -25,6 +26,7 @@ __all__ = [
     "Right",
     "ServiceSettings",
     "StaffSettings",
+    "StrategySettings",
     "Token",
     "VoicemailSettings",
 ]
@@ -261,6 +263,22 @@ class ServiceSettings:
 
 
 @frozen
+class StrategySettings:
+    """A strategy, and how it is asked."""
+
+    name: str
+    strategy: Strategy
+    seconds: float = 0.3
+    """How long it may take."""
+    candidates: int = 10
+    """How many agents it is told of, beside the one chosen by the queue."""
+    failures: int = 5
+    """After so many failures in a row it is left alone,"""
+    rest_seconds: float = 30.0
+    """for so long."""
+
+
+@frozen
 class Config:
     """Everything an operator decides."""
 
@@ -299,6 +317,8 @@ class Config:
     """What flows may hand values to."""
     keys: Mapping[str, bytes] = field(factory=dict)
     """Public keys (PEM) that flows may seal values with."""
+    strategies: Mapping[str, StrategySettings] = field(factory=dict)
+    """What queues may ask who gets a contact, by name."""
 
     @property
     def entered(self) -> dict[str, str]:

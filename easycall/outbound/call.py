@@ -90,7 +90,7 @@ class _Undialled:
         """Fires when it is given up."""
         return self._gone.wait()
 
-    def hang_up(self) -> None:
+    def hang_up(self, *, elsewhere: bool = False) -> None:
         """Give it up."""
         self._gone.ring()
 
@@ -199,7 +199,7 @@ class OutboundCall:
             raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT) from None
         try:
             while isinstance(news := await live.news(start(side.answered()), live.customer.when_gone()), Letter):
-                answer_rung(live, side, news)
+                answer_rung(live, [side], news)
             if news == 1:
                 raise NotReached(Outcome.CANCELLED, live.contact.ended_by or EndedBy.API)
             outcome = await side.answered()
@@ -225,7 +225,7 @@ class OutboundCall:
                 conversation = await live.switch.bridge(live.customer, side.leg)
         except (BridgeFailed, HungUp):
             side.leave(OfferOutcome.LOST)
-            return Wait(queue.id, live.distributor.front(queue.id))
+            return Wait(queue.id, live.distributor.front(queue.id, live.contact.priority))
         return Joined(side, conversation, queue.id, since)
 
 

@@ -21,6 +21,7 @@ _OFFER_ENDS = {
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
     OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
+    OfferOutcome.ELSEWHERE: "is no longer rung: another agent answered",
 }
 
 
@@ -96,6 +97,13 @@ def _text(event: facts.Event) -> str:
             return f"the service {event.service} is asked at {event.node} ({event.outcome})"
         case facts.Queued():
             return f"waits in {event.queue} at place {event.position}"
+        case facts.AskIgnored():
+            return f"waits in {event.queue} without the {event.what} its flow asks for: {event.why}"
+        case facts.QueueAmended():
+            skills = f", asks for {event.skills}" if event.skills else ""
+            return f"has priority {event.priority:g}{skills} in {event.queue} from now, by {event.by}"
+        case facts.QueueResumed():
+            return f"has the place in {event.queue} that contact {event.of} gave up"
         case facts.QueueLeft():
             return f"leaves the line of {event.queue} by a key, its place is kept"
         case facts.QueueOverflowed():
@@ -109,7 +117,7 @@ def _text(event: facts.Event) -> str:
         case facts.ScreenPop():
             return f"the phone of {event.agent} rings, the screen pops"
         case facts.ScreenPopRevoked():
-            return f"the screen of {event.agent} drops the pop"
+            return f"the screen of {event.agent} drops the pop{f': {event.by} has answered' if event.by else ''}"
         case facts.OfferEnded():
             return f"{event.agent} {_OFFER_ENDS[event.outcome]}"
         case facts.Answered():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -27,8 +27,8 @@ CONTACT_COLUMNS = (
     "end_estimated, direction, disposition, overflows, channel"
 )
 ADD_CONTACT = (
-    f"INSERT INTO contacts ({CONTACT_COLUMNS}) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    f"INSERT INTO contacts ({CONTACT_COLUMNS}, customer) "  # noqa: S608 - constants only
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
@@ -55,8 +55,10 @@ _OVERFLOWS = msgspec.json.Decoder(tuple[Overflowed, ...])
 class ContactArchive:
     """The journal's :class:`~easycall.stats.journal.Archive` in a database.  Every method raises StoreUnavailable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, known_by: Callable[[str], str] = str) -> None:
+        """``known_by``: the number a customer is known by, of the number as shown."""
         self._database = database
+        self._known_by = known_by
         self.recordings = RecordingIndex(database)
 
     async def last(self) -> int:
@@ -70,7 +72,7 @@ class ContactArchive:
             (entry.seq, entry.event.at, entry.event.kind, entry.event.contact, entry.event.agent, entry.body)
             for entry in entries
         ]
-        contacts = [_contact_row(record) for record in records]
+        contacts = [(*_contact_row(record), self._known_by(_customer(record))) for record in records]
         segments = [row for record in records for row in _segment_rows(record)]
         recordings = recording_rows(entries, records)
         said = [entry.event for entry in entries if isinstance(entry.event, DispositionSet)]
@@ -104,6 +106,10 @@ class ContactArchive:
         else:
             rows = await self._database.query(ENDED, limit)
         return [_record(row, ()) for row in rows]
+
+
+def _customer(record: Record) -> str:
+    return record.dialled if record.direction is Direction.OUTBOUND else record.caller
 
 
 def _contact_row(record: Record) -> tuple[Any, ...]:

@@ -23,7 +23,6 @@ from easycall.mailbox import Letter
 from easycall.model import EndedBy, Outcome, OverflowRule, OverflowTo, Queue, Request, Stage
 from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow
 from easycall.policy import AT_DESK, PATIENT, WorkItem
-from easycall.skills import parse
 from easycall.talk.alone import answer_alone
 from easycall.verbs import NotNow, Pick
 
@@ -53,7 +52,6 @@ class Line:
         self.outcome = Outcome.ABANDONED
         """What has become of it when no agent is offered any more."""
         self._overflow = overflow
-        self._request = request
         self._pbx = pbx
         self._queue = request.queue
         self._entering = True
@@ -127,7 +125,7 @@ class Line:
         return self._overflow.judge(queue, self.since, entering=entering)
 
     def _enter(self, refused: Mapping[str, float]) -> Place:
-        live, contact, request = self.live, self.live.contact, self._request
+        live, contact = self.live, self.live.contact
         contact.queue, contact.agent = self._queue, ""
         item = WorkItem(
             contact.id,
@@ -135,8 +133,8 @@ class Line:
             self.since,
             self._pbx,
             contact.channel,
-            requires=parse(request.skills),
-            offset=request.priority_seconds,
+            requires=contact.skills,
+            offset=contact.priority,
             refused=refused,
             attempts=contact.attempts,
         )

@@ -102,7 +102,8 @@ class CallCentre:
         flows = library.flows_of(config)
         self.fatal: list[str] = []
         self.running = join(config, flows, self.reactor, self.fatal.append)
-        fairness = Fairness(REFUSED_SECONDS)
+        ahead = {queue.id: queue.routing.offset for queue in config.queues.values()}
+        fairness = Fairness(REFUSED_SECONDS, ahead=ahead)
         self.running.journal.subscribe(lambda sequence, event: self._judge(fairness.take(event)))
         self.running.daemon.startService()
         assert self.running.daemon.started is not None
