@@ -22,6 +22,7 @@ from easycall.events import (
     Event,
     FaxReceived,
     OfferEnded,
+    QueueAmended,
     Queued,
     TalkEnded,
     VoicemailLeft,
@@ -193,6 +194,8 @@ class Requests:
                 self._keep(request, done=True)  # the customer is there, and is not called again after a restart
             case Queued() if request is not None and (event.queue, event.since) != (request.queue, request.since):
                 self._keep(evolve(request, queue=event.queue, since=event.since))
+            case QueueAmended() if request is not None:
+                self._keep(evolve(request, skills=event.skills, priority_seconds=event.priority))
             case DataAttached() if request is not None:
                 data = dict(request.data)
                 attach(data, event.data)
