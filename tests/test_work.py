@@ -31,8 +31,9 @@ from easycall.model import (
     Request,
     Stage,
 )
-from easycall.policy import Channel
+from easycall.policy import AgentOrder, Channel
 from easycall.simulator.fax import Machine
+from easycall.skills import parse
 from easycall.stats.record import SegmentKind
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import Answer, AttachData, Close, Hold, Leave, NotNow, Pick, ToAgent, ToQueue, Verb
@@ -476,6 +477,17 @@ class TestCallMe:
         stage.pass_(1)
         assert (stage.ended(rung)[1], stage.state("ana"), stage.carol.rings) == ("caller", "ready", 0)
 
+    def test_one_agent_at_a_time_where_calls_ring_several(self, stage: WorkStage) -> None:
+        distributor = stage.joined.distributor
+        sales = distributor.queues["sales"]
+        ring_all = evolve(sales.routing, agent_order=AgentOrder.RING_ALL)
+        distributor.set_queue(evolve(sales, routing=ring_all))
+        stage.ready("ana", "bo")
+        stage.asks(CALL_ME)
+        stage.pass_(5)
+        assert stage.talking(stage.carol, stage.people["ana"])
+        assert (stage.state("bo"), hasattr(stage.people["bo"], "line")) == ("ready", False)
+
     def test_no_chat_beside_a_call(self, stage: WorkStage) -> None:
         stage.asks(CALL_ME)
         stage.ready("ana")
@@ -514,6 +526,30 @@ class TestRestart:
         assert record.arrived == begun
         assert [part.agent for part in record.segments if part.kind is SegmentKind.TALK] == ["ana", "bo"]
         assert again.stored() == [offered]
+        again.close()
+
+    def test_what_changes_while_the_store_is_away_is_stored_when_it_is_back(self, stage: WorkStage) -> None:
+        chat = stage.asks()
+        database = stage.daemon.database
+        stage.daemon.now(database.close())
+        assert stage.verb(chat, AttachData({"order": "1"})) == {}
+        stage.pass_(11)
+        stage.daemon.now(database.open())  # empty, as it is in memory
+        stage.pass_(6)
+        [(data,)] = stage.daemon.now(database.query("SELECT data FROM requests WHERE id = ?", chat))
+        assert data == '{"order":"1"}'
+
+    def test_what_was_amended_stays_so(self, database: MemoryDatabase) -> None:
+        stage = WorkStage(database)
+        first, second = stage.asks(), stage.asks()
+        wanted = parse("billing >= 2")
+        stage.joined.distributor.amend(second, offset=60.0, requires=wanted, by="desk")
+        assert stage.line_of("sales") == [second, first]
+        stage.pass_(1)
+        assert sum(stage.daemon.stop().values()) == 0
+        again = WorkStage(database)
+        [one, _] = again.joined.distributor.waiting("sales")
+        assert (one.contact, one.offset, one.requires) == (second, 60.0, wanted)
         again.close()
 
     def test_a_store_that_is_away_promises_nothing(self, stage: WorkStage) -> None:

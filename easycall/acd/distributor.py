@@ -322,8 +322,8 @@ class Distributor:
     def _reserve_beside(self, contact: str) -> Sequence[str]:
         """More agents for a contact of a queue that rings several at once."""
         place = self._places.get(contact)
-        if place is None or place.item.channel in AT_DESK:
-            return ()
+        if place is None or place.item.channel is not Channel.CALL:
+            return ()  # of what is no call yet, one agent is asked and then the customer is dialled
         most = self.room.lines[place.item.queue].policy.at_once - 1
         if not most:
             return ()

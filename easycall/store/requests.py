@@ -16,7 +16,8 @@ COLUMNS = "id, channel, queue, since, created, number, address, name, skills, pr
 ALL = f"SELECT {COLUMNS} FROM requests ORDER BY since, id"  # noqa: S608 - constants only
 PUT = (
     f"INSERT INTO requests ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) "  # noqa: S608 - constants only
-    "DO UPDATE SET queue = excluded.queue, since = excluded.since, data = excluded.data"
+    "DO UPDATE SET queue = excluded.queue, since = excluded.since, skills = excluded.skills, "
+    "priority_seconds = excluded.priority_seconds, data = excluded.data"
 )
 REMOVE = "DELETE FROM requests WHERE id = ?"
 # A contact that has its record has ended, though its request could not be removed then.

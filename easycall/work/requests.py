@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from easycall.defer import shielded, unattended
@@ -22,6 +22,7 @@ from easycall.events import (
     Event,
     FaxReceived,
     OfferEnded,
+    QueueAmended,
     Queued,
     TalkEnded,
     VoicemailLeft,
@@ -37,6 +38,9 @@ from easycall.verbs import NotNow
 __all__ = ["Requests", "Shelf"]
 
 log = Logger()
+
+AGAIN_SECONDS = 5.0
+"""How long after the database was away what is not stored is tried again."""
 
 ROOM = 10_000
 """So many may be asked for and not done; whoever asks for more hears that."""
@@ -112,6 +116,9 @@ class Requests:
         self._voicemail = voicemail
         self._fax = fax
         self._one_by_one = DeferredLock()
+        self._unstored: dict[str, bool] = {}
+        """Requests of which the latest is not stored, as the database was away -> whether that is that it is done."""
+        self._again: IDelayedCall | None = None
         self._stop_listening: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
@@ -134,6 +141,9 @@ class Requests:
     async def stop(self) -> None:
         """Store what is being stored, and nothing more."""
         self._stop_listening()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         await self._one_by_one.run(lambda: None)
 
     async def ask(self, request: Request) -> Contact:
@@ -184,6 +194,8 @@ class Requests:
                 self._keep(request, done=True)  # the customer is there, and is not called again after a restart
             case Queued() if request is not None and (event.queue, event.since) != (request.queue, request.since):
                 self._keep(evolve(request, queue=event.queue, since=event.since))
+            case QueueAmended() if request is not None:
+                self._keep(evolve(request, skills=event.skills, priority_seconds=event.priority))
             case DataAttached() if request is not None:
                 data = dict(request.data)
                 attach(data, event.data)
@@ -218,8 +230,22 @@ class Requests:
                 await self._one_by_one.run(self._stored, *what)
             except StoreUnavailable as why:
                 log.error("request {request} is carried on and not stored: {why}", request=request.id, why=str(why))
+                self._try_again(request.id, done)
 
         unattended(in_turn())
+
+    def _try_again(self, request: str, done: bool) -> None:
+        """Store it when the database may be back; what has ended meanwhile is forgotten at the next start."""
+        self._unstored[request] = done or self._unstored.get(request, False)
+        if self._again is None:
+            self._again = self._clock.callLater(AGAIN_SECONDS, self._store_again)
+
+    def _store_again(self) -> None:
+        self._again = None
+        unstored, self._unstored = self._unstored, {}
+        for request, done in unstored.items():
+            if request in self.live:
+                self._keep(self.live[request], done=done)
 
     @staticmethod
     def _stored(verb: Callable[[Any], Any], what: Any) -> Deferred[None]:
