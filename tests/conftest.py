@@ -16,12 +16,17 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from hypothesis import HealthCheck, settings
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from .scenarios.matrix import Results
+
+# How fast a machine is that runs other tests beside them says nothing about what properties hold.
+settings.register_profile("easycall", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("easycall")
 
 MATRIX = pytest.StashKey[Results]()
 SECONDS = 30.0

@@ -38,7 +38,7 @@ from easycall.lab.day.centre import MIDNIGHT, VirtualCentre
 from easycall.lab.day.plan import DAY_SECONDS, Habits, Plan
 from easycall.lab.day.site import configuration
 from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, OverflowWhen
-from easycall.policy import AgentOrder, QueuePolicy, Ring
+from easycall.policy import AgentOrder, Channel, QueuePolicy, Ring
 from easycall.skills import parse
 
 NOON = 1_800_100_800.0
@@ -539,6 +539,26 @@ def test_a_wish_of_one_who_is_busy_counts_from_when_it_was_said() -> None:
         changed(1, READY), changed(2, AgentState.TALKING, "x"), changed(20, AgentState.TALKING, "x", next=NOT_READY)
     )
     assert [(one.at - NOON, one.state) for one in known.agents["a"].presence] == [(1.0, READY), (20.0, NOT_READY)]
+
+
+def test_work_without_a_call_keeps_its_agent_from_calls_and_is_not_replayed() -> None:
+    arrived = ContactArrived(
+        at=NOON, contact="m", pbx="", leg="", caller="", caller_name="", dialled="", channel=Channel.MESSAGE
+    )
+    chat = {"m": Channel.MESSAGE}
+    overflow = QueueOverflowed(at=NOON + 2, contact="m", queue="q", to="queue:r", rule=OverflowWhen.FULL, waited=1)
+    events = (
+        *(arrived, evolve(queued(1, "m"), channel=Channel.MESSAGE), overflow),
+        *(changed(5, READY), changed(10, READY, work=chat), changed(60, READY), ended(70)),
+    )
+    known = told(*events)
+    assert (known.stays, known.no_calls, known.kept_out) == ((), 1, 0)
+    presence = [(one.at - NOON, one.hindered) for one in known.agents["a"].presence]
+    assert presence == [(5.0, False), (10.0, True), (60.0, False)]
+    recount = Recount(NOON, NOON + HOUR, {}, REFUSED_SECONDS, beside={"a": {Channel.MESSAGE}})
+    for event in events:
+        recount.take(event)
+    assert [one.at - NOON for one in recount.day().agents["a"].presence] == [5.0]
 
 
 def test_each_queue_a_contact_came_to_is_a_stay_of_its_own() -> None:

@@ -399,7 +399,7 @@ def test_nothing_is_violated_when_all_are_rung_at_once(pytestconfig: pytest.Conf
     assert elsewhere > pytestconfig.getoption("--interleavings") // 10
 
 
-@pytest.mark.fault("F61")
+@pytest.mark.fault("F61", "F101")
 def test_who_becomes_not_ready_when_chosen_is_one_or_the_other(
     pytestconfig: pytest.Config, database: MemoryDatabase
 ) -> None:

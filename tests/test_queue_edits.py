@@ -94,7 +94,15 @@ class TestWords:
             "max_waiting": 5,
             "max_wait_seconds": 14400.0,
         }
-        assert tuple(routing_of(config.queues["loans"])) == EDITABLE
+        assert tuple(routing_of(edited(config, "loans", {"order": "ring_all"}))) == EDITABLE
+
+    def test_how_many_are_rung_at_once_goes_with_its_order(self, config: Config) -> None:
+        three = edited(config, "loans", {"order": "ring_all", "ring_all_agents": 3})
+        there = evolve(config, queues={**config.queues, "loans": three})
+        assert edited(there, "loans", {"skills": "vip"}).routing.most_rung == 3
+        assert edited(there, "loans", {"order": "longest_idle"}).routing.at_once == 1
+        with pytest.raises(ConfigError, match="ring_all_agents"):
+            edited(there, "loans", {"order": "longest_idle", "ring_all_agents": 3})
 
     def test_nothing_changed_is_the_same_queue(self, config: Config) -> None:
         for queue in config.queues.values():

@@ -160,10 +160,13 @@ def _read(config: Config, first: float, end: float, tell: Tell) -> Day:
     """The day as the journal tells it.  Raises ClickException."""
     from easycall.acd.replay.recount import READ, Recount
     from easycall.acd.staff import REFUSED_SECONDS
+    from easycall.policy import Channel
     from easycall.ports import StoreUnavailable
     from easycall.store.past import Past
 
-    recount = Recount(first, end, {agent.id: agent.skills for agent in config.agents.values()}, REFUSED_SECONDS)
+    skills = {agent.id: agent.skills for agent in config.agents.values()}
+    beside = {agent: config.capacity(agent).beside.get(Channel.CALL, frozenset()) for agent in config.agents}
+    recount = Recount(first, end, skills, REFUSED_SECONDS, beside=beside)
     try:
         with Past(Path(config.store_url.removeprefix("sqlite:///"))) as past:
             for event in past.assigned_before(first - LEAD_SECONDS):

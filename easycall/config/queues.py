@@ -103,9 +103,9 @@ def routing_options(policy: QueuePolicy) -> dict[str, Any]:
         "prefers": policy.prefers.text,
         "order": policy.agent_order,
         "first_agents": policy.fixed_order,
+        **at_once,
         "priority_seconds": policy.offset,
         "max_talks": policy.cap or 0,
-        **at_once,
     }
 
 

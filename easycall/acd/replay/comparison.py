@@ -115,6 +115,10 @@ def unconfigured(day: Day, rules: Rules, agents: Mapping[str, object]) -> list[s
         f"agent {agent} is not in the configuration any more: skills are known only from changes in the journal"
         for agent in sorted(there)
     ]
+    if day.no_calls:
+        found.append(
+            f"{day.no_calls} chats, messages and other work without a call are not replayed: who had one took no call meanwhile"
+        )
     if day.kept_out:
         found.append(f"{day.kept_out} contacts were not let into a queue by a rule: they are not replayed")
     waiting = sum(fate.how is Ending.WAITING for fate in day.fates.values())

@@ -180,5 +180,7 @@ class Day:
     """Agent -> the time spent."""
     links: Sequence[tuple[float, str, bool]] = ()
     """When the link to which Asterisk was lost (False) or there again."""
+    no_calls: int = 0
+    """How often a chat, a message or other work that is no call came to a queue: that is not replayed."""
     kept_out: int = 0
     """How many contacts a rule did not let into a queue: they are not replayed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import singledispatchmethod
 
 from attrs import evolve
@@ -24,6 +24,7 @@ from easycall.events import (
     QueueOverflowed,
 )
 from easycall.model import EndedBy, OfferOutcome
+from easycall.policy import Channel
 
 __all__ = ["READ", "Recount"]
 
@@ -44,14 +45,16 @@ class Recount:
         skills: Mapping[str, Mapping[str, int]],
         refused_seconds: Mapping[OfferOutcome, float],
         usual_seconds: float = 30.0,
+        beside: Mapping[str, Collection[Channel]] = {},
     ) -> None:
         """``skills``: agent -> what each can do of whom the journal tells nothing else; ``refused_seconds``: how long a
-        contact is not offered again to an agent after such an outcome; after any other ``usual_seconds``."""
+        contact is not offered again to an agent after such an outcome; after any other ``usual_seconds``; ``beside``:
+        agent -> beside which work at the desk this one takes a call."""
         self._refused_seconds = refused_seconds
         self._usual_seconds = usual_seconds
         self._first = first
         self._end = end
-        self._rota = Rota(first, end, skills)
+        self._rota = Rota(first, end, skills, beside)
         self._stays: dict[str, Stay] = {}
         self._fates: dict[str, Fate] = {}
         self._unanswered: dict[str, list[Unanswered]] = {}
@@ -63,8 +66,9 @@ class Recount:
         self._latest: dict[str, tuple[str, int]] = {}
         """Contact -> its latest stay, and how many it had."""
         self._pbx_of: dict[str, str] = {}
+        self._not_calls: set[str] = set()
         self._links: list[tuple[float, str, bool]] = []
-        self._kept_out = 0
+        self._kept_out = self._no_calls = 0
         self._last = first
 
     @property
@@ -95,6 +99,7 @@ class Recount:
             clocked=self._rota.clocked,
             links=tuple(self._links),
             kept_out=self._kept_out,
+            no_calls=self._no_calls,
         )
 
     def _of_the_day(self) -> dict[str, Stay]:
@@ -116,10 +121,16 @@ class Recount:
 
     @take.register
     def _(self, event: ContactArrived) -> None:
-        self._pbx_of[event.contact] = event.pbx
+        if event.channel is Channel.CALL:
+            self._pbx_of[event.contact] = event.pbx
+        else:
+            self._not_calls.add(event.contact)
 
     @take.register
     def _(self, event: Queued) -> None:
+        if event.channel is not Channel.CALL:
+            self._no_calls += self._first <= event.at < self._end
+            return
         contact = event.contact
         stay = self._stays.get(self._open.get(contact, ""))
         if stay is not None and stay.queue == event.queue:
@@ -161,6 +172,8 @@ class Recount:
 
     @take.register
     def _(self, event: QueueOverflowed) -> None:
+        if event.contact in self._not_calls:
+            return
         if event.contact not in self._open and self._first <= event.at < self._end:
             self._kept_out += 1
         self._close(event.contact, Ending.LEFT, event.at)
@@ -195,6 +208,7 @@ class Recount:
         self._close(event.contact, Ending.ABANDONED if event.ended_by is EndedBy.CALLER else Ending.LEFT, event.at)
         self._latest.pop(event.contact, None)
         self._pbx_of.pop(event.contact, None)
+        self._not_calls.discard(event.contact)
 
     # Asterisks
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from attrs import define, evolve, field
 
@@ -10,6 +10,7 @@ from easycall.acd.agent import BUSY, HANDLING
 from easycall.acd.replay.day import AgentDay, Clocked, Doing, Duty, Presence
 from easycall.events import AgentAssigned, AgentChanged
 from easycall.model import AgentState
+from easycall.policy import Channel
 
 __all__ = ["Busy", "Rota"]
 
@@ -50,7 +51,14 @@ class _Agent:
 class Rota:
     """All agents; see :class:`~easycall.acd.replay.recount.Recount`."""
 
-    def __init__(self, first: float, end: float, skills: Mapping[str, Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        first: float,
+        end: float,
+        skills: Mapping[str, Mapping[str, int]],
+        beside: Mapping[str, Collection[Channel]],
+    ) -> None:
+        self._beside = beside
         self._first = first
         self._end = end
         self._agents = {agent: self._hired(can) for agent, can in skills.items()}
@@ -89,7 +97,8 @@ class Rota:
             state = agent.told.presence[-1].state  # it is not told what comes after
         else:
             state = event.next or AgentState.READY
-        _add(agent.told, Presence(event.at, state, event.queues, bool(event.hindrance)))
+        at_desk = set(event.work.values()) - set(self._beside.get(event.agent, ()))
+        _add(agent.told, Presence(event.at, state, event.queues, bool(event.hindrance or at_desk)))
         if event.state is AgentState.READY and agent.state not in (AgentState.READY, *BUSY) and event.at <= self._first:
             agent.told.idle_since = event.at
         agent.state = event.state
