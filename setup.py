@@ -63,7 +63,10 @@ setup(
         "wsproto>=1.2",
         "zope.interface>=7.0",
     ],
-    entry_points={"console_scripts": ["easycall = easycall.cli.main:cli"]},
+    entry_points={
+        "console_scripts": ["easycall = easycall.cli.main:cli"],
+        "easycall.strategies": ["https = easycall.acd.decision_service:DecisionService"],
+    },
     classifiers=[
         "Framework :: Twisted",
         "Operating System :: POSIX :: Linux",

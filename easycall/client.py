@@ -64,6 +64,10 @@ class Client:
         """The answer to a PUT.  Raises Refused, TimeoutError."""
         return await self._ask("PUT", path, body)
 
+    async def patch(self, path: str, **body: Any) -> Any:
+        """The answer to a PATCH.  Raises Refused, TimeoutError."""
+        return await self._ask("PATCH", path, body)
+
     async def delete(self, path: str) -> Any:
         """The answer to a DELETE.  Raises Refused, TimeoutError."""
         return await self._ask("DELETE", path, {})

@@ -18,15 +18,21 @@ from easycall.defer import cancelled, start
 from easycall.events import Event
 from easycall.fax.desk import FaxDesk
 from easycall.ivr.script import Script
+from easycall.joining import Joining
 from easycall.live import LiveContact
-from easycall.model import Contact, Direction, EndedBy, Lifetime, Stage
-from easycall.outbound.call import CallOut, First, OutboundCall, undialled
+from easycall.model import Contact, Direction, EndedBy, Lifetime, Request, Stage
+from easycall.outbound.call import CallOut, First, OutboundCall, nowhere, undialled
 from easycall.outbound.dialling import Dialling
 from easycall.overflow import Overflow
+from easycall.policy import AT_DESK
 from easycall.ports import Arrival, Channel, Journal, Messages, Switch
 from easycall.recording import Recordings
+from easycall.skills import parse
 from easycall.verbs import NotNow, Verb
 from easycall.visit import Visit
+from easycall.work.call_me import CallMe
+from easycall.work.errand import Errand
+from easycall.work.line import Line
 
 __all__ = ["Contacts"]
 
@@ -54,11 +60,13 @@ class Contacts:
         *,
         messages: Messages | None = None,
         waits: Waits | None = None,
+        joining: Joining | None = None,
         park_seconds: float = PARK_SECONDS,
         lifetime: Lifetime = LIFETIME,
     ) -> None:
         """``fax``: None when there is none; ``messages``: where voice mail is kept, needed when the script has boxes;
         ``waits``: what is known of waits, needed when queues announce them;
+        ``joining``: what is known of callers who come back; None: they are known by the numbers as shown;
         ``park_seconds``: how long one is parked before the contact goes back."""
         self._clock = clock
         self._journal = journal
@@ -70,17 +78,23 @@ class Contacts:
         self._park_seconds = park_seconds
         self._lifetime = lifetime
         self._overflow = Overflow(distributor, clock, journal, waits.known if waits is not None else None)
+        self._joining = joining or Joining()
         self._recordings = recordings
         self._fax = fax
         self._waits = waits
         self._stopped = False
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, Visit | Errand] = {}
         self._running: dict[str, Deferred[None]] = {}
+        distributor.strategies.when_asked_about(self._about)
 
     @property
     def live(self) -> Mapping[str, Contact]:
         """The contacts of now, by id."""
         return {visit.contact.id: visit.contact for visit in self._visits.values()}
+
+    def _about(self, contact_id: str) -> Contact | None:
+        visit = self._visits.get(contact_id)
+        return visit.contact if visit is not None else None
 
     def carried(self, contact_id: str) -> LiveContact | None:
         """A live contact with what it is carried with."""
@@ -142,14 +156,44 @@ class Contacts:
         self._carry(self._visit(live, OutboundCall(live, route, queue, asked.first)))
         return contact
 
+    def request(self, request: Request, *, restored: bool = False) -> Contact:
+        """Let the contact of a request begin: it waits in line, and has no leg, or none yet.
+
+        ``restored``: it did so before the daemon started, and agents have yet to log in again.
+        """
+        called = request.channel not in AT_DESK
+        contact = Contact(
+            id=request.id,
+            pbx="",
+            leg=f"ec-{request.id}-customer-1" if called else "",
+            caller="" if called else request.number or request.address,
+            caller_name=request.name,
+            dialled=request.number if called else "",
+            arrived=request.created,
+            direction=Direction.OUTBOUND if called else Direction.INBOUND,
+            channel=request.channel,
+            stage=Stage.WAITING,
+            queue=request.queue,
+            priority=request.priority_seconds,
+            skills=parse(request.skills),
+            data=dict(request.data),
+        )
+        live = self._live_contact(contact, nowhere(), undialled(contact.leg))
+        if called:
+            pbx = self._dialling.box_for(request.number)
+            self._carry(self._visit(live, CallMe(Line(live, self._overflow, request, pbx, restored=restored))))
+        else:
+            self._carry(Errand(Line(live, self._overflow, request, restored=restored)))
+        return contact
+
     def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:
         shared = self._clock, self._record, self._distributor, self._script, self._dialling, self._recordings, self._fax
         return LiveContact(contact, switch, customer, *shared, waits=self._waits)
 
-    def _visit(self, live: LiveContact, call: OutboundCall | None = None) -> Visit:
-        return Visit(live, self._messages, self._park_seconds, self._lifetime, self._overflow, call)
+    def _visit(self, live: LiveContact, call: OutboundCall | CallMe | None = None) -> Visit:
+        return Visit(live, self._messages, self._park_seconds, self._lifetime, self._overflow, self._joining, call)
 
-    def _carry(self, visit: Visit) -> None:
+    def _carry(self, visit: Visit | Errand) -> None:
         contact_id = visit.contact.id
         self._visits[contact_id] = visit
         running = self._running[contact_id] = start(visit.carry())

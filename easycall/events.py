@@ -7,7 +7,7 @@ moment it happened, in seconds since the epoch.  ``kind`` is its public name in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
@@ -22,6 +22,7 @@ from easycall.model import (
     Outcome,
     OverflowWhen,
     Party,
+    StrategyOutcome,
     SupervisionMode,
 )
 from easycall.policy import Channel
@@ -32,6 +33,7 @@ __all__ = [
     "AgentAssigned",
     "AgentChanged",
     "Answered",
+    "AskIgnored",
     "CallAnswered",
     "CallCut",
     "CallDialled",
@@ -75,8 +77,11 @@ __all__ = [
     "PbxUp",
     "PhoneLost",
     "Picked",
+    "QueueAmended",
+    "QueueEdited",
     "QueueLeft",
     "QueueOverflowed",
+    "QueueResumed",
     "Queued",
     "RecordingFailed",
     "RecordingHeard",
@@ -88,6 +93,7 @@ __all__ = [
     "ScreenPop",
     "ScreenPopRevoked",
     "ServiceAsked",
+    "StrategyAsked",
     "SupervisionChanged",
     "SupervisionEnded",
     "SupervisionMoved",
@@ -247,6 +253,43 @@ class Queued(Event):
 
 
 @frozen(kw_only=True)
+class AskIgnored(Event):
+    """What a flow asked for in the caller's name could not be read: the caller waits without it."""
+
+    kind = "queue.ignored"
+    queue: str
+    what: str
+    """``skills``, ``priority`` or ``owner``."""
+    why: str
+
+
+@frozen(kw_only=True)
+class QueueAmended(Event):
+    """A contact that waits has another priority, or asks for other skills, from now on."""
+
+    kind = "queue.amended"
+    queue: str
+    priority: float
+    """Points of score beside those of its queue, after it."""
+    skills: str
+    """What it asks for beside what its queue does, after it."""
+    by: str
+    """The name of the API token."""
+
+
+@frozen(kw_only=True)
+class QueueResumed(Event):
+    """The caller abandoned a call a short while ago, and has the place in line of then."""
+
+    kind = "queue.resumed"
+    queue: str
+    of: str
+    """The contact that was abandoned."""
+    since: float
+    """When that one joined."""
+
+
+@frozen(kw_only=True)
 class QueueLeft(Event):
     """The caller pressed a key and goes on in the flow.  The place is kept, and the contact is offered to nobody, until the
     flow leads back to the queue."""
@@ -271,12 +314,42 @@ class QueueOverflowed(Event):
 
 
 @frozen(kw_only=True)
+class StrategyAsked(Event):
+    """The queue's strategy was asked who gets the contact; ``agent`` gets it."""
+
+    kind = "strategy.asked"
+    queue: str
+    strategy: str
+    outcome: StrategyOutcome
+    first: str
+    """Whom the queue itself had chosen."""
+    seconds: float
+    """How long it took."""
+    error: str = ""
+    """Of one that failed: how."""
+
+
+@frozen(kw_only=True)
+class QueueEdited(Event):
+    """A queue's routing was changed, for contacts that wait already too."""
+
+    kind = "queue.edited"
+    queue: str
+    changed: Mapping[str, Any]
+    """What differs from the configuration from now on: option -> value, as in the file; empty: nothing."""
+    by: str = ""
+    """The name of the API token."""
+
+
+@frozen(kw_only=True)
 class Offered(Event):
     """An agent was reserved for the contact and the phone is being rung."""
 
     kind = "offer.made"
     queue: str
     attempt: int
+    at_once: int = 1
+    """How many agents are rung at once, of whom the first to answer has the contact."""
 
 
 @frozen(kw_only=True)
@@ -292,6 +365,7 @@ class ScreenPop(Event):
     waited: float
     """Seconds since the contact joined the queue."""
     direction: Direction = Direction.INBOUND
+    channel: Channel = Channel.CALL
     by: str = ""
     """The agent who asks for this one: a consultation or a transfer; empty when the queue does."""
     answers: Mapping[str, str] = field(factory=dict)
@@ -305,6 +379,8 @@ class ScreenPopRevoked(Event):
     kind = "screen.revoked"
     attempt: int
     outcome: OfferOutcome
+    by: str = ""
+    """The agent who answered, of several who were rung at once."""
 
 
 @frozen(kw_only=True)
@@ -726,6 +802,8 @@ class AgentChanged(Event):
     """What the agent has said came of the contact."""
     missed: Missed | None = None
     """The offer that was not answered, until the agent is ready again."""
+    work: Mapping[str, Channel] = field(factory=dict)
+    """The contacts without a call that the agent is offered or has -> what each is."""
     by: str = ""
     """The name of the API token that asked for the change; empty: nobody did."""
 

@@ -22,8 +22,8 @@ BELT_SECONDS = 60.0
 
 
 @contextmanager
-def limited_life(live: LiveContact, lifetime: Lifetime, end: Callable[[], None]) -> Iterator[None]:
-    """Call ``end`` when the contact has lasted as long as it may, unless the ``with`` is left before."""
+def limited_life(live: LiveContact, lifetime: Lifetime, end: Callable[[], None], since: float) -> Iterator[None]:
+    """Call ``end`` when the contact has lasted as long as it may, ``since`` then, unless the ``with`` is left before."""
     contact, left = live.contact, min(lifetime.notice_seconds, lifetime.longest_seconds)
 
     def near() -> None:
@@ -33,7 +33,7 @@ def limited_life(live: LiveContact, lifetime: Lifetime, end: Callable[[], None])
         live.tell(CallCut, contact.agent, leg=contact.leg, number=contact.customer, seconds=lifetime.longest_seconds)
         end()
 
-    due = contact.arrived + lifetime.longest_seconds - live.now()
+    due = since + lifetime.longest_seconds - live.now()
     timers: list[IDelayedCall] = [
         live.clock.callLater(max(0.0, due - left), near),
         live.clock.callLater(max(0.0, due), over),

@@ -36,7 +36,7 @@ TURN_SECONDS = 20.0
 
 @mutable(eq=False)
 class LiveContact:
-    """See the module.  Only the customer's leg is ever changed: when a customer is dialled."""
+    """See the module.  Only the customer's leg and its switch are ever changed: when a customer is dialled."""
 
     contact: Contact
     switch: Switch

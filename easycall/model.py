@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from attrs import Factory, field, frozen, mutable
 
 from easycall.hours import Hours
-from easycall.policy import Channel, QueuePolicy
+from easycall.policy import ONE_AT_A_TIME, Capacity, Channel, QueuePolicy
+from easycall.skills import ANYBODY, Requirement
 
 __all__ = [
     "HUNG_UP_EARLY",
@@ -31,6 +33,7 @@ __all__ = [
     "EndedBy",
     "FaxOutcome",
     "FaxResult",
+    "LastTalk",
     "Lifetime",
     "Loan",
     "LostAgent",
@@ -45,10 +48,13 @@ __all__ = [
     "PhoneState",
     "Profile",
     "Queue",
+    "QueueEdit",
     "RecordRule",
+    "Request",
     "Role",
     "Speaks",
     "Stage",
+    "StrategyOutcome",
     "SupervisionMode",
     "Trunk",
 ]
@@ -137,6 +143,8 @@ class Stage(StrEnum):
     """The customer hears music in no queue, until an agent picks the contact."""
     VOICEMAIL = "voicemail"
     """The customer leaves a message."""
+    HANDLING = "handling"
+    """An agent has a contact that is no call."""
     ENDED = "ended"
 
 
@@ -209,6 +217,8 @@ class OfferOutcome(StrEnum):
     """Whoever asked for the agent took the question back."""
     LOST = "lost"
     """The agent's leg disappeared without a word: lost with the link, or between answer and bridge."""
+    ELSEWHERE = "answered_elsewhere"
+    """Several agents were rung at once, and another one was the first to answer."""
 
 
 class DialOutcome(StrEnum):
@@ -272,6 +282,8 @@ class Outcome(StrEnum):
     CONGESTION = "congestion"
     UNREACHABLE = "unreachable"
     CANCELLED = "cancelled"
+    NOT_DIALLED = "not_dialled"
+    """The rules of dialling did not let the customer be called."""
     NO_AGENT = "no_agent"
     """The agent whose phone was rung first did not take the call; the customer was not dialled."""
 
@@ -354,6 +366,23 @@ class Closing(StrEnum):
     """They are still served."""
     OVERFLOW = "overflow"
     """They go where those go who come later."""
+
+
+class StrategyOutcome(StrEnum):
+    """What came of asking a strategy for an agent; but for the first two the queue's own choice holds."""
+
+    AGREED = "agreed"
+    """It left the choice to the queue, or named the same agent."""
+    FOLLOWED = "followed"
+    """It named another agent, who got the contact."""
+    NOT_FREE = "not_free"
+    """It named another agent, who was not free any more."""
+    WRONG = "wrong"
+    """It answered something that is no agent of the case."""
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    RESTING = "resting"
+    """It was not asked, because it failed again and again."""
 
 
 class OverflowWhen(StrEnum):
@@ -444,7 +473,19 @@ class Queue:
     """How long one may wait before the call is hung up."""
     max_wait_prompt: str = ""
     """What is heard then."""
+    owner_seconds: float = 20.0
+    """How long a contact waits for the agent alone whom a flow or attached data names as its owner."""
+    last_agent_seconds: float = 0.0
+    """How long one waits for the agent alone who talked last with the number; 0: anybody takes it at once."""
+    last_agent_days: float = 7.0
+    """How long after that talk."""
+    last_agent_any_queue: bool = False
+    """Whether the talk may have been of another queue."""
+    redial_seconds: float = 0.0
+    """How long after an abandoned call the same number has its place back; 0: never."""
     overflow: tuple[OverflowRule, ...] = ()
+    strategy: str = ""
+    """The strategy that is asked which of the idle agents gets a contact; empty: none, the queue chooses by itself."""
     service_level: Mapping[Channel, float] = field(factory=dict, hash=False)
     """Kind of work -> within how many seconds it is to be answered, where that is not as usual."""
     routing: QueuePolicy = field(default=Factory(lambda queue: QueuePolicy(queue.id), takes_self=True))
@@ -460,6 +501,18 @@ class Queue:
     def announces(self) -> bool:
         """Whether a waiting caller is told anything of the wait."""
         return self.announce_position or self.announce_wait
+
+
+@frozen
+class QueueEdit:
+    """What was changed of a queue while the daemon ran, and is kept."""
+
+    queue: str
+    changed: Mapping[str, Any]
+    """Option -> value, as in the configuration."""
+    at: float = 0.0
+    by: str = ""
+    """The name of the API token."""
 
 
 @frozen
@@ -515,6 +568,12 @@ class Agent:
     """The latest offer not answered, until the agent is ready again."""
     desktop_lost: bool = False
     """The agent's desktop is gone: nothing is offered until it is back."""
+    capacity: Capacity = ONE_AT_A_TIME
+    """What the agent takes, how much of it at once, and what beside what."""
+    auto_accept: frozenset[Channel] = frozenset()
+    """What is no call and is the agent's as soon as it is offered."""
+    work: Mapping[str, Channel] = field(factory=dict)
+    """The contacts without a call that the agent is offered or has -> what each is; beside :attr:`contact`, or alone."""
 
 
 @frozen
@@ -529,6 +588,15 @@ class Profile:
     changed: float = 0.0
     changed_by: str = ""
     """The name of the API token."""
+
+
+@frozen
+class LastTalk:
+    """An agent talked with a customer."""
+
+    at: float
+    agent: str
+    queue: str
 
 
 @frozen
@@ -572,12 +640,18 @@ class Contact:
     """What kind of work it is."""
     stage: Stage = Stage.IVR
     queue: str = ""
+    priority: float = 0.0
+    """Points of score beside those of the queue: seconds of waiting it is ahead, in whichever queue."""
+    skills: Requirement = ANYBODY
+    """What it asks for in :attr:`queue`, beside what the queue does; another queue is not asked for it."""
     agent: str = ""
     consulted: str = ""
     """The agent, or the number outside, who is asked by :attr:`agent`, in a conference the last one who was; empty when
     nobody is."""
     conference: tuple[str, ...] = ()
     """Who is in a conference with the customer, beside :attr:`agent`."""
+    rung: tuple[str, ...] = ()
+    """Agents who are rung for it at once, beside :attr:`agent`."""
     recording: str = ""
     """``on`` while it is recorded, ``paused`` while silence is; empty: it is not."""
     ended_by: EndedBy | None = None
@@ -597,6 +671,34 @@ class Contact:
     def customer(self) -> str:
         """The customer's number."""
         return self.dialled if self.direction is Direction.OUTBOUND else self.caller
+
+
+@frozen
+class Request:
+    """Something for an agent that did not begin with a call, as it is kept until it is done."""
+
+    id: str
+    """That of its contact."""
+    channel: Channel
+    queue: str
+    """Where it waits, or came from."""
+    since: float
+    """Since when it counts as waiting."""
+    created: float
+    number: str = ""
+    """The customer's, in full form."""
+    address: str = ""
+    """Where else the customer is to be found: of mail, or of a chat."""
+    name: str = ""
+    skills: str = ""
+    """What it asks for beside what its queue does."""
+    priority_seconds: float = 0.0
+    """Points of score beside those of its queue."""
+    data: Mapping[str, str] = field(factory=dict)
+    about: str = ""
+    """The id of the voice mail or fax it is about."""
+    created_by: str = ""
+    """The name of the API token; empty: the daemon itself."""
 
 
 @frozen

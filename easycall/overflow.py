@@ -1,6 +1,7 @@
 """The overflow rules of queues at work: a contact that comes to a queue, or waits in it, asks which rule holds.
 
-Nothing polls: one who waits asks again when the clock can change the answer, or when the last agent of the queue leaves.
+Nothing polls: one who waits asks again when the clock can change the answer, when the last agent of the queue leaves, or
+when the queue is changed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from easycall.acd.distributor import Distributor
 from easycall.acd.overflow import OF_STAFF, Facts, judge
 from easycall.acd.presence import Presence
 from easycall.defer import background
-from easycall.events import AgentAssigned, AgentChanged, Event
+from easycall.events import AgentAssigned, AgentChanged, Event, QueueEdited
 from easycall.live import LiveContact
 from easycall.model import Outcome, OverflowRule, OverflowTo, OverflowWhen, Queue, Stage
 from easycall.ports import BridgeFailed, Journal
@@ -69,10 +70,11 @@ class Overflow:
         return judge(queue, facts, self._clock.seconds())
 
     def may_change(self, queue: Queue, at: float) -> Deferred[None]:
-        """Fires when :meth:`judge` is to be asked again: ``at`` that time, or when the last agent leaves.  Cancel it."""
+        """Fires when :meth:`judge` is to be asked again: ``at`` that time, when the last agent leaves, or the queue is
+        changed.  Cancel it."""
         changed: Deferred[None] = Deferred()
         timer = self._clock.callLater(max(0.0, at - self._clock.seconds()), changed.callback, None)
-        watching = self._watching.setdefault(queue.id, set()) if OF_STAFF & {rule.when for rule in queue.rules} else set()
+        watching = self._watching.setdefault(queue.id, set())
         watching.add(changed)
 
         def over(result: object) -> object:
@@ -90,11 +92,21 @@ class Overflow:
             self._telling.cancel()
 
     def _told(self, sequence: int, event: Event) -> None:
-        if isinstance(event, AgentChanged | AgentAssigned) and (lost := self._presence.take(event)):
-            self._lost |= lost
+        if isinstance(event, QueueEdited):
+            may = {event.queue}
+        elif isinstance(event, AgentChanged | AgentAssigned):
+            may = {queue for queue in self._presence.take(event) if self._looks_at_staff(queue)}
+        else:
+            return
+        if may:
+            self._lost |= may
             if self._telling is None or not self._telling.active():
                 # Later: whoever changed the agent is not done.
                 self._telling = self._clock.callLater(0, self._tell)
+
+    def _looks_at_staff(self, queue: str) -> bool:
+        known = self._distributor.queues.get(queue)
+        return known is not None and bool(OF_STAFF & {rule.when for rule in known.rules})
 
     def _tell(self) -> None:
         lost, self._lost = self._lost, set()

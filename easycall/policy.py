@@ -15,11 +15,16 @@ from attrs import Attribute, field, frozen
 from easycall.skills import ANYBODY, Requirement
 
 __all__ = [
+    "AT_DESK",
     "ONE_AT_A_TIME",
+    "PATIENT",
     "RINGS",
     "WRITTEN",
     "AgentOrder",
+    "Asked",
+    "Candidate",
     "Capacity",
+    "Case",
     "Channel",
     "Profile",
     "QueuePolicy",
@@ -59,6 +64,8 @@ class AgentOrder(StrEnum):
     """Whom this queue gave nothing for longest."""
     FIXED = "fixed"
     """In the order of a list; who is not in it comes last."""
+    RING_ALL = "ring_all"
+    """Several at once, those who are idle longest, of whom the first to answer has the item."""
 
 
 @frozen
@@ -116,6 +123,13 @@ class QueuePolicy:
     """Points every item of the queue has from the beginning."""
     cap: int | None = field(default=None, validator=_positive)
     """How many of its contacts agents may have at once; None: any number."""
+    most_rung: int = field(default=5, validator=_positive)
+    """How many are rung at once at most, for ``ring_all``."""
+
+    @property
+    def at_once(self) -> int:
+        """How many agents are rung at once for one item."""
+        return self.most_rung if self.agent_order is AgentOrder.RING_ALL else 1
 
     @property
     def graded(self) -> Requirement:
@@ -125,6 +139,10 @@ class QueuePolicy:
 
 WRITTEN = frozenset({Channel.CHAT, Channel.MESSAGE})
 """What is written: an agent can have several at once."""
+AT_DESK = frozenset({*WRITTEN, Channel.VOICEMAIL, Channel.FAX})
+"""What is done without the agent's phone: it does not touch the agent's state."""
+PATIENT = frozenset({Channel.MESSAGE, Channel.VOICEMAIL, Channel.FAX})
+"""Nobody stays on the line or before a screen for these."""
 
 
 def _beside(mapping: Mapping[Channel, Iterable[Channel]]) -> Mapping[Channel, frozenset[Channel]]:
@@ -178,6 +196,15 @@ class Profile:
 
 
 @frozen
+class Asked:
+    """What a flow asks for in a caller's name, as it is written (:mod:`easycall.acd.asking` reads it); empty: nothing."""
+
+    skills: str = ""
+    priority: str = ""
+    owner: str = ""
+
+
+@frozen
 class WorkItem:
     """Something that waits for an agent, and what it asks for beside what its queue does."""
 
@@ -199,3 +226,43 @@ class WorkItem:
     """Agents who did not take it just now -> until when it is not offered to them again."""
     attempts: int = 0
     """How often an agent was rung for the contact before."""
+
+
+@frozen
+class Candidate:
+    """An idle agent who may have an item, as a strategy sees one."""
+
+    id: str
+    skills: Mapping[str, int]
+    queues: tuple[str, ...]
+    idle_seconds: float
+    """Since the end of the last contact, or since the log-in."""
+    occupancy: float
+    """The share of the time since log-in with contacts, 0 to 1, as of when the agent became free."""
+
+
+@frozen
+class Case:
+    """What a :class:`easycall.ports.Strategy` decides: an item, and the agents who may have it."""
+
+    contact: str
+    queue: str
+    channel: Channel
+    waited: float
+    """Seconds since it counts as waiting."""
+    position: int
+    """The place in its queue, from 1."""
+    score: float
+    requires: str
+    """The skill expression that counts now, with that of its queue."""
+    chosen: Candidate
+    """Whom the queue itself would take."""
+    others: tuple[Candidate, ...]
+    """The next ones, in the queue's order; never empty."""
+    caller: str = ""
+    """The customer's number; empty when it is withheld."""
+    dialled: str = ""
+    answers: Mapping[str, str] = field(factory=dict)
+    """What the caller chose in the IVR."""
+    data: Mapping[str, str] = field(factory=dict)
+    """Attached data."""

@@ -9,14 +9,16 @@ when it is gone :class:`HungUp`; a verb never waits on a leg that cannot answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from easycall.events import Event
 from easycall.model import FaxResult, Message, OfferOutcome, Speaks, Trunk
+from easycall.policy import Case
 from easycall.secure.secret import Secret
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "Service",
     "ServiceFailed",
     "StoreUnavailable",
+    "Strategy",
+    "StrategyOutside",
     "Switch",
     "Taken",
 ]
@@ -171,8 +175,11 @@ class Channel(Protocol):
     def when_ringing(self) -> Deferred[None]:
         """For a leg we rang: fires when the phone rings (or answers without ringing)."""
 
-    def hang_up(self) -> None:
-        """Hang up: a standing intent, carried out now or as soon as the leg can be reached."""
+    def hang_up(self, *, elsewhere: bool = False) -> None:
+        """Hang up: a standing intent, carried out now or as soon as the leg can be reached.
+
+        ``elsewhere``: another phone has answered; one that rings shows no missed call.
+        """
 
 
 class Conversation(Protocol):
@@ -342,6 +349,33 @@ class Service(Protocol):
 
         Cancelled, it does not wait for the answer; the service may have got the values.
         """
+
+
+class Strategy(Protocol):
+    """Who of the agents who may have a contact gets it.
+
+    A class is registered under a name by an entry point of the group ``easycall.strategies`` and named in the configuration
+    (``[strategies.NAME] use``); one object of it is made for each such section, before the daemon starts, as
+    ``CLASS(given)``, with what stands there (:class:`easycall.config.strategies.Given`).
+    """
+
+    def choose(self, case: Case) -> str | Awaitable[str | None] | None:
+        """The id of one of the agents of the case, or None for the queue's own choice; or a promise of it.
+
+        It must not block: what takes time is awaited, and is cancelled when the time is over or the caller has gone.  What
+        it raises, and an answer that is no agent of the case, is logged, and the queue's own choice holds.
+        """
+
+
+@runtime_checkable
+class StrategyOutside(Protocol):
+    """What a strategy has beside :meth:`Strategy.choose` if it needs the network."""
+
+    def start(self, reactor: Any, clock: IReactorTime) -> None:
+        """The daemon starts: ``reactor`` connects, ``clock`` tells the time and has timers.  Before the first case."""
+
+    async def stop(self) -> None:
+        """The daemon stops: leave nothing open.  After the last case."""
 
 
 class Database(Protocol):

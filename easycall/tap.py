@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -24,7 +25,10 @@ from ulid import ULID
 from easycall import parts
 from easycall.acd.desktops import Desktops
 from easycall.acd.distributor import Distributor
+from easycall.acd.last_agents import LastAgents
+from easycall.acd.numbers import known_number
 from easycall.acd.profiles import Profiles
+from easycall.acd.queue_edits import QueueEdits
 from easycall.acd.staff import Staff
 from easycall.acd.waits import Waits
 from easycall.asterisk.fastagi import FastAgiFactory
@@ -41,6 +45,7 @@ from easycall.ivr.flow import Flow
 from easycall.ivr.prompts import Prompts
 from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
+from easycall.joining import Joining
 from easycall.model import Agent
 from easycall.options import Options
 from easycall.outbound.dialling import Dialling
@@ -59,9 +64,13 @@ from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
 from easycall.store.messages import MessageFiles
 from easycall.store.profiles import ProfileShelf
+from easycall.store.queue_edits import QueueEditShelf
 from easycall.store.recordings import RecordingFiles
+from easycall.store.requests import RequestShelf
 from easycall.store.sqlite import SQLite
+from easycall.store.talks import TalkArchive
 from easycall.supervision import Supervisions
+from easycall.work.requests import Requests
 
 __all__ = ["Conduct", "Joined", "Options", "Pbx", "join", "join_conduct", "makeService", "make_conduct"]
 
@@ -102,9 +111,11 @@ class Conduct:
     dialling: Dialling
     do_not_call: DoNotCall
     profiles: Profiles
+    edits: QueueEdits
     desktops: Desktops
     waits: Waits
     levels: ServiceLevels
+    requests: Requests
     fax: FaxDesk | None = None
 
     def let_go(self) -> None:
@@ -174,12 +185,19 @@ def make_conduct(
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
-    journal = Journal(clock, ContactArchive(database))
+    known_by = partial(known_number, settings=config.dialing)
+    journal = Journal(clock, ContactArchive(database, known_by))
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
-    staff = Staff(map(_agent, config.agents.values()), config.queues, clock, journal, config.staff.reasons)
-    distributor = Distributor(config.queues, staff, clock, journal)
+    queues = dict(config.queues)  # as they are now: they can be changed
+    agents = [_agent(config, one) for one in config.agents.values()]
+    staff = Staff(agents, queues, clock, journal, config.staff.reasons)
+    distributor = Distributor(queues, staff, clock, journal, config.strategies)
+    edits = QueueEdits(config, distributor, QueueEditShelf(database), clock, journal)
     waits = Waits(distributor, staff.agents, clock.seconds)
     journal.subscribe(waits.take)
+    last_agents = LastAgents(TalkArchive(database), known_by, clock)
+    journal.subscribe(last_agents.take)
+    joining = Joining(known_by, last_agents)
     levels = ServiceLevels(distributor.queues)
     journal.subscribe(levels.take)
     announcements = Announcements(config.prompts.voices)
@@ -188,20 +206,38 @@ def make_conduct(
     rules = Rules.of(config.dialing, config.trunks, config.numbers)
     dialling = Dialling(rules, Lines(config.trunks), do_not_call, clock, CallHistory(database))
     shared = clock, journal, distributor, script, new_id, dialling, recordings, fax
-    contacts = Contacts(*shared, messages=messages, waits=waits, park_seconds=config.park_seconds, lifetime=config.lifetime)
+    contacts = Contacts(
+        *shared,
+        messages=messages,
+        waits=waits,
+        joining=joining,
+        park_seconds=config.park_seconds,
+        lifetime=config.lifetime,
+    )
     pbxs = [_pbx(box, clock, reactor, journal, distributor, contacts, dice) for box in config.asterisks]
     dialling.use({pbx.box.name: pbx.switch for pbx in pbxs})
     supervisions = Supervisions(clock, journal, staff, contacts, [pbx.switch for pbx in pbxs], new_id)
     profiles = Profiles(staff, ProfileShelf(database), clock)
     desktops = Desktops(staff, clock, config.staff.desktop_seconds)
-    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, desktops
-    return Conduct(*made, waits, levels, fax)
+    requests = Requests(
+        contacts,
+        RequestShelf(database),
+        journal,
+        clock,
+        new_id,
+        queues=queues,
+        voicemail=config.voicemail.queues,
+        fax=config.fax.queues,
+    )
+    made = clock, journal, distributor, contacts, supervisions, pbxs, dialling, do_not_call, profiles, edits, desktops
+    return Conduct(*made, waits, levels, requests, fax)
 
 
-def _agent(one: AgentSettings) -> Agent:
+def _agent(config: Config, one: AgentSettings) -> Agent:
     """An agent as configured, at the beginning."""
     whose = one.id, one.name, one.queues, one.queues, one.phone, one.auto_answer
-    return Agent(*whose, supervises=one.supervises, skills=one.skills)
+    capacity, accepts = config.capacity(one.id), config.auto_accept(one.id)
+    return Agent(*whose, supervises=one.supervises, skills=one.skills, capacity=capacity, auto_accept=accepts)
 
 
 def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | None:
@@ -222,7 +258,12 @@ def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
         name: WebService(reactor, clock, one.url, ca=one.ca, token=one.token, seconds=one.timeout)
         for name, one in config.services.items()
     }
-    return Means({name: Seal(pem) for name, pem in config.keys.items()}, services, hours=config.hours)
+    return Means(
+        {name: Seal(pem) for name, pem in config.keys.items()},
+        services,
+        hours=config.hours,
+        language=config.prompts.language,
+    )
 
 
 def join_conduct(
@@ -233,13 +274,17 @@ def join_conduct(
     async def let_go() -> None:
         conduct.let_go()
 
+    strategies = conduct.distributor.strategies
     inside = [
         *before,
         Part("journal", conduct.journal.start, conduct.journal.stop),
         Part("do-not-call list", conduct.do_not_call.start, nothing),
         Part("calls out", conduct.dialling.start, conduct.dialling.stop),
         Part("agents' profiles", conduct.profiles.start, nothing),
+        Part("queues' routing", conduct.edits.start, nothing),
+        Part("strategies", lambda: strategies.start(reactor), strategies.stop),
         Part("contacts", nothing, conduct.contacts.stop),
+        Part("requests", conduct.requests.start, conduct.requests.stop),
         Part("supervisions", nothing, conduct.supervisions.stop),
         *(parts.fastagi(pbx.box, pbx.fastagi, reactor) for pbx in conduct.pbxs),
         *(parts.ami(pbx.box.name, pbx.manager, fatal) for pbx in conduct.pbxs),
@@ -291,10 +336,12 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
     return Api(
         staff=conduct.distributor.staff,
         profiles=conduct.profiles,
+        edits=conduct.edits,
         desktops=conduct.desktops,
         distributor=conduct.distributor,
         waits=conduct.waits,
         levels=conduct.levels,
+        requests=conduct.requests,
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,
         journal=conduct.journal,

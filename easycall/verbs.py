@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from easycall.model import Party
+from easycall.skills import Requirement
 
 __all__ = [
     "Alternate",
+    "Amend",
     "Answer",
     "AttachData",
     "Cancel",
+    "Close",
     "Complete",
     "Consult",
     "Drop",
@@ -125,12 +128,23 @@ class Drop(Verb):
 
 @frozen
 class Leave(Verb):
-    """The agent's own leg is hung up, as if the agent had put the phone down."""
+    """The agent's own leg is hung up, as if the agent had put the phone down; an offer of what is no call is declined."""
 
 
 @frozen
 class Answer(Verb):
-    """The phone that rings for the contact answers by itself."""
+    """The phone that rings for the contact answers by itself; what is no call is accepted."""
+
+    agent: str = ""
+    """Whose, where several ring at once; empty: there is one."""
+
+
+@frozen
+class Close(Verb):
+    """The agent is done with a contact that is no call."""
+
+    disposition: str = ""
+    """What came of it."""
 
 
 @frozen
@@ -219,6 +233,16 @@ class Fax(Verb):
 
     document: str = ""
     """The id of the document to send; empty: receive one."""
+
+
+@frozen
+class Amend(Verb):
+    """A contact that waits has another priority, or asks for other skills; None: as before."""
+
+    priority: float | None
+    skills: Requirement | None
+    by: str
+    """The name of the token that asks."""
 
 
 @frozen

@@ -22,6 +22,7 @@ from easycall.events import ContactArrived, ContactEnded, Offered, QueueLeft, Qu
 from easycall.fax import callers
 from easycall.ivr.flow import ToVoicemail
 from easycall.ivr.runner import Left, Returned, Waiting, run
+from easycall.joining import Joining
 from easycall.lifetime import BELT_SECONDS, limited_life
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
@@ -49,11 +50,14 @@ from easycall.talk import (
 from easycall.talk.alone import NOBODY, answer_alone, answer_letters, pick, stay
 from easycall.talk.message import keep_message, take_message
 from easycall.verbs import Pick
+from easycall.work.call_me import CallMe
 
 __all__ = ["GONE_SECONDS", "Visit"]
 
 log = Logger()
 
+ASKING_SECONDS = 0.2
+"""How soon an overflow rule is looked at again that holds while a strategy is asked who gets the contact."""
 GONE_SECONDS = 15.0
 """How long we wait for a leg we hung up to go before its contact is closed without it."""
 
@@ -68,7 +72,8 @@ class Visit:
         park_seconds: float,
         lifetime: Lifetime,
         overflow: Overflow,
-        call: OutboundCall | None = None,
+        joining: Joining,
+        call: OutboundCall | CallMe | None = None,
     ) -> None:
         """``call``: how the customer is reached first; None: a caller reached us."""
         self.live = live
@@ -77,6 +82,9 @@ class Visit:
         self._park_seconds = park_seconds
         self._lifetime = lifetime
         self._overflow = overflow
+        self._joining = joining
+        self._item: WorkItem | None = None
+        """What waited of it last."""
         self._overflowed = 0
         """How often a queue did not keep it."""
         self._call = call
@@ -104,12 +112,16 @@ class Visit:
                 caller_name=contact.caller_name,
                 dialled=contact.dialled,
                 direction=contact.direction,
+                channel=contact.channel,
                 agent=contact.agent,
             )
         )
         try:
-            with limited_life(live, self._lifetime, partial(self.end, EndedBy.SYSTEM)):
-                await self._until_gone(self._story(await self._reached()))
+            course = await self._reached()
+            # Who asked to be called may have waited for hours before.
+            since = contact.arrived if self._call is None else live.now()
+            with limited_life(live, self._lifetime, partial(self.end, EndedBy.SYSTEM), since):
+                await self._until_gone(self._story(course))
         except HungUp:
             pass
         except NotReached as why:
@@ -122,6 +134,8 @@ class Visit:
             self._outcome, contact.ended_by = Outcome.FAILED, EndedBy.SYSTEM
         live.mailbox.close(NOBODY)
         self.end(_ended_by(live.customer))
+        if self._item is not None and self._outcome is Outcome.ABANDONED:
+            self._joining.broke_off(live, self._item, live.distributor.queues[self._item.queue])
         await self._leave()
         live.recorder.over()
         if self._box and self._messages is not None:
@@ -215,7 +229,7 @@ class Visit:
         match left:
             case Waiting():
                 kept = self._kept.get(left.queue)
-                return Wait(left.queue, kept, flow=RunFlow(course.flow, left), since=kept)
+                return Wait(left.queue, kept, flow=RunFlow(course.flow, left), since=kept, asked=left.asked)
             case ToVoicemail():
                 return TakeMessage(left.box)
         if self._outcome is Outcome.ABANDONED_IN_IVR or (self._outcome is Outcome.ABANDONED and self._kept):
@@ -240,15 +254,17 @@ class Visit:
     async def _wait(self, wait: Wait) -> Course:
         live, contact = self.live, self.contact
         queue = live.distributor.queues[wait.queue]
-        contact.queue, contact.agent = queue.id, ""
-        joined = live.now() if wait.enqueued is None else wait.enqueued
+        item = await self._joining.item(live, wait, queue)
         since = live.now() if wait.since is None else wait.since
         entering = wait.enqueued is None or wait.overflowed
+        if wait.enqueued is None:
+            resumed = self._joining.resumed(live, item, queue)
+            item, entering = resumed, resumed is item
+        joined = item.enqueued
         if isinstance(rule := self._overflow.judge(queue, since, entering=entering), OverflowRule):
             return await self._sent_on(self._goes(queue, rule, joined, since))
         live.at(Stage.WAITING)
-        asked = contact.id, queue.id, joined, contact.pbx
-        item = WorkItem(*asked, refused=wait.refused, attempts=contact.attempts)
+        self._item = item
         place = live.distributor.enter(item)
         if self._outcome is not Outcome.ANSWERED:
             self._outcome = Outcome.ABANDONED
@@ -258,6 +274,7 @@ class Visit:
             async with background(self._company(queue, place, exits)) as company:
                 company.addCallback(lambda leaves: exits.used.ring() if leaves else None)
                 while True:
+                    queue = live.distributor.queues[queue.id]  # it may have been changed
                     if exits.used.rung and wait.flow is not None and not place.reserved:
                         return self._by_key(wait.flow, place, exits.pressed)
                     rule = self._overflow.judge(queue, since)
@@ -265,7 +282,8 @@ class Visit:
                         place.leave()
                         course = self._goes(queue, rule, joined, since)
                         break
-                    until = live.now() if isinstance(rule, OverflowRule) else rule
+                    # A rule that holds while an agent is reserved and not rung: a strategy is asked, which takes a moment.
+                    until = live.now() + ASKING_SECONDS if isinstance(rule, OverflowRule) else rule
                     news = await self._news_of(place, exits, self._overflow.may_change(queue, until))
                     if news is None:
                         continue
@@ -274,7 +292,7 @@ class Visit:
                             return Reach(assignment, queue.id, "", place.item.enqueued)
                     elif isinstance(news, Letter):
                         answer_alone(live, news)
-                    elif (talk := await self._offer(queue, place, news)) is not None:
+                    elif (talk := await self._offer(live.distributor.queues[queue.id], place, news)) is not None:
                         company.cancel()
                         return await self._talk(talk)
                     else:
@@ -330,18 +348,22 @@ class Visit:
         return False
 
     async def _offer(self, queue: Queue, place: Place, offer: Offer) -> Talk | None:
-        """Offer the caller to one agent; None when it came to nothing."""
+        """Offer the caller to one agent, or to several at once; None when it came to nothing."""
         live, contact = self.live, self.contact
-        contact.agent, contact.attempts = offer.agent, offer.attempt
+        offers = (offer, *offer.beside)
+        contact.agent, contact.attempts = offer.agent, offers[-1].attempt
+        contact.rung = tuple(one.agent for one in offer.beside)
         live.at(Stage.OFFERED)
-        live.tell(Offered, offer.agent, queue=queue.id, attempt=offer.attempt)
-        side = ring_agent(live, offer, queue, since=place.item.enqueued)
-        if side is None:
-            return None
-        conversation = await connect(live, side, queue)
-        if conversation is None:
-            return None
-        return Talk(live, side, conversation, queue, place.item.enqueued)
+        sides = []
+        for one in offers:
+            live.tell(Offered, one.agent, queue=queue.id, attempt=one.attempt, at_once=len(offers))
+            if (side := ring_agent(live, one, queue, since=place.item.enqueued)) is not None:
+                sides.append(side)
+        try:
+            connected = await connect(live, sides, queue)
+        finally:
+            contact.rung = ()
+        return Talk(live, *connected, queue, place.item.enqueued) if connected is not None else None
 
     # With an agent
 
@@ -374,15 +396,15 @@ class Visit:
         if side is None:
             return self._back_to(reach)
         async with background(keep_music(live.customer, queue.music)) as music:
-            conversation = await connect(live, side, queue)
-            if conversation is not None:
+            connected = await connect(live, [side], queue)
+            if connected is not None:
                 music.cancel()  # not waited for: between here and the talk nobody would free the agent
-                return await self._talk(Talk(live, side, conversation, queue, since))
+                return await self._talk(Talk(live, *connected, queue, since))
         return self._back_to(reach)
 
     def _back_to(self, reach: Reach) -> Course:
         """Reaching the agent came to nothing."""
-        front = self.live.distributor.front(reach.queue)
+        front = self.live.distributor.front(reach.queue, self.contact.priority)
         enqueued = front if reach.enqueued is None else reach.enqueued
         return Wait(reach.queue, enqueued, reach.assignment.refusal, since=reach.enqueued)
 

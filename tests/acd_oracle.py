@@ -18,6 +18,11 @@ class Waiter:
     owner: str
     refused: dict[str, float] = field(default_factory=dict)
     agent: str | None = None
+    beside: list[str] = field(default_factory=list)
+    """Agents who are rung too."""
+    reserved: float = 0.0
+    was_idle: float = 0.0
+    was_offered: float | None = None
 
 
 @dataclass
@@ -83,9 +88,12 @@ class Oracle:
         return not shut and (cap is None or self.held(queue) < cap)
 
     def eligible(self, item: Waiter, agent: str, now: float) -> bool:
+        return self.open(item) and self.could_take(item, agent, now)
+
+    def could_take(self, item: Waiter, agent: str, now: float) -> bool:
         person = self.agents[agent]
         ticket = item.ticket
-        if not (person.ready and self.open(item) and person.has_room(ticket.channel)):
+        if not (person.ready and person.has_room(ticket.channel)):
             return False
         if ticket.pbx in person.profile.unreachable or item.owner not in ("", agent):
             return False
@@ -126,16 +134,30 @@ class Oracle:
         while any(person.ready for person in self.agents.values()) and (pair := self._first_pair(now)):
             contact, agent = pair
             item, person = self.items[contact], self.agents[agent]
-            item.agent = agent
-            if not person.holds:
-                person.busy_since = now
-            person.holds[contact] = (item.ticket.queue, item.ticket.channel)
-            if self.queues[item.ticket.queue].agent_order is AgentOrder.ROUND_ROBIN:
-                person.offered[item.ticket.queue] = now
-            if any(map(person.has_room, Channel)):
-                person.idle_since = now
+            self._reserve(item, person, now)
             pairs.append(pair)
         return pairs
+
+    def _reserve(self, item: Waiter, person: Person, now: float) -> None:
+        queue = item.ticket.queue
+        goes_round = self.queues[queue].agent_order is AgentOrder.ROUND_ROBIN
+        item.agent, item.reserved, item.was_idle = person.profile.id, now, person.idle_since
+        item.was_offered = person.offered.get(queue, 0.0) if goes_round else None
+        if not person.holds:
+            person.busy_since = now
+        person.holds[item.ticket.contact] = (queue, item.ticket.channel)
+        if goes_round:
+            person.offered[queue] = now
+        if any(map(person.has_room, Channel)):
+            person.idle_since = now
+
+    def alternatives(self, contact: str, now: float) -> list[str]:
+        """Who may have an item that is reserved, beside the one who has it, in the queue's order."""
+        item = self.items[contact]
+        if item.agent is None or item.beside:
+            return []
+        others = [agent for agent in self.agents if agent != item.agent and self.could_take(item, agent, now)]
+        return sorted(others, key=lambda agent: self.order(item, agent))
 
     def _first_pair(self, now: float) -> tuple[str, str] | None:
         waiting = [item for item in self.items.values() if item.agent is None]
@@ -191,8 +213,58 @@ class Oracle:
         self.drop(agent, contact, now)
         self.agents[agent].idle_since = now
 
-    def refused(self, contact: str, agent: str, until: float, now: float) -> None:
-        self.drop(agent, contact, now)
+    def reserve_beside(self, contact: str, most: int, now: float) -> list[str]:
         item = self.items[contact]
+        found: list[str] = []
+        while len(found) < most and not item.owner:
+            busy = (item.agent, *item.beside)
+            free = [agent for agent in self.agents if agent not in busy and self.could_take(item, agent, now)]
+            if not free:
+                break
+            agent = min(free, key=lambda agent: self.order(item, agent))
+            person = self.agents[agent]
+            if not person.holds:
+                person.busy_since = now
+            person.holds[contact] = (None, item.ticket.channel)
+            if any(map(person.has_room, Channel)):
+                person.idle_since = now
+            item.beside.append(agent)
+            found.append(agent)
+        return found
+
+    def takes_it(self, contact: str, agent: str) -> None:
+        item = self.items[contact]
+        if item.agent != agent:
+            assert item.agent is not None
+            old = self.agents[item.agent].holds
+            old[contact], self.agents[agent].holds[contact] = self.agents[agent].holds[contact], old[contact]
+            item.beside[item.beside.index(agent)] = item.agent
+            item.agent = agent
+
+    def refused(self, contact: str, agent: str, until: float, now: float) -> None:
+        item = self.items[contact]
+        if item.beside:
+            if agent == item.agent:
+                self.takes_it(contact, item.beside[0])
+            item.beside.remove(agent)
+            self.drop(agent, contact, now)
+            item.refused[agent] = until
+            return
+        self.drop(agent, contact, now)
         item.agent = None
         item.refused[agent] = until
+
+    def reassign(self, contact: str, agent: str, now: float) -> list[tuple[str, str]]:
+        """The pair, if it was made."""
+        if agent not in self.alternatives(contact, now):
+            return []
+        item = self.items[contact]
+        first = self.agents[item.agent or ""]
+        if [*first.holds][-1] == contact:
+            if first.idle_since == item.reserved:
+                first.idle_since = item.was_idle
+            if item.was_offered is not None and first.offered.get(item.ticket.queue) == item.reserved:
+                first.offered[item.ticket.queue] = item.was_offered
+        self.drop(first.profile.id, contact, now)
+        self._reserve(item, self.agents[agent], now)
+        return [(contact, agent)]

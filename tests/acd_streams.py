@@ -44,8 +44,9 @@ class Stream:
         self.random = Random(seed)  # noqa: S311 - a test
         self.now = 1000.0
         self.room, self.oracle = WaitingRoom(remembered=50), Oracle()
-        self.decisions = 0
+        self.decisions = self.reassigned = 0
         self.contacts = 0
+        self.rung_at_once = 0
         self.steps: dict[Callable[[], None], int] = {
             self.arrival: 16,
             self.free: 12,
@@ -53,6 +54,9 @@ class Stream:
             self.connected: 9,
             self.abandon: 2,
             self.refuse: 5,
+            self.ring_more: 9,
+            self.one_answers: 2,
+            self.reassign: 5,
             self.away: 2,
             self.change_agent: 3,
             self.log_out: 1,
@@ -131,14 +135,51 @@ class Stream:
             self.oracle.leave(contact)
 
     def refuse(self) -> None:
-        offered = [(contact, item.agent) for contact, item in self.oracle.items.items() if item.agent is not None]
-        if offered:
+        if offered := self.offered():
             contact, agent = self.random.choice(offered)
             until = self.now + self.random.choice((0.0, 1.0, 5.0, 30.0))
             if self.random.random() < 0.4:
                 self.go_away(agent)
             told = self.room.refused(contact, agent, until, self.now)
             self.decided(told, lambda: self.oracle.refused(contact, agent, until, self.now))
+
+    def offered(self) -> list[tuple[str, str]]:
+        """Who is rung for what."""
+        items = self.oracle.items.items()
+        return [(contact, agent) for contact, item in items for agent in (item.agent, *item.beside) if agent is not None]
+
+    def ring_more(self) -> None:
+        contacts = [contact for contact, item in self.oracle.items.items() if item.agent is not None]
+        if contacts:
+            contact, most = self.random.choice(contacts), self.random.randint(1, 4)
+            self.decided(self.room.due(self.now), lambda: None)
+            if self.oracle.items[contact].agent is not None:
+                found = self.room.reserve_beside(contact, most, self.now)
+                assert found == self.oracle.reserve_beside(contact, most, self.now)
+                self.rung_at_once += len(found)
+
+    def one_answers(self) -> None:
+        if offered := self.offered():
+            contact, agent = self.random.choice(offered)
+            self.room.takes_it(contact, agent)
+            self.oracle.takes_it(contact, agent)
+
+    def reassign(self) -> None:
+        reserved = [contact for contact, item in self.oracle.items.items() if item.agent is not None]
+        if reserved:
+            self.decided(self.room.due(self.now), lambda: None)
+            could = [contact for contact in reserved if self.oracle.alternatives(contact, self.now)]
+            contact = self.random.choice(could or reserved)
+            others = self.oracle.alternatives(contact, self.now)
+            assert self.room.alternatives(contact, 20) == others
+            assert self.room.alternatives(contact, 1) == others[:1]
+            agent = self.random.choice([*others, *AGENTS])
+            before = self.oracle.items[contact].agent
+            told = self.room.reassign(contact, agent, self.now)
+            expected = self.oracle.reassign(contact, agent, self.now)
+            assert self.room.agent_of(contact) == (agent if expected else before)
+            assert told == expected + self.oracle.settle(self.now)
+            self.reassigned += len(expected)
 
     def away(self) -> None:
         if self.oracle.agents:
@@ -241,6 +282,7 @@ class Stream:
         assert {contact: item.agent for contact, item in room.items.items()} == {
             contact: item.agent for contact, item in oracle.items.items()
         }
+        assert room.beside == {contact: tuple(item.beside) for contact, item in oracle.items.items() if item.beside}
         if oracle.items:
             contact = self.random.choice(list(oracle.items))
             assert room.position(contact) == oracle.position(contact)
@@ -275,6 +317,7 @@ class Stream:
             room.gone(agent, self.now)
         assert not room.idle.mask
         assert not room.owned
+        assert not room.beside
         assert room.next_due() is None
         assert not room.table.columns
         for queue, policy in self.oracle.queues.items():

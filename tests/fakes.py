@@ -443,10 +443,11 @@ class FakeChannel:
     async def remember(self, values: Mapping[str, str]) -> None:
         await self._verb(("remember", dict(values)), self._switch.latency())
 
-    def hang_up(self) -> None:
+    def hang_up(self, *, elsewhere: bool = False) -> None:
         if self.gone or self.doomed or self._switch.let_go:
             return
         self.doomed = True
+        self.parted_elsewhere = elsewhere
         self._switch.hung_up.append(self)
         if not self.deaf:
             self._clock.callLater(self._switch.latency(), self.dies)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import treq
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -21,7 +22,7 @@ from easycall.api.app import Api
 from easycall.config import DialingSettings, Right, Token
 from easycall.config.settings import USUAL_RIGHTS
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Stage, SupervisionMode, Trunk
+from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Request, Stage, SupervisionMode, Trunk
 from easycall.outbound.call import CallOut
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.donotcall import DoNotCall, Entry
@@ -94,6 +95,9 @@ class Desk:
 
     def waiting(self, queue: str) -> list[WorkItem]:
         return [item for item in self.items if item.queue == queue]
+
+    def position(self, contact: str) -> int:
+        return {item.contact: number for number, item in enumerate(self.items, 1)}[contact]
 
     def ahead(self, contact: str) -> Mapping[str, int]:
         return Counter(item.queue for item in self.items)
@@ -170,6 +174,27 @@ class Live:
     def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
         self.live[contact_id]
         self.hung_up.append((contact_id, ended_by))
+
+
+class Wishes:
+    """Requests that are only noted."""
+
+    def __init__(self, contacts: Live) -> None:
+        self.live: dict[str, Request] = {}
+        self.refusal: Exception | None = None
+        self.gate: Deferred[None] | None = None
+        """What storing waits for."""
+        self._contacts = contacts
+
+    async def ask(self, request: Request) -> Contact:
+        if self.gate is not None:
+            await self.gate
+        if self.refusal is not None:
+            raise self.refusal
+        name = f"r{len(self.live) + 1}"
+        self.live[name] = evolve(request, id=name)
+        self._contacts.add(name)
+        return self._contacts.live[name]
 
 
 class Listening:
@@ -271,16 +296,25 @@ class Running:
         self.waits = Waits(self.desk, self.desk.agents, reactor.seconds)
         self.levels = ServiceLevels(self.desk.queues)
         self.supervisions = Listening()
+        self.requests = Wishes(self.contacts)
         self.desktops = Screens()
         self.dialling = Dialling(RULES, Lines(RULES.trunks), (), reactor)
         self.do_not_call = DoNotCall(Papers(), reactor, self.journal)
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
         self.api = Api(
-            **{"staff": self.desk, "distributor": self.desk, "profiles": None, "desktops": self.desktops, **more},
+            **{
+                "staff": self.desk,
+                "distributor": self.desk,
+                "profiles": None,
+                "edits": None,
+                "desktops": self.desktops,
+                **more,
+            },
             waits=self.waits,
             levels=self.levels,
             contacts=self.contacts,
+            requests=self.requests,
             supervisions=self.supervisions,
             journal=self.journal,
             links=self.links,

@@ -46,12 +46,16 @@ def call(contact: str, enqueued: float = 0.0, queue: str = "sales", **more: Any)
 @pytest.mark.requirement("D1")
 @pytest.mark.parametrize("seed", range(10))
 def test_every_decision_of_random_streams_is_the_oracles(seed: int) -> None:
-    decisions = 0
+    decisions = rung_at_once = reassigned = 0
     for number in range(105):
         stream = Stream(seed * 1000 + number)
         stream.run(60)
         decisions += stream.decisions
+        rung_at_once += stream.rung_at_once
+        reassigned += stream.reassigned
     assert decisions > 400
+    assert rung_at_once > 100
+    assert reassigned > 20
 
 
 class TestRules:
@@ -170,6 +174,102 @@ class TestRules:
             QueuePolicy("sales", rings=(Ring(5), Ring(5)))
         with pytest.raises(ValueError, match="rate 0: must be more than 0"):
             QueuePolicy("sales", rate=0)
+
+
+class TestReassign:
+    """The second choice, while an item is reserved and its agent not rung yet."""
+
+    def desk(self, *names: str, policy: QueuePolicy | None = None) -> WaitingRoom:
+        desk = room(policy or QueuePolicy("sales"))
+        for number, name in enumerate(names, 1):
+            desk.seat(agent(name, capacity=CHATS), 0.0)
+            desk.ready(name, float(number))
+        return desk
+
+    def test_the_first_is_idle_as_long_as_before(self) -> None:
+        desk = self.desk("ana", "bo", "cy")
+        assert desk.enter(call("c1", 5.0), 5.0) == [("c1", "ana")]
+        assert desk.alternatives("c1", 20) == ["bo", "cy"]
+        assert desk.alternatives("c1", 1) == ["bo"]
+        assert desk.reassign("c1", "cy", 5.3) == [("c1", "cy")]
+        assert desk.agent_of("c1") == "cy"
+        assert (desk.held_by("ana"), desk.seats["ana"].idle_since) == ((), 1.0)
+        assert desk.enter(call("c2", 6.0), 6.0) == [("c2", "ana")]
+
+    def test_who_waits_gets_the_first_at_once(self) -> None:
+        desk = self.desk("ana", "bo")
+        desk.set_queue(QueuePolicy("tech", requires=parse("tech")), 0.0)
+        desk.seat(agent("ana", "sales", "tech", skills={"tech": 1}), 0.0)
+        assert desk.enter(call("c1", 5.0), 5.0) == [("c1", "ana")]
+        assert desk.enter(call("t1", 5.1, "tech"), 5.1) == []
+        assert desk.reassign("c1", "bo", 5.3) == [("c1", "bo"), ("t1", "ana")]
+
+    @pytest.mark.parametrize("why", ["away", "gone", "unknown", "the same", "busy", "refused", "skill", "owner"])
+    def test_an_agent_who_may_not_have_it_changes_nothing(self, why: str) -> None:
+        desk = self.desk("ana", "bo")
+        owner = {"owner": "ana", "owner_until": 99.0} if why == "owner" else {}
+        refused = {"refused": {"bo": 99.0}} if why == "refused" else {}
+        assert desk.enter(call("c1", 5.0, **owner, **refused), 5.0) == [("c1", "ana")]
+        other = {"the same": "ana", "unknown": "zed"}.get(why, "bo")
+        match why:
+            case "away":
+                desk.away("bo", "lunch")
+            case "gone":
+                desk.gone("bo", 5.1)
+            case "busy":
+                assert desk.enter(call("c2", 5.1), 5.1) == [("c2", "bo")]
+            case "skill":
+                desk.amend("c1", 5.1, requires=parse("vip"))
+        assert other not in desk.alternatives("c1", 20)
+        assert desk.reassign("c1", other, 5.3) == []
+        assert desk.agent_of("c1") == "ana"
+
+    def test_what_is_not_reserved_has_no_second_choice(self) -> None:
+        desk = self.desk()
+        desk.enter(call("c1", 5.0), 5.0)
+        assert desk.alternatives("c1", 20) == []
+        with pytest.raises(KeyError, match="c1 is not reserved"):
+            desk.reassign("c1", "ana", 5.3)
+        with pytest.raises(KeyError):
+            desk.reassign("c9", "ana", 5.3)
+
+    def test_a_full_queue_stays_full_and_a_suspended_one_keeps_what_it_has(self) -> None:
+        desk = self.desk("ana", "bo", policy=QueuePolicy("sales", cap=1))
+        assert desk.enter(call("c1", 5.0), 5.0) == [("c1", "ana")]
+        assert desk.enter(call("c2", 5.1), 5.1) == []
+        desk.suspend("pbx", "main", "link is down")
+        assert desk.reassign("c1", "bo", 5.3) == [("c1", "bo")]
+        assert desk.lines["sales"].held == 1
+
+    def test_going_round_forgets_what_was_not_offered(self) -> None:
+        desk = self.desk("ana", "bo", policy=QueuePolicy("sales", agent_order=AgentOrder.ROUND_ROBIN))
+        assert desk.enter(call("c1", 5.0), 5.0) == [("c1", "ana")]
+        assert desk.reassign("c1", "bo", 5.3) == [("c1", "bo")]
+        desk.leave("c1")
+        desk.finished("bo", "c1", 6.0)
+        assert desk.enter(call("c2", 7.0), 7.0) == [("c2", "ana")]
+
+    def test_chats_given_meanwhile_count(self) -> None:
+        desk = self.desk("ana", "bo")
+        desk.away("bo", "lunch")
+        assert desk.enter(call("t1", 5.0, channel=Channel.CHAT), 5.0) == [("t1", "ana")]
+        assert desk.enter(call("t2", 5.2, channel=Channel.CHAT), 5.2) == [("t2", "ana")]
+        desk.ready("bo", 5.25)
+        assert desk.reassign("t2", "bo", 5.3) == [("t2", "bo")]
+        assert (desk.held_by("ana"), desk.seats["ana"].idle_since) == (("t1",), 5.0)
+        assert desk.reassign("t1", "bo", 5.4) == [("t1", "bo")]
+        assert (desk.held_by("ana"), desk.seats["ana"].idle_since) == ((), 1.0)
+
+    def test_the_decision_is_remembered_with_what_was_said_of_it(self) -> None:
+        desk = self.desk("ana", "bo")
+        desk.enter(call("c1", 5.0), 5.0)
+        desk.note("c1", "strategy crm: timed out, own choice")
+        desk.enter(call("c2", 6.0), 6.0)
+        desk.reassign("c2", "bo", 6.1)
+        assert [(one.contact, one.agent, one.note) for one in desk.decisions] == [
+            ("c1", "ana", "strategy crm: timed out, own choice"),
+            ("c2", "bo", ""),
+        ]
 
 
 class TestWhy:
@@ -347,6 +447,16 @@ class Desk(RuleBasedStateMachine):
             contact, name = data.draw(st.sampled_from(offered))
             told = self.room.refused(contact, name, self.now + seconds, self.now)
             self.got(told, lambda: self.oracle.refused(contact, name, self.now + seconds, self.now))
+
+    @rule(data=st.data())
+    def is_reassigned(self, data: Any) -> None:
+        offered = sorted(contact for contact, item in self.oracle.items.items() if item.agent is not None)
+        if offered:
+            contact, name = data.draw(st.sampled_from(offered)), data.draw(NAMES)
+            self.got(self.room.due(self.now), lambda: None)
+            assert self.room.alternatives(contact, 20) == self.oracle.alternatives(contact, self.now)
+            told = self.room.reassign(contact, name, self.now)
+            assert told == self.oracle.reassign(contact, name, self.now) + self.oracle.settle(self.now)
 
     @rule(data=st.data())
     def finishes(self, data: Any) -> None:

@@ -218,6 +218,8 @@ async def test_agents_are_shown(site: Running) -> None:
         "contact": None,
         "disposition": None,
         "missed": None,
+        "takes": dict.fromkeys(["call", "callback", "call_me", "chat", "message", "voicemail", "fax"], 1),
+        "work": {},
     }
     assert "'zed'" in check_problem(await site.ask("GET", "/api/v1/agents/zed"), 404)
 

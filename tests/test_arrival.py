@@ -42,6 +42,13 @@ def test_a_number_is_a_number_or_withheld(number: str, expected: str) -> None:
     assert number_of(number) == expected
 
 
+@pytest.mark.parametrize(("presentation", "shown"), [("0", True), ("1", True), ("67", True), ("32", False), ("35", False)])
+def test_a_number_that_may_not_be_shown_is_withheld(presentation: str, shown: bool) -> None:
+    """The network may tell us nevertheless (P-Asserted-Identity and Privacy)."""
+    session = FakeSession("c1", agi_callerid="+4930123", agi_callingpres=presentation)
+    assert arrival.caller_number(session) == ("+4930123" if shown else "")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -39,8 +39,8 @@ class OutsideStage(TalkStage):
         "trunks": (Trunk("out", "sim", "PJSIP/{number}@out", 2, caller_ids=(SHOWN, OTHER)),),
     }
 
-    def __init__(self, database: MemoryDatabase) -> None:
-        super().__init__(database)
+    def __init__(self, database: MemoryDatabase, **more: Any) -> None:
+        super().__init__(database, **more)
         self.carol, self.dora = Person(self, CAROL_SAYS), Person(self, DORA_SAYS)
         self.cause = 0
         """Why outside declines; 0: Carol and Dora take their calls."""

@@ -26,9 +26,11 @@ class Leg(AsteriskChannel):
         super().__init__("c1", self._reach, self._left, dialled=dialled)
         self.reachable = reachable
         self.reached = 0
+        self.causes: list[str] = []
         self.left = 0
 
-    def _reach(self, leg: AsteriskChannel) -> bool:
+    def _reach(self, leg: AsteriskChannel, cause: str) -> bool:
+        self.causes.append(cause)
         self.reached += self.reachable
         return self.reachable
 
@@ -374,6 +376,14 @@ class TestHangingUp:
         leg.hang_up()
         leg.hang_up()
         assert leg.reached == 1
+
+    @pytest.mark.parametrize(("elsewhere", "cause"), [(False, "16"), (True, "26")])
+    def test_a_phone_is_told_when_another_has_answered(self, elsewhere: bool, cause: str) -> None:
+        leg = Leg(dialled=True)
+        leg.hang_up(elsewhere=elsewhere)
+        leg.hang_up()
+        assert leg.causes == [cause]
+        assert leg.parting == cause  # with which a leg that Asterisk did not know yet is hung up later
 
     def test_without_ami_the_leg_is_sent_through_its_dialplan_and_told_to_end(self) -> None:
         leg = Leg(reachable=False)

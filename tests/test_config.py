@@ -21,12 +21,14 @@ from easycall.config import (
     Right,
     ServiceSettings,
     StaffSettings,
+    StrategySettings,
     load,
 )
 from easycall.config.schema import SCHEMA
 from easycall.config.toml import Entries
 from easycall.lab.certificates import Authority
 from easycall.model import DispositionRule, Queue, RecordRule
+from easycall.stats.service_level import TARGETS
 
 SHIPPED = Path(__file__).parent.parent / "etc" / "easycall.toml"
 SECRET = "plant-7c1f"
@@ -484,9 +486,11 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     path = SHIPPED.parent / "easycall.toml"
     shown = tomllib.loads(uncommented())
     shown["api"].pop("tokens")
-    shown["fax"].pop("detect")  # whose numbers are the operator's own
+    for name in ("detect", "queues"):  # whose numbers and boxes are the operator's own
+        shown["fax"].pop(name)
+    shown["voicemail"].pop("queues")
     shown["agents"]["ana"].pop("phone")
-    for name in ("caller_id", "dispositions", "hours", "overflow", "rings"):
+    for name in ("caller_id", "dispositions", "hours", "overflow", "rings", "strategy"):
         shown["queues"]["sales"].pop(name)
     routing = {
         "skills": "",
@@ -495,8 +499,10 @@ def test_the_shipped_file_shows_the_defaults() -> None:
         "first_agents": [],
         "priority_seconds": 0,
         "max_talks": 0,
+        "ring_all_agents": 5,
     }
     assert {name: shown["queues"]["sales"].pop(name) for name in routing} == routing, "what QueuePolicy begins with"
+    assert shown["queues"]["sales"].pop("service_level") == TARGETS
     config = load(path, ENVIRON)
     assert shown["staff"]["desktop_seconds"] == config.staff.desktop_seconds
     box = {key: getattr(config.asterisks[0], key) for key in ("ami", "username", "login", "fastagi", "dial", "context")}
@@ -512,6 +518,9 @@ def test_the_shipped_file_shows_the_defaults() -> None:
         config.prompts.asterisk_directory,
     )
     assert Queue("sales", **shown["queues"]["sales"]) == config.queues["sales"]
+    usual = StrategySettings("crm", None)  # type: ignore[arg-type] # what it begins with
+    numbers = ("seconds", "candidates", "failures", "rest_seconds")
+    assert [shown["strategies"]["crm"][name] for name in numbers] == [getattr(usual, name) for name in numbers]
     assert (shown["node"]["name"], shown["node"]["data"]) == (config.node, str(config.data))
     assert shown["api"]["listen"] == config.api_listen
     assert shown["store"]["url"] == "sqlite:///easycall.db"
@@ -525,6 +534,7 @@ def test_the_shipped_file_mentions_every_option() -> None:
         "queues": "sales",
         "agents": "ana",
         "services": "payments",
+        "strategies": "crm",
         "trunks": "carrier",
         "hours": "office",
     }

@@ -13,6 +13,7 @@ from easycall.config.queues import _loops
 from easycall.config.settings import Config
 from easycall.hours import Span
 from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen
+from easycall.policy import AgentOrder
 
 from .test_config import faults, folder, read
 
@@ -88,9 +89,25 @@ def test_a_queue_with_everything(folder: Path) -> None:
     assert read.entered["queues.sales.overflow[3].to"] == "night"
 
 
+def test_who_gets_whom(folder: Path) -> None:
+    queue = config(
+        folder,
+        'order = "ring_all"\nring_all_agents = 3\nlast_agent_seconds = 20\nlast_agent_days = 14\n'
+        "last_agent_any_queue = true\nowner_seconds = 30\nredial_seconds = 300\n",
+    ).queues["sales"]
+    assert (queue.routing.agent_order, queue.routing.at_once) == (AgentOrder.RING_ALL, 3)
+    assert (queue.last_agent_seconds, queue.last_agent_days, queue.last_agent_any_queue) == (20, 14, True)
+    assert (queue.owner_seconds, queue.redial_seconds) == (30, 300)
+    assert config(folder, 'order = "ring_all"').queues["sales"].routing.at_once == 5
+    assert config(folder, "").queues["sales"].routing.at_once == 1
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("ring_all_agents = 3", 'queues.sales.ring_all_agents: goes with order = "ring_all"'),
+        ('order = "ring_all"\nring_all_agents = 1', "ring_all_agents = 1: must be a whole number of agents from 2 to 20"),
+        ("redial_seconds = -1", "redial_seconds = -1: must be a number of seconds from 0 to 3600"),
         ('hours = "night"', "line 19: queues.sales.hours: there are no hours 'night'; there are office"),
         (
             'hours = "office"',

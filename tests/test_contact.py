@@ -12,10 +12,12 @@ import pytest
 
 from easycall.acd.agent import BUSY, NotNow
 from easycall.acd.distributor import Distributor
+from easycall.acd.last_agents import LastAgents
 from easycall.acd.staff import REFUSED_SECONDS, Staff
 from easycall.acd.waits import Waits
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.switch import AsteriskSwitch
+from easycall.config import StrategySettings
 from easycall.contacts import Contacts
 from easycall.defer import start
 from easycall.events import (
@@ -34,6 +36,7 @@ from easycall.events import (
 )
 from easycall.ivr.flow import Choice, Flow, HangUpNode, MenuNode, QueueNode, SayNode, parse_prompt
 from easycall.ivr.script import Script
+from easycall.joining import Joining
 from easycall.model import Agent, AgentState, Contact, EndedBy, OfferOutcome, Outcome, Queue, Stage
 from easycall.ports import Arrival
 from easycall.stats.record import fold
@@ -96,7 +99,12 @@ def refuses(outcome: OfferOutcome, after: float, rings: float | None = 0.1) -> P
 class World:
     """A real waiting room and real contacts between fake legs, in virtual time."""
 
-    def __init__(self, agents: Mapping[str, tuple[str, ...]] | None = None, **queue: Any) -> None:
+    def __init__(
+        self,
+        agents: Mapping[str, tuple[str, ...]] | None = None,
+        strategies: Mapping[str, StrategySettings] = {},
+        **queue: Any,
+    ) -> None:
         self.clock = clock_at()
         self.notes = Notes()
         self.switch = FakeSwitch(self.clock, self._rung)
@@ -104,13 +112,16 @@ class World:
         self.usual: Phone = answers()
         queues = {name: Queue(name, name.title(), **{"wrap_up_seconds": 5.0, **queue}) for name in ("sales", "support")}
         staff = [Agent(name, name.title(), served, served, name) for name, served in (agents or {}).items()]
-        self.distributor = Distributor(queues, Staff(staff, queues, self.clock, self.notes), self.clock, self.notes)
+        people = Staff(staff, queues, self.clock, self.notes)
+        self.distributor = Distributor(queues, people, self.clock, self.notes, strategies)
         ids = iter(f"k{number:03}" for number in range(1000))
         script = Script(FLOWS, str, lambda prompt, language: [prompt.sound or prompt.spoken(language, "en")[1]])
         self.waits = Waits(self.distributor, self.distributor.staff.agents, self.clock.seconds)
         self.notes.listeners.append(lambda event: self.waits.take(0, event))
         shared = self.clock, self.notes, self.distributor, script, lambda: next(ids), no_dialling()
-        self.contacts = Contacts(*shared, waits=self.waits)
+        self.last_agents = LastAgents(None, str, self.clock)
+        self.notes.listeners.append(lambda event: self.last_agents.take(0, event))
+        self.contacts = Contacts(*shared, waits=self.waits, joining=Joining(str, self.last_agents))
         for agent in staff:
             self.distributor.staff.log_in(agent.id)
             self.distributor.staff.set_state(agent.id, AgentState.READY)
@@ -123,7 +134,7 @@ class World:
         """A caller comes in."""
         channel = self.switch.leg(leg)
         channel.keys = list(keys.get("keys", ()))
-        self.contacts.arrive(Arrival(self.switch, channel, "+4930", "Carl", dialled))
+        self.contacts.arrive(Arrival(self.switch, channel, keys.get("number", "+4930"), "Carl", dialled))
         return channel
 
     @property
@@ -1005,7 +1016,11 @@ def test_many_callers_and_agents_at_once(kind: type[Day]) -> None:
         seen.update(one.outcome.value for one in day.world.notes.of(OfferEnded))
         seen.update(one.outcome.value for one in day.world.notes.of(ContactEnded))
     assert set(seen) >= {
-        *(one.value for one in OfferOutcome if one not in (OfferOutcome.CANCELLED, OfferOutcome.BUSY)),
+        *(
+            one.value
+            for one in OfferOutcome
+            if one not in (OfferOutcome.CANCELLED, OfferOutcome.BUSY, OfferOutcome.ELSEWHERE)
+        ),
         "abandoned_in_ivr",
         "abandoned",
     }, seen

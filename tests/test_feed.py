@@ -17,8 +17,9 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, RejectConnection, RejectData, Request, TextMessage
 
 from easycall.api import feed as feeds
-from easycall.events import AgentChanged, ContactEnded, FlowStep, Offered, PbxUp, Queued, ScreenPop
+from easycall.events import AgentChanged, ContactEnded, DataAttached, FlowStep, Offered, PbxUp, Queued, ScreenPop
 from easycall.model import AgentState, EndedBy, Outcome
+from easycall.policy import Channel
 from tests.fakes_api import ANA, OTHER, TOKEN, Running, pause, running
 from tests.test_record import STORY, C
 
@@ -127,6 +128,7 @@ async def test_snapshot_then_events_in_order(site: Running) -> None:
         "dialled": "95588",
         "queue": "cards",
         "direction": "inbound",
+        "channel": "call",
         "waited": 23.6,
         "answers": {},
         "data": {"customer": "7"},
@@ -186,6 +188,26 @@ async def test_one_agents_feed(site: Running) -> None:
     await until(lambda: client.messages[-1]["at"] == 9.0)
     kinds = [message["kind"] for message in client.messages[1:]]
     assert kinds == ["agent.changed", "screen.pop", "contact.ended", "agent.changed"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_agents_feed_has_the_call_and_all_the_work_beside_it(site: Running) -> None:
+    site.desk.agents["ana"].contact = "c9"
+    site.desk.agents["ana"].work = {"r1": Channel.CHAT}
+    client = await joined(site, "?agent=ana")
+    work = {"r1": Channel.CHAT, "r2": Channel.MESSAGE}
+    ana = {"at": 1.0, "agent": "ana", "contact": "c9", "state": AgentState.TALKING}
+    for event in [
+        AgentChanged(**ana, work=work),
+        Offered(at=1.0, contact="r2", agent="ana", queue="loans", attempt=1),
+        *(DataAttached(at=2.0, contact=contact, data={"of": contact}) for contact in ("r1", "r2", "c9", "r3")),
+        AgentChanged(**ana, work={}),
+        *(DataAttached(at=3.0, contact=contact, data={"of": contact}) for contact in ("r1", "r2", "c9")),
+    ]:
+        site.journal.record(event)
+    await until(lambda: client.messages[-1]["at"] == 3.0)
+    told = [(message["at"], message["contact"]) for message in client.messages if message["kind"] == "data.attached"]
+    assert told == [(2.0, "r1"), (2.0, "r2"), (2.0, "c9"), (3.0, "c9")]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from easycall.lab.evidence import Evidence, held
 from easycall.lab.fairness import Fairness
 from easycall.lab.invariants import lasting, violations
 from easycall.model import AgentState, Party, Queue, Stage
+from easycall.policy import AgentOrder, QueuePolicy
 from easycall.simulator.faults import Chaos
 from easycall.simulator.line import FarEnd, Unreachable
 from easycall.simulator.virtual import VirtualReactor
@@ -94,6 +95,7 @@ class Race:
 
     SITE: ClassVar[Mapping[str, Any]] = {}
     """More of the site."""
+    ROUTING: ClassVar = QueuePolicy("sales")
     impatience = 0.5
     """How many agents hang up within three seconds."""
     patience = 4.0
@@ -110,7 +112,8 @@ class Race:
         self.fairness = Fairness(REFUSED_SECONDS)
         self.wrong: list[str] = []
         self.asked = self.carried_out = self.refusals = 0
-        queue = Queue("sales", "Sales", ring_seconds=RING_SECONDS, wrap_up_seconds=rnd.choice((0.0, 0.5)))
+        rules = {"ring_seconds": RING_SECONDS, "wrap_up_seconds": rnd.choice((0.0, 0.5)), "routing": self.ROUTING}
+        queue = Queue("sales", "Sales", **rules)
         self.daemon = VirtualDaemon(
             self.reactor,
             database,
@@ -339,6 +342,12 @@ class Undecided(Race):
             return
 
 
+class RungTogether(Race):
+    """All agents are rung at once."""
+
+    ROUTING: ClassVar = QueuePolicy("sales", agent_order=AgentOrder.RING_ALL)
+
+
 def race(seed: int, database: MemoryDatabase, kind: type[Race] = Race) -> Race:
     """One race, run."""
     one = kind(seed, database)
@@ -376,6 +385,18 @@ def test_nothing_is_violated_in_long_talks(pytestconfig: pytest.Config, database
         assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
         kinds.update(event.kind for event in one.told)
     assert {"conference.started", "conference.ended", "park.started", "contact.picked", "digits.sent"} <= kinds
+
+
+@pytest.mark.fault("F59")
+def test_nothing_is_violated_when_all_are_rung_at_once(pytestconfig: pytest.Config, database: MemoryDatabase) -> None:
+    """Whatever else happens, one has the caller; and it was close often."""
+    elsewhere = 0
+    for seed in range(pytestconfig.getoption("--interleavings") // 2):
+        one = race(seed, database, RungTogether)
+        assert not one.wrong, f"seed {seed}: {one.wrong}\n" + "\n".join(map(str, one.told))
+        assert not one.joined.distributor.room.beside
+        elsewhere += sum(event.outcome.value == "answered_elsewhere" for event in one.told if isinstance(event, OfferEnded))
+    assert elsewhere > pytestconfig.getoption("--interleavings") // 10
 
 
 @pytest.mark.fault("F61")

@@ -19,6 +19,7 @@ from easycall import model
 from easycall.defer import start
 from easycall.events import KINDS, AgentChanged, ContactArrived, ContactEnded, Event, FlowStep, PbxUp, TalkEnded
 from easycall.model import AgentState, EndedBy, Missed
+from easycall.policy import Channel
 from easycall.ports import StoreUnavailable
 from easycall.stats.codec import decode, encode, message
 from easycall.stats.journal import Entry, Journal
@@ -90,6 +91,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False, allow_infinity=False),
     tuple[str, ...]: st.lists(TEXT).map(tuple),
     Mapping[str, str]: st.dictionaries(TEXT, TEXT),
+    Mapping[str, Channel]: st.dictionaries(TEXT, st.sampled_from(Channel)),
     Mapping[str, int]: st.dictionaries(TEXT, st.integers(0, 2**31)),
     AgentState | None: st.none() | st.sampled_from(AgentState),
     Missed | None: st.none() | st.builds(Missed, TEXT, st.floats(allow_nan=False, allow_infinity=False)),

@@ -159,7 +159,10 @@ def test_metadata(metadata: Message, wheel: Path) -> None:
     assert metadata.get_payload().strip(), "the long description"
     with zipfile.ZipFile(wheel) as opened:
         [name] = [name for name in opened.namelist() if name.endswith("/entry_points.txt")]
-        assert opened.read(name).decode().split() == ["[console_scripts]", "easycall", "=", "easycall.cli.main:cli"]
+        assert opened.read(name).decode().split("\n\n") == [
+            "[console_scripts]\neasycall = easycall.cli.main:cli",
+            "[easycall.strategies]\nhttps = easycall.acd.decision_service:DecisionService\n",
+        ]
         assert any(name.endswith("LICENSE") for name in opened.namelist())
 
 

@@ -135,7 +135,7 @@ async def test_the_walk_goes_on_where_the_key_leads() -> None:
     waiting = await first.run()
     assert isinstance(waiting, Waiting)
     assert (waiting.queue, waiting.keys) == ("sales", "19")
-    assert waiting.known == {"contact": "c1", "caller": "1", "dialled": "95588"}
+    assert waiting.known == {"contact": "c1", "caller": "1", "dialled": "95588", "language": ""}
     again = Call("", "2", flow=BACK)
     back = await again.run(Waiting("sales", "19", waiting.position, waiting.known, pressed="1"))
     assert isinstance(back, Waiting)

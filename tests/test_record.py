@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from easycall.events import (
     Answered,
+    AskIgnored,
     CallDialled,
     CallFailed,
     ConferenceEnded,
@@ -31,9 +32,12 @@ from easycall.events import (
     OfferEnded,
     OutsideEnded,
     OutsideStarted,
+    QueueAmended,
     Queued,
     QueueOverflowed,
+    QueueResumed,
     ScreenPop,
+    ScreenPopRevoked,
     SupervisionChanged,
     SupervisionEnded,
     SupervisionMoved,
@@ -206,7 +210,7 @@ def any_event(draw: st.DrawFn) -> Event:
                 FlowStep(at=at, contact=C, flow="f", node="n"),
                 Queued(at=at, contact=C, queue=draw(st.sampled_from("ab")), position=1),
                 QueueOverflowed(at=at, contact=C, queue="a", to="queue:b", rule=OverflowWhen.WAITED, waited=9.0),
-                Offered(at=at, contact=C, agent=agent, queue="a", attempt=attempt),
+                Offered(at=at, contact=C, agent=agent, queue="a", attempt=attempt, at_once=draw(st.integers(1, 2))),
                 OfferEnded(at=at, contact=C, agent=agent, attempt=attempt, outcome=draw(OFFERS)),
                 Answered(at=at, contact=C, agent=agent, queue="a", waited=0.0),
                 TalkEnded(at=at, contact=C, agent=agent, ended_by=EndedBy.CALLER),
@@ -225,6 +229,35 @@ def test_segments_always_add_up(events: list[Event], now: float | None) -> None:
     check_partition(record, end)
     assert record.waited >= 0
     assert record.talked >= 0
+
+
+def test_several_who_are_rung_at_once() -> None:
+    """One stands for all while they ring; when that one is out of it, another of them does."""
+    rung = [
+        Offered(at=12.0 + number / 1e6, contact=C, agent=agent, queue="q", attempt=number, at_once=3)
+        for number, agent in enumerate(("ana", "bo", "chen"), 1)
+    ]
+    record = whole(
+        [
+            ContactArrived(at=10.0, contact=C, pbx="main", leg="l", caller="1", caller_name="", dialled="2"),
+            Queued(at=11.0, contact=C, queue="q", position=1),
+            *rung,
+            OfferEnded(at=15.0, contact=C, agent="ana", attempt=1, outcome=OfferOutcome.DECLINED),
+            OfferEnded(at=16.0, contact=C, agent="bo", attempt=2, outcome=OfferOutcome.ELSEWHERE),
+            OfferEnded(at=16.0, contact=C, agent="chen", attempt=3, outcome=OfferOutcome.ANSWERED),
+            Answered(at=16.0, contact=C, agent="chen", queue="q", waited=5.0),
+            ContactEnded(at=20.0, contact=C, outcome=Outcome.ANSWERED, ended_by=EndedBy.CALLER),
+        ]
+    )
+    check_partition(record, 20.0)
+    assert [(one.kind.value, one.agent, round(one.seconds, 3), one.outcome) for one in record.segments] == [
+        ("ivr", "", 1.0, None),
+        ("waiting", "", 1.0, None),
+        ("offer", "ana", 3.0, OfferOutcome.DECLINED),
+        ("offer", "bo", 1.0, OfferOutcome.ELSEWHERE),
+        ("offer", "chen", 0.0, OfferOutcome.ANSWERED),
+        ("talk", "chen", 4.0, None),
+    ]
 
 
 def test_journey_reads_like_a_story() -> None:
@@ -255,6 +288,31 @@ def test_who_supervised_is_a_fact_of_the_contact(event: Event, text: str) -> Non
     [step] = journey([(1, event)])
     assert step.text == text
     assert fold(C, [*STORY, event]) == fold(C, STORY)
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            AskIgnored(at=1.0, contact=C, queue="sales", what="priority", why="'gold' must be a number"),
+            "waits in sales without the priority its flow asks for: 'gold' must be a number",
+        ),
+        (
+            QueueAmended(at=1.0, contact=C, queue="sales", priority=60.0, skills="billing >= 2", by="crm"),
+            "has priority 60, asks for billing >= 2 in sales from now, by crm",
+        ),
+        (
+            QueueResumed(at=1.0, contact=C, queue="sales", of="01B", since=0.5),
+            "has the place in sales that contact 01B gave up",
+        ),
+        (
+            ScreenPopRevoked(at=1.0, contact=C, agent="bo", attempt=2, outcome=OfferOutcome.ELSEWHERE, by="ana"),
+            "the screen of bo drops the pop: ana has answered",
+        ),
+    ],
+)
+def test_what_happens_in_the_line_has_words(event: Event, text: str) -> None:
+    assert journey([(1, event)])[0].text == text
 
 
 @pytest.mark.parametrize("event", STORY, ids=lambda event: event.kind)

@@ -18,14 +18,16 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from easycall.defer import start
 from easycall.events import DispositionSet, Event, RecordingPaused, RecordingStarted
+from easycall.model import Direction, LastTalk
 from easycall.ports import Database, StoreUnavailable
 from easycall.stats.codec import encode
 from easycall.stats.journal import Entry, Journal
-from easycall.stats.record import fold
+from easycall.stats.record import Segment, SegmentKind, fold
 from easycall.store import sqlite
 from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
 from easycall.store.sqlite import SQLite
+from easycall.store.talks import LAST_TALK, TalkArchive
 from tests.test_record import OVERFLOWED, STORY, C
 
 
@@ -128,6 +130,22 @@ async def test_a_disposition_is_kept_in_time_and_late(store: Database) -> None:
     assert await archive.record(C) == evolve(record, disposition="sold")
     assert [one.disposition for one in await archive.ended(5)] == ["sold"]
     assert fold(C, [*STORY, *said, late]) == evolve(record, disposition="sold")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_talk_with_a_number_is_found(store: Database) -> None:
+    archive, talks = ContactArchive(store, lambda shown: f"+49{shown[1:]}"), TalkArchive(store)
+    first = fold(C, STORY)
+    assert first is not None
+    later = evolve(first, id="02C", arrived=500.0, ended=600.0, caller="", dialled="0301", direction=Direction.OUTBOUND)
+    later = evolve(later, segments=(Segment(SegmentKind.TALK, 520.0, 600.0, "cy", "sales", 1),))
+    await archive.append([], [first, later])
+    assert await talks.last_talk("+49301", "cards", 0.0) == LastTalk(133.25, "bo", "cards")
+    assert await talks.last_talk("+49301", "", 0.0) == LastTalk(520.0, "cy", "sales")
+    assert await talks.last_talk("+49301", "cards", 140.0) is None
+    assert await talks.last_talk("0301", "", 0.0) is None
+    plan = " ".join(map(str, await store.query(f"EXPLAIN QUERY PLAN {LAST_TALK}", "x", 0.0, 0.0, "", "")))
+    assert "contacts_of_customer (customer=? AND ended>?)" in plan
 
 
 @pytest_twisted.ensureDeferred

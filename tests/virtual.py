@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from easycall.config import AgentSettings, AsteriskBox, DialingSettings, FaxSettings
+from easycall.config import AgentSettings, AsteriskBox, DialingSettings, FaxSettings, StaffSettings
 from easycall.events import Event
 from easycall.fax import Document, FaxDesk, ReceivedFax
 from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
@@ -21,6 +21,7 @@ from easycall.lab.day.site import AGI_PORT, AMI_PORT, PBX, SECRET, Spoken, confi
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
 from easycall.model import Queue, Trunk
+from easycall.policy import Channel
 from easycall.ports import Messages
 from easycall.service import Part, nothing
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
@@ -160,9 +161,14 @@ class VirtualDaemon:
         mailboxes: Mapping[str, str] | None = None,
         dice: Callable[[], float] = lambda: 0.5,
         fax: FaxDesk | None = None,
+        takes: Mapping[Channel, int] = {},
+        beside: Mapping[Channel, frozenset[Channel]] = {},
+        auto_accept: tuple[Channel, ...] = (),
+        voicemail_queues: Mapping[str, str] = {},
+        fax_queues: Mapping[str, str] = {},
     ) -> None:
-        """``boxes``: the names of the Asterisks; ``phones``: those that have a device -> its state at the beginning;
-        ``mailboxes``: of voice mail -> greeting."""
+        """``takes``, ``beside``, ``auto_accept``: of all agents; ``boxes``: the names of the Asterisks; ``phones``: those
+        that have a device -> its state at the beginning; ``mailboxes``: of voice mail -> greeting."""
         self.reactor = reactor
         self.database = database
         self.told: list[Event] = []
@@ -196,13 +202,15 @@ class VirtualDaemon:
         [box] = config.asterisks
         config = evolve(config, asterisks=tuple(_box(box, name, number) for number, name in enumerate(boxes)))
         config = evolve(config, dialing=dialing, trunks=trunks)
-        config = evolve(config, voicemail=evolve(config.voicemail, boxes=mailboxes or {}))
+        config = evolve(config, voicemail=evolve(config.voicemail, boxes=mailboxes or {}, queues=voicemail_queues))
+        desk = StaffSettings(takes=takes, beside=beside, auto_accept=auto_accept)
+        config = evolve(config, staff=desk, fax=evolve(config.fax, queues=fax_queues))
         flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
         conduct = make_conduct(
             config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax, messages
         )
         self.dialling, self.do_not_call = conduct.dialling, conduct.do_not_call
-        self.profiles, self.desktops = conduct.profiles, conduct.desktops
+        self.profiles, self.desktops, self.requests = conduct.profiles, conduct.desktops, conduct.requests
         self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
         self.joined.journal.subscribe(self._take)
         for asterisk in self.asterisks.values():
@@ -263,7 +271,8 @@ class VirtualDaemon:
             "sessions": sum(len(pbx.fastagi.sessions) for pbx in pbxs) + sum(len(one.sessions) for one in asterisks),
             "contacts": len(self.joined.contacts.live),
             "contacts without an end": len({event.contact for event in self.of("contact.arrived")} - ended),
-            "busy agents": sum(bool(agent.contact) for agent in self.joined.distributor.staff.agents.values()),
+            "requests": len(self.requests.live),
+            "busy agents": sum(bool(agent.contact or agent.work) for agent in self.joined.distributor.staff.agents.values()),
         }
 
     def stop(self) -> dict[str, int]:

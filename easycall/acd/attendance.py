@@ -23,7 +23,7 @@ def absence(agent: Agent) -> str:
 
 def _profile(agent: Agent) -> Profile:
     unreachable = frozenset(pbx for pbx, state in agent.phones.items() if state is PhoneState.UNREACHABLE)
-    return Profile(agent.id, frozenset(agent.queues), agent.skills, unreachable=unreachable)
+    return Profile(agent.id, frozenset(agent.queues), agent.skills, agent.capacity, unreachable)
 
 
 class Attendance:
@@ -33,6 +33,11 @@ class Attendance:
         self._room = room
         self._profiles: dict[str, Profile] = {}
         """Of all who have a seat."""
+        self._refusals: dict[str, float] = {}
+
+    def refuses(self, contact: str, until: float) -> None:
+        """The agent to whom the contact is offered without a call does not take it: not to be offered again before."""
+        self._refusals[contact] = until
 
     def update(self, changed: Collection[Agent], now: float) -> list[Pair]:
         """Something of these agents is different; the pairs that makes possible."""
@@ -50,17 +55,25 @@ class Attendance:
         return pairs
 
     def _hold(self, agent: Agent, now: float) -> list[Pair]:
-        """The agent is busy with this contact, and with no other."""
+        """The agent is busy with the contact of the phone and those of the desk, and with no other."""
         if agent.id not in self._profiles:
             return []
-        contact = agent.contact if agent.state in HANDLING else ""
+        contacts = {**agent.work}
+        if agent.state in HANDLING and agent.contact:
+            contacts[agent.contact] = Channel.CALL
         pairs: list[Pair] = []
         has = self._room.held_by(agent.id)
         for over in has:
-            if over != contact:
+            if over in contacts:
+                continue
+            item, until = self._room.items.get(over), self._refusals.pop(over, 0.0)
+            if item is not None and item.agent == agent.id:
+                pairs += self._room.refused(over, agent.id, until, now)
+            else:
                 pairs += self._room.finished(agent.id, over, now)
-        if contact and contact not in has:
-            self._room.hold(agent.id, contact, Channel.CALL, now)
+        for contact, channel in contacts.items():
+            if contact not in has:
+                self._room.hold(agent.id, contact, channel, now)
         return pairs
 
     def _seat(self, agent: Agent, now: float) -> list[Pair]:

@@ -51,6 +51,8 @@ class Decision:
     """How many heads of eligible classes were among those looked through: at most 12 for each rate."""
     runners: tuple[Runner, ...]
     """The best of those that were compared and not chosen: items if an agent became free, agents if an item came."""
+    note: str = ""
+    """What became of asking the queue's strategy, in words; empty: none was asked."""
 
 
 class Decisions:
@@ -59,26 +61,37 @@ class Decisions:
     def __init__(self, remembered: int) -> None:
         self._records: deque[_Record] = deque(maxlen=remembered)
         self.add = self._records.append
+        self._notes: dict[tuple[str, str, float], str] = {}
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __iter__(self) -> Iterator[Decision]:
-        return map(_told, self._records)
+        return map(self._told, self._records)
+
+    def note(self, contact: str, agent: str, at: float, words: str) -> None:
+        """Say something of a decision that was made then."""
+        self._notes[contact, agent, at] = words
+        if len(self._notes) > (self._records.maxlen or 0):
+            del self._notes[next(iter(self._notes))]
 
     def of(self, *, contact: str = "", agent: str = "", limit: int | None = None) -> list[Decision]:
         """Those about a contact, or an agent, oldest first; at most the last ``limit``."""
         latest = (rec for rec in reversed(self._records) if contact in ("", rec[1]) and agent in ("", rec[2]))
-        return [_told(record) for record in islice(latest, limit)][::-1]
+        return [self._told(record) for record in islice(latest, limit)][::-1]
+
+    def _told(self, record: _Record) -> Decision:
+        at, contact, agent, *_ = record
+        return _told(record, self._notes.get((contact, agent, at), ""))
 
 
-def _told(record: _Record) -> Decision:
+def _told(record: _Record, note: str) -> Decision:
     at, contact, agent, score, ring, idle, at_least, best, agents = record
     items = list(_items(best, at)) if best else []
     behind = [Runner(name, -turned) for turned, _, name in sorted(items) if name != contact]
     others = sorted(_eligible(*agents[1:])) if agents is not None else []
     behind += [Runner(entry[-1], order=entry[:-1]) for entry in others if entry[-1] != agent]
-    return Decision(at, contact, agent, score, ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]))
+    return Decision(at, contact, agent, score, ring, idle, at_least, len(items) + len(others), tuple(behind[:RUNNERS]), note)
 
 
 def _items(best: Best, at: float) -> Iterator[tuple[float, float, str]]:

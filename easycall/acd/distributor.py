@@ -7,24 +7,34 @@ nobody else's and a contact is offered to one agent at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import tzinfo
 
-from twisted.internet.defer import Deferred
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from easycall.acd.agent import NotNow, Step
 from easycall.acd.attendance import Attendance, absence
 from easycall.acd.decisions import Decision
 from easycall.acd.staff import Assignment, Staff
+from easycall.acd.strategies import Strategies
 from easycall.acd.waiting_room import Pair, WaitingRoom
 from easycall.acd.why import AgentWhy, ContactWhy, why_agent, why_contact
-from easycall.events import Queued
+from easycall.acd.wrapup import WrapUpRules
+from easycall.config import StrategySettings
+from easycall.defer import dropped
+from easycall.events import QueueAmended, Queued
 from easycall.model import Agent, OfferOutcome, Queue
-from easycall.policy import WorkItem
+from easycall.policy import AT_DESK, Channel, WorkItem
 from easycall.ports import Journal
+from easycall.skills import Requirement
 
 __all__ = ["Distributor", "Offer", "Place"]
+
+log = Logger()
 
 FRONT_SECONDS = 0.001
 """How much earlier than the first in line one joined who goes before."""
@@ -37,6 +47,12 @@ class Offer(Assignment):
         super().__init__(distributor.staff, agent, attempt)
         self._distributor = distributor
         self._place = place
+        self.beside: tuple[Offer, ...] = ()
+        """Of other agents for the same contact, who are rung at once: the first to answer has it."""
+
+    def answered(self) -> None:
+        """The agent is the first to answer; those of the others are to be :meth:`ended`."""
+        self._distributor.takes_it(self._place, self.agent)
 
     def ended(self, outcome: OfferOutcome) -> None:
         """The offer came to nothing: the agent is released and the contact has its old place again."""
@@ -49,6 +65,29 @@ class Offer(Assignment):
         self._place.leave()
 
 
+class DeskOffer(Offer):
+    """An agent chosen for a contact that waits and is no call: the agent's state stays as it is."""
+
+    @property
+    def stands(self) -> bool:
+        """False once the agent logged out or lost the desktop."""
+        return self._staff.desk_work.has(self.agent, self._place.item.contact)
+
+    def ended(self, outcome: OfferOutcome) -> None:
+        """The offer came to nothing.  The waiting room hears of both in one turn: who missed it is offered nothing else."""
+        if self.stands:
+            self.refusal = self._staff.refusal(self.agent, outcome)
+            self._distributor.take_back(self._place, self.agent, outcome)
+
+    def talks(self, queue: str) -> None:
+        """The agent has accepted it: the contact leaves the waiting room."""
+        self._place.leave()
+
+    def parted(self, wrap_up: WrapUpRules) -> None:
+        """The agent has it no more."""
+        self._staff.desk_work.end(self.agent, self._place.item.contact)
+
+
 class Place:
     """A contact's place in the waiting room."""
 
@@ -57,6 +96,8 @@ class Place:
         self.item = item
         self.attempts = item.attempts
         self._offer: Offer | None = None
+        self._asking: Deferred[None] | None = None
+        """While a strategy is asked about the offer, which nobody gets before that is over."""
         self._waiter: Deferred[Offer] | None = None
 
     @property
@@ -67,28 +108,60 @@ class Place:
     def offer(self) -> Deferred[Offer]:
         """The next offer; the agent is reserved when it fires.  Cancel it to stop waiting (the place is kept)."""
         waiter: Deferred[Offer] = Deferred(self._stop_waiting)
-        if self._offer is not None:
-            offer, self._offer = self._offer, None
-            waiter.callback(offer)
-        else:
-            self._waiter = waiter
+        self._waiter = waiter
+        self._hand_over()
         return waiter
 
-    def reserve(self, agent: Agent) -> None:
-        """The distributor chose ``agent``."""
-        self.attempts += 1
-        offer = Offer(self._distributor, self, agent, self.attempts)
-        if self._waiter is None:
-            self._offer = offer
+    def reserve(self, *agents: Agent) -> None:
+        """The distributor chose an agent, or several to be rung at once.
+
+        Instead of one the queue's strategy may choose another, who is then reserved in the same way.
+        """
+        kind = DeskOffer if self.item.channel in AT_DESK else Offer
+        offer, *beside = (
+            kind(self._distributor, self, agent, attempt) for attempt, agent in enumerate(agents, self.attempts + 1)
+        )
+        offer.beside = tuple(beside)
+        self.attempts += len(agents)
+        self._offer = offer
+        self._asking = None if beside else self._distributor.ask_about(self)
+        if self._asking is None:
+            self._hand_over()
         else:
+            self._asking.addBoth(self._decided)
+
+    def reserve_instead(self, agent: Agent) -> None:
+        """It is this agent, in the place of one who was not rung."""
+        self._offer = Offer(self._distributor, self, agent, self.attempts)
+
+    def _decided(self, result: object) -> None:
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            log.failure("a strategy could not be asked about {contact}", result, contact=self.item.contact)
+        if self._asking is not None:
+            self._asking = None
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._offer is not None and not self._offer.stands:
+            self._offer = None
+        if self._offer is not None and self._waiter is not None and self._asking is None and self._distributor.offers:
             waiter, self._waiter = self._waiter, None
+            offer, self._offer = self._offer, None
             waiter.callback(offer)
 
+    def ask_no_more(self) -> None:
+        """Break off what is asked of a strategy; the offer is kept back for good."""
+        if self._asking is not None:
+            asking, self._asking = self._asking, None
+            dropped(asking)
+
     def leave(self) -> None:
-        """Give the place up.  An offer nobody took yet releases its agent.  A second time does nothing."""
+        """Give the place up.  An offer nobody took yet releases its agents.  A second time does nothing."""
+        self.ask_no_more()
         if self._offer is not None:
             offer, self._offer = self._offer, None
-            offer.ended(OfferOutcome.CALLER_LEFT)
+            for one in (offer, *offer.beside):
+                one.ended(OfferOutcome.CALLER_LEFT)
         self._distributor.forget(self)
 
     def _stop_waiting(self, waiter: Deferred[Offer]) -> None:
@@ -98,9 +171,18 @@ class Place:
 class Distributor:
     """All waiting contacts of this daemon, and the agents for them."""
 
-    def __init__(self, queues: Mapping[str, Queue], staff: Staff, clock: IReactorTime, journal: Journal) -> None:
+    def __init__(
+        self,
+        queues: MutableMapping[str, Queue],
+        staff: Staff,
+        clock: IReactorTime,
+        journal: Journal,
+        strategies: Mapping[str, StrategySettings] = {},
+    ) -> None:
+        """``queues``: the same as the staff's; ``strategies``: those that they name."""
         self.queues = queues
         self.staff = staff
+        self.strategies = Strategies(strategies, clock, journal)
         self.room = WaitingRoom()
         self._attendance = Attendance(self.room)
         self._clock = clock
@@ -116,6 +198,11 @@ class Distributor:
         staff.when_freed(self._match)
         for agent in staff.agents.values():
             self._take_note(agent)
+
+    @property
+    def offers(self) -> bool:
+        """False once stopped: nobody gets an offer any more."""
+        return not self._stopped
 
     # The waiting room
 
@@ -149,6 +236,34 @@ class Distributor:
         self._reserve(pairs)
         return place
 
+    def amend(self, contact: str, *, offset: float | None, requires: Requirement | None, by: str) -> WorkItem:
+        """Give a contact that waits another priority, or let it ask for other skills: counts at once; None: as before.
+
+        ``by``: the name of the token that asks.  Raises KeyError when it does not wait.
+        """
+        place = self._places[contact]
+        item = place.item
+        item = evolve(
+            item,
+            offset=item.offset if offset is None else offset,
+            requires=item.requires if requires is None else requires,
+        )
+        now = self._clock.seconds()
+        said = item.requires.text
+        event = QueueAmended(at=now, contact=contact, queue=item.queue, priority=item.offset, skills=said, by=by)
+        self._journal.record(event)
+        place.item = item
+        pairs = self._heard(now)
+        self._reserve(pairs + self.room.amend(contact, now, offset=offset, requires=requires))
+        return item
+
+    def set_queue(self, queue: Queue) -> None:
+        """The queue of that id is this from now, for contacts that wait already too."""
+        now = self._clock.seconds()
+        self.queues[queue.id] = queue
+        pairs = self._heard(now)
+        self._reserve(pairs + self.room.set_queue(queue.routing, now))
+
     def waiting(self, queue: str) -> list[WorkItem]:
         """The items waiting in a queue, first in line first; those being offered to an agent are among them."""
         return [self._places[contact].item for contact in self.room.waiting_in(queue)]
@@ -173,6 +288,11 @@ class Distributor:
             del self._places[contact]
             self.room.leave(contact)
 
+    def takes_it(self, place: Place, agent: str) -> None:
+        """Of several agents who are rung for the contact of this place, this one is the first to answer."""
+        if self._places.get(place.item.contact) is place:
+            self.room.takes_it(place.item.contact, agent)
+
     def give_back(self, place: Place, agent: str, outcome: OfferOutcome) -> None:
         """An offer came to nothing: the contact looks for another agent, and the caller of this releases the agent."""
         contact = place.item.contact
@@ -183,6 +303,48 @@ class Distributor:
             pairs = self._heard(now)
             until = self.staff.refusal(agent, outcome)[agent]
             self._reserve(pairs + self.room.refused(contact, agent, until, now))
+
+    # A strategy's choice
+
+    def ask_about(self, place: Place) -> Deferred[None] | None:
+        """Ask the strategy of the queue who gets a contact for which an agent is reserved; None: nobody is asked."""
+        name, contact = self.queues[place.item.queue].strategy, place.item.contact
+        at_desk = place.item.channel in AT_DESK
+        if not name or at_desk or self._stopped or self._places.get(contact) is not place:
+            return None
+        return self.strategies.ask(name, self.room, contact, lambda agent: self._reassign(place, agent))
+
+    def _reassign(self, place: Place, agent: str) -> str:
+        """Reserve another agent for a contact, if this one is free, and let the first go, all in this turn.
+
+        The agent it is reserved for then; empty when it is for none any more.
+        """
+        contact, now = place.item.contact, self._clock.seconds()
+        if self._places.get(contact) is not place or self._stopped:
+            return ""
+        first = self.room.agent_of(contact)
+        if first is None or not agent:
+            return first or ""
+        pairs = self._heard(now)
+        pairs += self.room.reassign(contact, agent, now)
+        if self.room.agent_of(contact) == agent != first:
+            self.staff.step(first, Step.RELEASED)
+            self.staff.step(agent, Step.RESERVED, contact=contact)
+            place.reserve_instead(self.staff.agents[agent])
+        self._reserve([pair for pair in pairs if pair != (contact, agent)])
+        self._match()
+        return self._reassign(place, "")
+
+    def take_back(self, place: Place, agent: str, outcome: OfferOutcome) -> None:
+        """The same of an offer without a call, agent and all."""
+        contact = place.item.contact
+        if outcome is OfferOutcome.CALLER_LEFT:
+            self.forget(place)
+        else:
+            self._attendance.refuses(contact, self.staff.refusal(agent, outcome)[agent])
+        self.staff.desk_work.end(agent, contact, outcome)
+
+    # Asked for
 
     def reserve_one_of(self, queue: str, contact: str, attempt: int, pbx: str = "") -> Assignment:
         """Hold the agent whom routing would choose for a contact that asks for anybody of a queue.  Raises NotNow."""
@@ -202,10 +364,11 @@ class Distributor:
         """True when an agent of the queue is ready now, and the agent's phone is."""
         return any(queue in agent.queues and not absence(agent) for agent in self.staff.agents.values())
 
-    def front(self, queue: str) -> float:
-        """When one would have had to join a queue to be first in line."""
+    def front(self, queue: str, priority: float = 0.0) -> float:
+        """When one would have had to join a queue to be first in line; ``priority``: points it has of its own."""
         first = self.room.front(queue)
-        return (self._clock.seconds() if first is None else first) - FRONT_SECONDS
+        behind = min(0.0, priority) / self.queues[queue].routing.rate
+        return (self._clock.seconds() if first is None else first) + behind - FRONT_SECONDS
 
     # Why
 
@@ -241,6 +404,8 @@ class Distributor:
         """Make no more offers and drop the timers; calls and agents stay as they are."""
         self._stopped = True
         self.staff.stop()
+        for place in self._places.values():
+            place.ask_no_more()
         if self._look is not None and self._look.active():
             self._look.cancel()
         self._look = None
@@ -264,15 +429,39 @@ class Distributor:
         if self._stopped:
             return
         for contact, agent in pairs:
-            self.staff.step(agent, Step.RESERVED, contact=contact)
+            channel = self._channel(contact)
+            if channel in AT_DESK:
+                self.staff.desk_work.begin(agent, contact, channel)
+            else:
+                self.staff.step(agent, Step.RESERVED, contact=contact)
+        # Whoever is left is rung beside them only when everybody who waits has been given one.
+        beside = {contact: self._reserve_beside(contact) for contact, _ in pairs}
         self._look_again()
         for contact, agent in pairs:
             # Telling comes after all reserving: what a waiter does with its offer cannot disturb the choice.
-            place = self._places.get(contact)
+            place, agents = self._places.get(contact), (agent, *beside[contact])
             if place is None:
-                self.staff.step(agent, Step.RELEASED)
+                for one in agents:
+                    self.staff.step(one, Step.RELEASED)
             else:
-                place.reserve(self.staff.agents[agent])
+                place.reserve(*(self.staff.agents[one] for one in agents))
+
+    def _reserve_beside(self, contact: str) -> Sequence[str]:
+        """More agents for a contact of a queue that rings several at once."""
+        place = self._places.get(contact)
+        if place is None or place.item.channel in AT_DESK:
+            return ()
+        most = self.room.lines[place.item.queue].policy.at_once - 1
+        if not most:
+            return ()
+        found = self.room.reserve_beside(contact, most, self._clock.seconds())
+        for agent in found:
+            self.staff.step(agent, Step.RESERVED, contact=contact)
+        return found
+
+    def _channel(self, contact: str) -> Channel:
+        place = self._places.get(contact)
+        return Channel.CALL if place is None else place.item.channel
 
     def _look_again(self) -> None:
         if self._look is not None and self._look.active():

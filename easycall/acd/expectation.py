@@ -20,8 +20,9 @@ from collections.abc import Iterable, Mapping
 from attrs import Factory, define, field, frozen
 
 from easycall.acd.agent import BUSY
-from easycall.acd.routing import hindrance
+from easycall.acd.routing import has_room, hindrance
 from easycall.model import Agent, AgentState
+from easycall.policy import Channel
 
 __all__ = [
     "BEYOND",
@@ -120,8 +121,11 @@ def working_agents(queue: str, agents: Iterable[Agent], ahead: Mapping[str, int]
 
 
 def free_agents(queue: str, agents: Iterable[Agent]) -> int:
-    """How many agents of a queue could take a contact now."""
-    return sum(agent.state is AgentState.READY and queue in agent.queues and not hindrance(agent) for agent in agents)
+    """How many agents of a queue could take a call now."""
+    return sum(
+        agent.state is AgentState.READY and queue in agent.queues and not hindrance(agent) and has_room(agent, Channel.CALL)
+        for agent in agents
+    )
 
 
 def rounded_range(seconds: float) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from easycall.acd.classes import ItemClass, Row
 from easycall.acd.ordered import Entry
 from easycall.acd.places import Block
-from easycall.acd.seating import Hold
+from easycall.acd.seating import Before, Hold
 from easycall.acd.waiting import NEVER, Line
 from easycall.policy import Channel
 from easycall.skills import Requirement, both
@@ -16,7 +16,7 @@ __all__ = ["Course", "Item"]
 class Course:
     """The classes of items of one queue, channel, Asterisk and requirement, ring by ring."""
 
-    __slots__ = ("channel", "hold", "key", "line", "pbx", "requires", "rows", "times", "users")
+    __slots__ = ("channel", "hold", "key", "line", "pbx", "requires", "rows", "spare", "times", "users")
 
     def __init__(self, key: tuple[str, ...], line: Line, channel: Channel, pbx: str, requires: Requirement) -> None:
         self.key = key
@@ -26,6 +26,8 @@ class Course:
         self.requires = requires
         """Beside what the queue asks for."""
         self.hold: Hold = (line, channel, (channel,))
+        self.spare: Hold = (None, channel, (channel,))
+        """Of agents who are rung beside the one who has it: no further contact of the queue."""
         self.rows: tuple[Row, ...] = ()
         self.times: tuple[float, ...] = ()
         """After how many seconds of waiting each row is left for another one: a ring that changes nothing for these items
@@ -62,6 +64,7 @@ class Item:
 
     __slots__ = (
         "agent",
+        "before",
         "block",
         "course",
         "due",
@@ -81,6 +84,8 @@ class Item:
         """Points of score beside those of its queue."""
         self.agent: str | None = None
         """For whom it is reserved."""
+        self.before: Before | None = None
+        """When it was reserved, and how the agent stood until then."""
         self.owner = ""
         """To whom alone it belongs, until :attr:`owner_until`."""
         self.owner_until = 0.0

@@ -12,6 +12,7 @@ exact and cost only those they are about:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from easycall.acd.classes import Column, Table
 from easycall.acd.decisions import Decisions
@@ -39,6 +40,8 @@ class Matching:
         self.suspended: dict[tuple[str, str], str] = {}
         """("queue" or "pbx", its name) -> why nothing of it is offered."""
         self.owned: dict[str, Waiting] = {}
+        self.beside: dict[str, tuple[str, ...]] = {}
+        """Contact -> agents who are reserved for it too, beside the one of :attr:`Item.agent`."""
         self.waiting = Waiting()
         self._closed = 0
         """The mask of the classes of items that are not offered now."""
@@ -188,6 +191,26 @@ class Matching:
             self.idle.add(seat, column)
         return look
 
+    # Another agent than the first
+
+    def others(self, item: Item, limit: int) -> list[str]:
+        """The first idle agents who may have an item that is reserved already, in the order of its queue."""
+        if item.owner or item.place[1] in self.beside:
+            return []
+        apart = {item.agent, *(item.refused or ())}
+        return [*islice((agent for agent in self.idle.in_order(item.row) if agent not in apart), limit)]
+
+    def may_take_over(self, item: Item, seat: Seat) -> bool:
+        """Whether an agent is idle and may have an item that is reserved for another.
+
+        Whether its queue or Asterisk is suspended, or the queue has all it may, does not matter: it has its agent already.
+        """
+        if seat.column is None or not seat.column.one & item.row.columns or seat.id == item.agent:
+            return False
+        if item.place[1] in self.beside:
+            return False  # several are rung at once
+        return item.owner in ("", seat.id) and seat.id not in (item.refused or ())
+
     # Reserving
 
     def _give(self, item: Item, look: Look, now: float, pairs: list[Pair]) -> None:
@@ -202,6 +225,51 @@ class Matching:
         if column is not None:
             self.idle.add(seat, column)
 
+    def reserve_beside(self, contact: str, most: int, now: float) -> list[str]:
+        """Reserve so many more agents at most for an item that has one: the first to answer has it (:meth:`takes_it`).
+
+        An item that belongs to an owner is nobody else's.  What they are busy with counts as no further contact of the
+        queue.  Raises KeyError.
+        """
+        item = self.items[contact]
+        if item.agent is None or item.owner:
+            return []
+        aside = [self.seats[agent] for agent in (item.agent, *self.beside.get(contact, ()))]
+        for seat in aside:
+            self.idle.remove(seat)  # who has it already may have room left, and is not asked again
+        found: list[str] = []
+        while len(found) < most and (look := self._agent_for(item)) is not None:
+            seat = self.seats[look[0][-2]]
+            idle = self.idle.count(item.row.columns & self.idle.mask)
+            self.decisions.add((now, contact, seat.id, item.score(now), item.ring, idle, False, (), look))
+            self.idle.remove(seat)
+            seat.takes(contact, item.course.spare, now)
+            if self.column(seat) is not None:
+                seat.idle_since = now
+            aside.append(seat)
+            found.append(seat.id)
+        for seat in aside:
+            self.enlist(seat)
+        if found:
+            self.beside[contact] = (*self.beside.get(contact, ()), *found)
+        return found
+
+    def takes_it(self, contact: str, agent: str) -> None:
+        """Of the agents reserved for an item, this one has it; the others are to be told :meth:`WaitingRoom.refused`.
+
+        Raises KeyError.
+        """
+        item = self.items[contact]
+        if item.agent == agent:
+            return
+        beside = self.beside[contact]
+        if item.agent is None or agent not in beside:
+            raise KeyError(f"contact {contact} is not offered to {agent}")
+        self.seats[item.agent].counts(contact, item.course.spare)
+        self.seats[agent].counts(contact, item.course.hold)
+        self.beside[contact] = tuple(item.agent if one == agent else one for one in beside)
+        item.agent = agent
+
     def _reserve(self, item: Item, seat: Seat, now: float, pairs: list[Pair]) -> Column | None:
         """An item that is not to be had and an agent who is not listed have each other; the class for what room is left.
 
@@ -215,8 +283,12 @@ class Matching:
         if line.held >= line.cap:
             self.close()
         seat.takes(contact, item.course.hold, now)
+        offered = None
         if line.goes_round:
-            seat.offered = {**(seat.offered or {}), line.policy.id: now}
+            known = seat.offered or {}
+            offered = known.get(line.policy.id, 0.0)
+            seat.offered = {**known, line.policy.id: now}
+        item.before = (now, seat.idle_since, offered)
         pairs.append((contact, seat.id))
         column = self.column(seat)
         if column is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from easycall.model import Agent, PhoneState
+from easycall.policy import Channel
 
-__all__ = ["PRIVATE_CALL", "hindrance", "hindrance_everywhere"]
+__all__ = ["PRIVATE_CALL", "has_room", "hindrance", "hindrance_everywhere"]
 
 PRIVATE_CALL = "on a private call"
 """The one hindrance that ends by itself: see :func:`hindrance`."""
@@ -28,3 +29,8 @@ def hindrance_everywhere(agent: Agent) -> str:
     if PRIVATE.intersection(agent.phones.values()):
         return PRIVATE_CALL
     return "desktop lost" if agent.desktop_lost else ""
+
+
+def has_room(agent: Agent, channel: Channel) -> bool:
+    """Whether the work that the agent has without a call leaves room for one more of that kind."""
+    return channel in agent.capacity.free(tuple(sorted(agent.work.values())))

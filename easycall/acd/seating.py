@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from heapq import merge
 from types import MappingProxyType
 
 from easycall.acd.agent_order import LongestIdle, Order
@@ -11,12 +12,15 @@ from easycall.acd.ranking import Look, Ranking, bits
 from easycall.acd.waiting import Line
 from easycall.policy import Capacity, Channel, Profile
 
-__all__ = ["Absence", "Hold", "Idle", "Seat", "Team", "Teams"]
+__all__ = ["Absence", "Before", "Hold", "Idle", "Seat", "Team", "Teams"]
 
 Hold = tuple[Line | None, Channel, tuple[Channel]]
 """What an agent is busy with: of which queue, if one of ours gave it, what kind it is, and this as all there is."""
 Absence = tuple[str, float]
 """Why an agent takes nothing, in words, and until when if that is known (else 0)."""
+Before = tuple[float, float, float | None]
+"""When an agent was reserved, since when this one was idle then, and when the queue, if it goes round, had last offered this
+one something (0: never; None: it does not go round)."""
 TeamKey = tuple[frozenset[tuple[str, int]], frozenset[str], frozenset[str], Capacity]
 
 
@@ -107,7 +111,7 @@ class Seat:
         self.contact = ""
         """What the agent is busy with, one of several; empty: with nothing."""
         self._hold: Hold | None = None
-        self._others: Mapping[str, Hold] | None = None
+        self._others: dict[str, Hold] | None = None
         self.held: tuple[Channel, ...] = ()
         """The kinds of all contacts the agent is busy with, sorted."""
         self.refused: dict[str, float] | None = None
@@ -143,12 +147,29 @@ class Seat:
         self.rated = now
         return hold
 
+    def counts(self, contact: str, hold: Hold) -> None:
+        """A contact that the agent has counts as this."""
+        self._keep({**self.holds, contact: hold})
+
     def _keep(self, holds: dict[str, Hold]) -> None:
         """The agent is busy with these: one at least, most often several."""
         self.held = tuple(sorted(hold[1] for hold in holds.values()))
         self.contact = next(iter(holds))
         self._hold = holds.pop(self.contact)
         self._others = holds or None
+
+    def restore(self, contact: str, queue: str, before: Before) -> None:
+        """The agent, who is not listed, is to lose a contact that was only reserved: be idle as if it had not been.
+
+        What was given to the agent after it, or ended since, counts as it does.
+        """
+        reserved, idle_since, offered = before
+        if next(reversed([*self.holds]), "") != contact:
+            return
+        if self.idle_since == reserved:
+            self.idle_since = idle_since
+        if offered is not None and self.offered and self.offered.get(queue) == reserved:
+            self.offered = {**self.offered, queue: offered}
 
     @property
     def occupancy(self) -> float:
@@ -197,6 +218,13 @@ class Idle:
             column.members.remove((seat.idle_since, seat.id))
             for order in column.orders:
                 self._rankings[order].of(column.bit).remove(order.entry(seat))
+
+    def in_order(self, row: Row) -> Iterator[str]:
+        """The idle agents who are eligible for items of a class, in the order in which they would be chosen."""
+        ranking = self._rankings[row.key.order]
+        for mask in row.grades.values():
+            for entry in merge(*map(ranking.of, bits(mask & ranking.mask))):
+                yield entry[-1]
 
     def first(self, row: Row) -> Look | None:
         """The best agent for items of a class; None when none of those eligible is idle."""

@@ -12,15 +12,21 @@ from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd import routing
 from easycall.acd.agent import BUSY, NotNow, Step, after
+from easycall.acd.desk_work import DeskWork, described
 from easycall.acd.wrapping_up import WrapUps
 from easycall.acd.wrapup import WrapUpRules
 from easycall.events import AgentAssigned, AgentChanged, Event
 from easycall.model import PHONE, Agent, AgentState, Missed, OfferOutcome, PhoneState, Queue
+from easycall.policy import Channel
 from easycall.ports import Journal
 
 __all__ = ["REFUSED_SECONDS", "Assignment", "Staff"]
 
-REFUSED_SECONDS: Mapping[OfferOutcome, float] = {OfferOutcome.LOST: 1.0, OfferOutcome.BUSY: 1.0}
+REFUSED_SECONDS: Mapping[OfferOutcome, float] = {
+    OfferOutcome.LOST: 1.0,
+    OfferOutcome.BUSY: 1.0,
+    OfferOutcome.ELSEWHERE: 0.0,
+}
 """How long an item is not offered again to an agent after such an outcome; 30 s after any other.
 
 An offer lost for technical reasons is repeated soon, but not in a hot loop; so is one that a private call was in the way of.
@@ -46,6 +52,11 @@ class Assignment:
         self.refusal: Mapping[str, float] = {}
         """Once it came to nothing: this agent, until when the contact is not offered again, see
         :attr:`easycall.policy.WorkItem.refused`."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether the agent is still held by it."""
+        return True
 
     def rings(self) -> None:
         """The agent's phone rings."""
@@ -89,6 +100,7 @@ class Staff:
         self.queues = queues
         self.reasons = reasons
         self.wrap_ups = WrapUps(self, clock)
+        self.desk_work = DeskWork(self, clock)
         self._clock = clock
         self._journal = journal
         self._phones: dict[str, dict[str, PhoneState]] = {}
@@ -137,6 +149,8 @@ class Staff:
             raise NotNow(f"{agent_id} is {agent.state.value.replace('_', ' ')}{why}")
         if hindrance := routing.hindrance(agent, pbx):
             raise NotNow(f"{agent_id}: {hindrance}")
+        if not own_wish and not routing.has_room(agent, Channel.CALL):
+            raise NotNow(f"{agent_id} takes no call{described(agent)}")
         return agent
 
     def refusal(self, agent_id: str, outcome: OfferOutcome) -> Mapping[str, float]:
@@ -262,6 +276,8 @@ class Staff:
         if agent.desktop_lost != lost:
             agent.desktop_lost = lost
             self.tell(agent)
+            if lost:
+                self.desk_work.lose(agent_id)
             self.freed()
 
     # How a state changes
@@ -302,6 +318,8 @@ class Staff:
             agent.since = now
         agent.state, agent.reason, agent.until = state, reason, until
         self.tell(agent, by)
+        if state is AgentState.OFFLINE:
+            self.desk_work.lose(agent_id)
 
     # Phones
 
@@ -350,6 +368,7 @@ class Staff:
                 next=agent.wants[0] if agent.wants else None,
                 disposition=agent.disposition,
                 missed=agent.missed,
+                work=agent.work,
                 by=by,
             )
         )

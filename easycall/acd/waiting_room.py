@@ -174,6 +174,7 @@ class WaitingRoom(Matching):
         """An item gives its place up: it is with its agent, who stays busy with it, or it is gone.  Raises KeyError."""
         item = self.items.pop(contact)
         self._take_out(item)
+        self.beside.pop(contact, None)
         if item.due != NEVER:
             self._times.remove((item.due, contact))
         if item.refused:
@@ -207,7 +208,7 @@ class WaitingRoom(Matching):
         return None if line.places.first is None else float(line.places.first[0]) + line.policy.offset / line.policy.rate
 
     def agent_of(self, contact: str) -> str | None:
-        """The agent for whom an item is reserved; None while one is looked for.  Raises KeyError."""
+        """The agent for whom an item is reserved, the first of several; None while one is looked for.  Raises KeyError."""
         return self.items[contact].agent
 
     def _take_out(self, item: Item) -> None:
@@ -308,7 +309,7 @@ class WaitingRoom(Matching):
         """An agent is not busy with a contact any more.  Raises KeyError, ValueError while it is only offered."""
         pairs = self.due(now) if now >= self._next else []
         item = self.items.get(contact)
-        if item is not None and item.agent == agent:
+        if item is not None and (item.agent == agent or agent in self.beside.get(contact, ())):
             raise ValueError(f"contact {contact} is offered to {agent}: it must leave, or be refused")
         seat = self.seats[agent]
         if seat.column is not None:
@@ -324,10 +325,13 @@ class WaitingRoom(Matching):
     def refused(self, contact: str, agent: str, until: float, now: float) -> list[Pair]:
         """An offer came to nothing: the item has its old place, and is not offered to this agent again before ``until``.
 
-        The agent may get another item at once; when not, tell :meth:`away` before.  Raises KeyError.
+        Of several agents the last one who refuses gives it its place back.  The agent may get another item at once; when
+        not, tell :meth:`away` before.  Raises KeyError.
         """
         pairs = self.due(now) if now >= self._next else []
         seat, item = self.seats[agent], self.items[contact]
+        if contact in self.beside:
+            return self._steps_back(item, seat, until, now, pairs)
         if item.agent != agent:
             raise KeyError(f"contact {contact} is not offered to {agent}")
         self.idle.remove(seat)
@@ -340,6 +344,62 @@ class WaitingRoom(Matching):
         self._schedule(item)
         self._free(seat, opened | item.row.one, now, pairs)
         return pairs
+
+    def _steps_back(self, item: Item, seat: Seat, until: float, now: float, pairs: list[Pair]) -> list[Pair]:
+        """One of several agents refuses; it stays reserved for the others."""
+        contact = item.place[1]
+        if item.agent == seat.id:
+            self.takes_it(contact, self.beside[contact][0])
+        beside = self.beside[contact]
+        if seat.id not in beside:
+            raise KeyError(f"contact {contact} is not offered to {seat.id}")
+        self.beside[contact] = tuple(agent for agent in beside if agent != seat.id)
+        if not self.beside[contact]:
+            del self.beside[contact]
+        self.idle.remove(seat)
+        opened = self._unhold(seat, contact, now)
+        if until > now:
+            self._refuse(item, seat, until)
+            self._schedule(item)
+        self._free(seat, opened, now, pairs)
+        return pairs
+
+    def alternatives(self, contact: str, limit: int) -> list[str]:
+        """The first so many other agents whom :meth:`reassign` would take now, in the queue's order.  Raises KeyError."""
+        item = self.items[contact]
+        return [] if item.agent is None else self.others(item, limit)
+
+    def reassign(self, contact: str, agent: str, now: float) -> list[Pair]:
+        """An item that is reserved goes to another agent, if this one is idle and may have it; else nothing changes.
+
+        The first agent is idle again as before the reservation.  Whether it was done is told by :meth:`agent_of`, and the
+        new pair is among those returned.  Raises KeyError for an item that is not here, or is not reserved.
+        """
+        pairs = self.due(now) if now >= self._next else []
+        item, seat = self.items[contact], self.seats.get(agent)
+        if item.agent is None or item.before is None:
+            raise KeyError(f"contact {contact} is not reserved")
+        if seat is None or not self.may_take_over(item, seat):
+            return pairs
+        first, line = self.seats[item.agent], item.course.line
+        for one in (first, seat):
+            self.idle.remove(one)
+        first.restore(contact, line.policy.id, item.before)
+        self._unhold(first, contact, now)
+        line.reserved -= 1
+        self.decisions.add((now, contact, agent, item.score(now), item.ring, 1, True, (), None))
+        column = self._reserve(item, seat, now, pairs)
+        if column is not None:
+            self.idle.add(seat, column)
+        self.seek(first, now, pairs)
+        return pairs
+
+    def note(self, contact: str, words: str) -> None:
+        """Say something of the decision by which an item is reserved.  Raises KeyError as :meth:`reassign` does."""
+        item = self.items[contact]
+        if item.agent is None or item.before is None:
+            raise KeyError(f"contact {contact} is not reserved")
+        self.decisions.note(contact, item.agent, item.before[0], words)
 
     def _refuse(self, item: Item, seat: Seat, until: float) -> None:
         """An item is not offered to an agent before that time."""

@@ -25,6 +25,7 @@ from easycall.events import (
     VoicemailStarted,
 )
 from easycall.model import Agent, AgentState, EndedBy, Queue
+from easycall.policy import AT_DESK
 
 __all__ = ["Forecast", "Line", "Waits"]
 
@@ -121,6 +122,8 @@ class Waits:
     def take(self, sequence: int, event: Event) -> None:
         """A listener of the journal."""
         match event:
+            case Queued() if event.channel in AT_DESK:
+                pass  # a message that waits for hours says nothing of how long a caller will
             case Queued():
                 self._elsewhere(event)
                 self._queue_of[event.contact] = event.queue

@@ -82,9 +82,14 @@ class ContactWhy:
     ring: int
     """How often it has been relaxed."""
     reserved: str
-    """The agent it is reserved for; empty: nobody."""
+    """The agent it is reserved for, or several who are rung at once; empty: nobody."""
     requires: str
     """The skill expression that counts now."""
+    priority: float
+    """Points it has of its own, in the score already."""
+    owner: str
+    """The agent to whom alone it belongs now; empty: to nobody."""
+    owner_until: float
     agents: tuple[Told, ...]
     """Those logged in who serve one of :attr:`groups`, the first ones by id."""
     more: int
@@ -115,8 +120,11 @@ def why_contact(room: WaitingRoom, contact: str, now: float, zone: tzinfo = UTC,
         position=room.position(contact),
         score=item.score(now),
         ring=sum(item.enqueued + ring.after <= now for ring in item.course.line.policy.rings),
-        reserved=item.agent or "",
+        reserved=", ".join(_reserved_for(room, item)),
         requires=str(row.requires),
+        priority=item.offset,
+        owner=item.owner,
+        owner_until=item.owner_until if item.owner else 0.0,
         agents=tuple(_told(room, item, room.seats[agent], zone, agent) for agent in ids[:limit]),
         more=len(ids[limit:]),
     )
@@ -142,11 +150,17 @@ def _by_score(places: Iterable[Entry], rate: float, now: float) -> Iterator[tupl
 
 
 def _told(room: WaitingRoom, item: Item, seat: Seat, zone: tzinfo, name: str, score: float | None = None) -> Told:
-    if item.agent == seat.id:
-        return Told(name, True, (Exclusion(f"reserved for {seat.id}"),), score)
+    reserved = _reserved_for(room, item)
+    if seat.id in reserved:
+        return Told(name, True, (Exclusion(f"reserved for {', '.join(reserved)}"),), score)
     exclusions = tuple(_exclusions(room, item, seat, zone))
-    behind = () if item.agent is None else (Exclusion(f"reserved for {item.agent}"),)
+    behind = (Exclusion(f"reserved for {', '.join(reserved)}"),) if reserved else ()
     return Told(name, not exclusions, exclusions + behind, score)
+
+
+def _reserved_for(room: WaitingRoom, item: Item) -> tuple[str, ...]:
+    """The agents who are rung for an item, or about to be."""
+    return () if item.agent is None else (item.agent, *room.beside.get(item.place[1], ()))
 
 
 def _exclusions(room: WaitingRoom, item: Item, seat: Seat, zone: tzinfo) -> Iterator[Exclusion]:

@@ -23,7 +23,9 @@ from easycall.api.conduct import (
     Link,
     MessageBoxes,
     Profiles,
+    QueueEdits,
     RecordingFiles,
+    Requests,
     ServiceLevels,
     Staff,
     Supervisions,
@@ -39,7 +41,9 @@ from easycall.api.live import LiveRoutes
 from easycall.api.problems import Problem
 from easycall.api.queues import QueueRoutes
 from easycall.api.recordings import RecordingRoutes
+from easycall.api.requests import RequestRoutes
 from easycall.api.routes import add_routes, route
+from easycall.api.routing import RoutingRoutes
 from easycall.api.schemas import board
 from easycall.api.site import BoundedRequest, bounded_site
 from easycall.api.supervision import SupervisionRoutes
@@ -64,11 +68,13 @@ class Api:
         *,
         staff: Staff,
         profiles: Profiles,
+        edits: QueueEdits,
         desktops: Desktops,
         distributor: Distributor,
         waits: Waits,
         levels: ServiceLevels,
         contacts: Contacts,
+        requests: Requests,
         supervisions: Supervisions,
         journal: Journal,
         links: Mapping[str, Link],
@@ -97,14 +103,16 @@ class Api:
             HealthRoutes(links),
             AgentRoutes(staff, profiles, journal),
             QueueRoutes(staff, distributor, waits, levels, clock),
-            ContactRoutes(contacts, journal, clock, tell_agents=tell_agents),
+            RoutingRoutes(staff, distributor, edits),
+            ContactRoutes(contacts, journal, clock, staff=staff, tell_agents=tell_agents),
             WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
             SupervisionRoutes(supervisions, staff, contacts, clock),
-            VoicemailRoutes(messages),
+            VoicemailRoutes(messages, requests, contacts),
+            RequestRoutes(requests, distributor, contacts, journal, dialling, clock),
             CallRoutes(staff, distributor, contacts, dialling, clock),
             DoNotCallRoutes(do_not_call, dialling.rules),
             RecordingRoutes(journal, files, clock),
-            FaxRoutes(fax),
+            FaxRoutes(fax, requests, contacts),
             LiveRoutes(staff, self._feed),
         )
         self.app.handle_errors(Problem)(_problem)

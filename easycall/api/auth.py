@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Protocol
 
 from easycall.api.problems import Problem
 from easycall.config import Right, Token
-from easycall.model import Contact
+from easycall.model import Contact, Request
 from easycall.stats.record import Record
 
-__all__ = ["Right", "Tokens", "allow", "allow_agent", "concerns", "took_part"]
+__all__ = ["Right", "Tokens", "allow", "allow_agent", "concerns", "has_at_desk", "took_part"]
 
 LONGEST = 512
 """Characters of an Authorization header we look at."""
@@ -44,10 +44,11 @@ class Tokens:
         return token
 
 
-def allow(request: Asked, right: Right) -> None:
-    """Let the request pass if its token has the right; raises Problem (403).  The first line of every route."""
-    if right not in request.token.rights:
-        raise Problem(HTTPStatus.FORBIDDEN, f"the token {request.token.name!r} lacks the right {right.value!r}")
+def allow(request: Asked, *rights: Right) -> None:
+    """Let the request pass if its token has one of the rights; raises Problem (403).  The first line of every route."""
+    if request.token.rights.isdisjoint(rights):
+        lacks = " or ".join(repr(right.value) for right in rights)
+        raise Problem(HTTPStatus.FORBIDDEN, f"the token {request.token.name!r} lacks the right {lacks}")
 
 
 def allow_agent(request: Asked, agent: str) -> None:
@@ -58,7 +59,14 @@ def allow_agent(request: Asked, agent: str) -> None:
 
 def concerns(request: Asked, contact: Contact) -> bool:
     """Whether the asker may see and change the contact: a token of an agent is confined to the agent's own."""
-    return request.token.agent in ("", contact.agent, contact.consulted, *contact.conference)
+    return request.token.agent in ("", contact.agent, contact.consulted, *contact.conference, *contact.rung)
+
+
+def has_at_desk(request: Asked, requests: Mapping[str, Request], live: Mapping[str, Contact], about: str) -> bool:
+    """Whether the asker is an agent who is offered, or has, the work about that voice mail or fax."""
+    agent = request.token.agent
+    mine = {contact.id for contact in live.values() if agent and contact.agent == agent}
+    return any(one.about == about and one.id in mine for one in requests.values())
 
 
 def took_part(request: Asked, record: Record) -> bool:

@@ -7,8 +7,6 @@ A call asked for again with the same Idempotency-Key is not made again.
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -20,6 +18,7 @@ from easycall.api.auth import Right, allow, allow_agent
 from easycall.api.conduct import Contacts, Distributor, Staff
 from easycall.api.exchange import answer_json, read_body
 from easycall.api.problems import Problem
+from easycall.api.repeats import Repeats
 from easycall.api.routes import route
 from easycall.api.schemas import Id
 from easycall.api.site import BoundedRequest
@@ -29,7 +28,7 @@ from easycall.outbound.dialling import Dialling
 from easycall.outbound.rules import NotDialled, Why
 from easycall.verbs import NotNow
 
-__all__ = ["CallRoutes", "refused"]
+__all__ = ["CallRoutes", "Number", "refused"]
 
 Number = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 """A telephone number as people write it."""
@@ -47,11 +46,6 @@ STATUS: Mapping[Why, HTTPStatus] = {
 
 FIELD: Mapping[Why, str] = {Why.CALLER_ID: "caller_id", Why.NO_LINE: "", Why.CAPPED: ""}
 """The field to blame, where that is not the number."""
-
-REPEAT_SECONDS = 24 * 3600.0
-"""How long the same Idempotency-Key means the same call."""
-REPEATS = 10_000
-"""So many keys are remembered."""
 
 
 class Call(msgspec.Struct, forbid_unknown_fields=True):
@@ -80,7 +74,7 @@ class CallRoutes:
         self._contacts = contacts
         self._dialling = dialling
         self._clock = clock
-        self._repeats = Repeats()
+        self._repeats = Repeats("call")
 
     @route("POST", "/api/v1/calls")
     def call(self, request: BoundedRequest) -> bytes:
@@ -138,32 +132,3 @@ def _trunk_views(dialling: Dialling) -> list[dict[str, Any]]:
         }
         for trunk in dialling.rules.trunks
     ]
-
-
-class Repeats:
-    """The calls of the last day that were asked for with an Idempotency-Key: asked again, they are not made again."""
-
-    def __init__(self) -> None:
-        self._made: OrderedDict[tuple[str, str], tuple[float, str, str]] = OrderedDict()
-
-    def contact(self, token: str, key: str, body: Call, now: float) -> str | None:
-        """The contact of the call that was made with this key; None: none was.
-
-        Raises Problem (422) when the key was used for something else.
-        """
-        at, digest, contact = self._made.get((token, key), (0.0, "", ""))
-        if not contact or now - at > REPEAT_SECONDS:
-            return None
-        if digest != _digest(body):
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "this Idempotency-Key was used for another call")
-        return contact
-
-    def made(self, token: str, key: str, body: Call, contact: str, now: float) -> None:
-        """Remember a call."""
-        self._made[token, key] = now, _digest(body), contact
-        while len(self._made) > REPEATS:
-            self._made.popitem(last=False)
-
-
-def _digest(body: Call) -> str:
-    return hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from twisted.internet.defer import Deferred
 
 from easycall.acd.decisions import Decision
+from easycall.acd.queue_edits import Routing
 from easycall.acd.waits import Forecast
 from easycall.acd.why import AgentWhy, ContactWhy
 from easycall.events import Event
-from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, SupervisionMode
+from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, Request, SupervisionMode
 from easycall.outbound.call import CallOut
 from easycall.policy import Channel, WorkItem
 from easycall.stats.journey import Step
@@ -29,7 +30,9 @@ __all__ = [
     "Link",
     "MessageBoxes",
     "Profiles",
+    "QueueEdits",
     "RecordingFiles",
+    "Requests",
     "Staff",
     "Supervision",
     "Supervisions",
@@ -99,6 +102,19 @@ class Profiles(Protocol):
         """Both are those of the configuration again."""
 
 
+class QueueEdits(Protocol):
+    """The routing of queues, which can be changed.  Every method raises KeyError (queue)."""
+
+    def of(self, queue_id: str) -> Routing:
+        """A queue's."""
+
+    async def change(self, queue_id: str, changes: Mapping[str, Any], by: str) -> None:
+        """Some options are these; None: that of the configuration.  Raises ConfigError, StoreUnavailable."""
+
+    async def reset(self, queue_id: str, by: str) -> None:
+        """Everything is as in the configuration.  Raises ConfigError, StoreUnavailable."""
+
+
 class Desktops(Protocol):
     """Which agents' desktops are there."""
 
@@ -118,6 +134,9 @@ class Distributor(Protocol):
 
     def waiting(self, queue: str) -> list[WorkItem]:
         """Who waits in a queue, first in line first."""
+
+    def position(self, contact: str) -> int:
+        """The place of a contact in its queue, from 1.  Raises KeyError when it does not wait."""
 
     def why_contact(self, contact: str, zone: tzinfo, limit: int) -> ContactWhy | None:
         """Why a contact waits, with the first so many agents; None: it does not wait."""
@@ -158,6 +177,17 @@ class Contacts(Protocol):
 
     def hang_up(self, contact_id: str, ended_by: EndedBy = EndedBy.API) -> None:
         """End a contact.  Raises KeyError when it is not live."""
+
+
+class Requests(Protocol):
+    """What is asked of agents without a call, and not done."""
+
+    @property
+    def live(self) -> Mapping[str, Request]:
+        """All of it, by id."""
+
+    async def ask(self, request: Request) -> Contact:
+        """Store one; it waits from then on.  Raises NotNow, StoreUnavailable."""
 
 
 class Journal(Protocol):

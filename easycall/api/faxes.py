@@ -10,7 +10,8 @@ from typing import IO, cast
 import msgspec
 from twisted.logger import Logger
 
-from easycall.api.auth import Right, allow
+from easycall.api.auth import Right, allow, has_at_desk
+from easycall.api.conduct import Contacts, Requests
 from easycall.api.exchange import answer, answer_json, limit_of, read_body, read_query
 from easycall.api.problems import Problem, unknown
 from easycall.api.routes import route
@@ -32,9 +33,11 @@ DOCUMENTS = b"/api/v1/documents"
 class FaxRoutes:
     """What the routes below ``/api/v1/documents`` and ``/api/v1/faxes`` answer."""
 
-    def __init__(self, fax: FaxDesk | None) -> None:
+    def __init__(self, fax: FaxDesk | None, requests: Requests, contacts: Contacts) -> None:
         """``fax``: None when there is none."""
         self._fax = fax
+        self._requests = requests
+        self._contacts = contacts
 
     def _desk(self) -> FaxDesk:
         if self._fax is None:
@@ -95,19 +98,19 @@ class FaxRoutes:
     @route("GET", "/api/v1/faxes/<name>")
     def fax(self, request: BoundedRequest, name: str) -> bytes:
         """One fax that came."""
-        allow(request, Right.RECORDINGS)
+        self._may_read(request, name)
         return answer_json(request, msgspec.to_builtins(self._received(request, name)))
 
     @route("GET", "/api/v1/faxes/<name>/pdf")
     async def pdf(self, request: BoundedRequest, name: str) -> bytes:
         """The pages of a fax that came."""
-        allow(request, Right.RECORDINGS)
+        self._may_read(request, name)
         return await self._pages(request, name, "pdf", "application/pdf")
 
     @route("GET", "/api/v1/faxes/<name>/tiff")
     async def tiff(self, request: BoundedRequest, name: str) -> bytes:
         """The same, as they came."""
-        allow(request, Right.RECORDINGS)
+        self._may_read(request, name)
         return await self._pages(request, name, "tiff", "image/tiff")
 
     async def _pages(self, request: BoundedRequest, name: str, kind: str, content_type: str) -> bytes:
@@ -127,9 +130,17 @@ class FaxRoutes:
         await self._desk().inbox.remove(self._received(request, name).id)
         return answer_json(request, {"id": name})
 
+    def _may_read(self, request: BoundedRequest, name: str) -> None:
+        """Let whose work it is pass, beside who may read faxes at all.  Raises Problem."""
+        allow(request, Right.CONTROL if self._at_desk(request, name) else Right.RECORDINGS)
+
+    def _at_desk(self, request: BoundedRequest, name: str) -> bool:
+        return has_at_desk(request, self._requests.live, self._contacts.live, name)
+
     def _received(self, request: BoundedRequest, name: str) -> ReceivedFax:
-        """The fax of that id; a token of an agent is confined to the agent's own."""
+        """The fax of that id; a token of an agent is confined to the agent's own, and to what is the agent's work."""
         found = self._desk().inbox.get(name)
-        if found is None or request.token.agent not in ("", found.agent):
+        mine = found is not None and (request.token.agent in ("", found.agent) or self._at_desk(request, name))
+        if found is None or not mine:
             raise unknown("fax", name)
         return found

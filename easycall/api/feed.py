@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ from easycall.api.conduct import Desktops, Journal
 from easycall.api.problems import Problem
 from easycall.api.site import BoundedRequest, Connection
 from easycall.config import Token
-from easycall.events import OF_SUPERVISION, ContactEnded, Event
+from easycall.events import OF_SUPERVISION, AgentChanged, ContactEnded, Event
 from easycall.stats.codec import message
 
 __all__ = ["Feed", "Subscription"]
@@ -68,8 +68,10 @@ class Message:
 class Subscription:
     """One client of the feed: a :class:`twisted.web.websocket.WebSocketProtocol`."""
 
-    def __init__(self, feed: Feed, connection: Connection, token: Token, agent: str, contact: str) -> None:
-        """``agent``: only this agent's events and the agent-less ones of the contact it has (now: ``contact``)."""
+    def __init__(
+        self, feed: Feed, connection: Connection, token: Token, agent: str, contact: str, work: Collection[str]
+    ) -> None:
+        """``agent``: only this agent's events and the agent-less ones of its contacts (now: ``contact``, ``work``)."""
         self.token = token.name
         self.desktop_of = token.agent
         """The agent whose desktop this is: the token is the agent's own; empty: it is none."""
@@ -79,6 +81,8 @@ class Subscription:
         self._connection = connection
         self._agent = agent
         self._contact = contact
+        self._work: Collection[str] = work
+        """The contacts without a call that the agent is offered or has."""
         self._after = 0
         self._transport: WebSocketTransport | None = None
         self._paused = False
@@ -140,11 +144,14 @@ class Subscription:
         if self._agent and isinstance(event, OF_SUPERVISION):
             return event.supervisor == self._agent or (self._feed.tell_agents and event.agent == self._agent)
         if not self._agent or event.agent == self._agent:
-            self._contact = event.contact or self._contact
+            if isinstance(event, AgentChanged):
+                self._work = event.work
+            if event.contact and event.contact not in self._work:
+                self._contact = event.contact
             return True
-        if event.agent or not event.contact or event.contact != self._contact:
+        if event.agent or not event.contact or (event.contact != self._contact and event.contact not in self._work):
             return False
-        if isinstance(event, ContactEnded):
+        if isinstance(event, ContactEnded) and event.contact == self._contact:
             self._contact = ""
         return True
 
@@ -229,11 +236,11 @@ class Feed:
         self._timers: dict[str, IDelayedCall] = {}
         self._stop_listening = journal.subscribe(self._heard)
 
-    def subscribe(self, request: BoundedRequest, agent: str, contact: str) -> WebSocketResource:
+    def subscribe(self, request: BoundedRequest, agent: str, contact: str, work: Collection[str] = ()) -> WebSocketResource:
         """What renders the upgrade of ``request``.  Raises Problem when it is no WebSocket handshake."""
         _check_handshake(request)
         connection = cast(Connection, request.channel.transport)
-        return WebSocketResource(_Once(Subscription(self, connection, request.token, agent, contact)))
+        return WebSocketResource(_Once(Subscription(self, connection, request.token, agent, contact, work)))
 
     def joined(self, client: Subscription) -> None:
         """A client is ready; an older desktop of the agent, or the oldest of too many, makes room."""

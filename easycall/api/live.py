@@ -31,4 +31,5 @@ class LiveRoutes:
         if agent_id and agent is None:
             raise unknown("agent", agent_id)
         allow_agent(request, agent_id)
-        return self._feed.subscribe(request, agent_id, agent.contact if agent else "")
+        contact, work = (agent.contact, agent.work) if agent is not None else ("", ())
+        return self._feed.subscribe(request, agent_id, contact, work)

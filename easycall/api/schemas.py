@@ -28,7 +28,9 @@ from easycall.stats.recordings import Recording
 from easycall.stats.service_level import Level
 
 __all__ = [
+    "AmendContact",
     "Dispose",
+    "EditRouting",
     "Extend",
     "LogIn",
     "Nothing",
@@ -79,6 +81,13 @@ class SetSkills(msgspec.Struct, forbid_unknown_fields=True):
     skills: Annotated[dict[Id, Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(max_length=100)]
 
 
+class AmendContact(msgspec.Struct, forbid_unknown_fields=True):
+    """What a contact that waits asks for from now on; None: as before."""
+
+    priority: Annotated[float, msgspec.Meta(ge=-86_400, le=86_400)] | None = None
+    skills: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+
+
 class Dispose(msgspec.Struct, forbid_unknown_fields=True):
     """Say what came of a contact."""
 
@@ -89,6 +98,22 @@ class Extend(msgspec.Struct, forbid_unknown_fields=True):
     """Let a wrap-up last longer."""
 
     seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)]
+
+
+class EditRouting(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Change a queue's routing; what an option may be is checked as in the configuration.  null: as it stands there."""
+
+    skills: Any = msgspec.UNSET
+    prefers: Any = msgspec.UNSET
+    order: Any = msgspec.UNSET
+    first_agents: Any = msgspec.UNSET
+    ring_all_agents: Any = msgspec.UNSET
+    priority_seconds: Any = msgspec.UNSET
+    max_talks: Any = msgspec.UNSET
+    rings: Any = msgspec.UNSET
+    ring_seconds: Any = msgspec.UNSET
+    max_waiting: Any = msgspec.UNSET
+    max_wait_seconds: Any = msgspec.UNSET
 
 
 class SetState(msgspec.Struct, forbid_unknown_fields=True):
@@ -152,6 +177,8 @@ def agent_view(agent: Agent) -> dict[str, Any]:
         "contact": agent.contact or None,
         "disposition": agent.disposition or None,
         "missed": msgspec.to_builtins(agent.missed),
+        "takes": {channel.value: most for channel, most in agent.capacity.limits.items()},
+        "work": {contact: channel.value for contact, channel in agent.work.items()},
     }
 
 
@@ -164,6 +191,7 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
         "disposition": queue.disposition,
         "dispositions": queue.dispositions,
         "waiting": len(waiting),
+        "waiting_by_channel": Counter(item.channel.value for item in waiting),
         "longest_wait": max((_since(item.enqueued, now) for item in waiting), default=0.0),
         "agents": {state.value: states[state] for state in AgentState},
         "opening": _opening(queue.hours, now),
@@ -173,7 +201,13 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
             for agent in agents.values()
         ),
         "contacts": [
-            {"id": item.contact, "position": position, "enqueued": item.enqueued, "waited": _since(item.enqueued, now)}
+            {
+                "id": item.contact,
+                "channel": item.channel,
+                "position": position,
+                "enqueued": item.enqueued,
+                "waited": _since(item.enqueued, now),
+            }
             for position, item in enumerate(waiting, 1)
         ],
     }
@@ -225,15 +259,19 @@ def contact_view(contact: Contact) -> dict[str, Any]:
         "id": contact.id,
         "stage": contact.stage,
         "arrived": contact.arrived,
+        "channel": contact.channel,
         "pbx": contact.pbx,
         "direction": contact.direction,
         "caller": contact.caller,
         "caller_name": contact.caller_name,
         "dialled": contact.dialled,
         "queue": contact.queue or None,
+        "priority": contact.priority,
+        "skills": contact.skills.text or None,
         "agent": contact.agent or None,
         "consulted": contact.consulted or None,
         "conference": list(contact.conference),
+        "rung": list(contact.rung),
         "recording": contact.recording or None,
         "answers": contact.answers,
         "data": contact.data,
@@ -273,5 +311,5 @@ def board(staff: Staff, distributor: Distributor, live: Mapping[str, Contact], a
         "at": now,
         "agents": [agent_view(one) for one in agents.values() if agent in ("", one.id)],
         "queues": [queue_view(queue, lines[queue.id], agents, now) for queue in distributor.queues.values()],
-        "contacts": [contact_view(one) for one in live.values() if agent in ("", one.agent)],
+        "contacts": [contact_view(one) for one in live.values() if agent in ("", one.agent, *one.rung)],
     }

@@ -38,6 +38,12 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     """Of a number: what it is shown."""
 
 
+class Answering(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose phone answers, where several ring at once."""
+
+    agent: Id = ""
+
+
 class Mute(msgspec.Struct, forbid_unknown_fields=True):
     """Which of a conference."""
 
@@ -94,6 +100,12 @@ class Data(msgspec.Struct, forbid_unknown_fields=True):
     """What is attached; an empty value takes one away."""
 
     data: Attached
+
+
+class Closing(msgspec.Struct, forbid_unknown_fields=True):
+    """What came of it."""
+
+    disposition: Id = ""
 
 
 class Recording(msgspec.Struct, forbid_unknown_fields=True):
@@ -155,7 +167,9 @@ WISHES: Mapping[str, Wish] = {
     "unmute": Wish(Mute, lambda body: verbs.Mute(Party(body.party), muted=False, who=body.who)),
     "drop": Wish(Drop, lambda body: verbs.Drop(Party(body.party), body.who)),
     "leave": Wish(Nothing, lambda body: verbs.Leave()),
-    "answer": Wish(Nothing, lambda body: verbs.Answer()),
+    "decline": Wish(Nothing, lambda body: verbs.Leave()),
+    "close": Wish(Closing, lambda body: verbs.Close(body.disposition)),
+    "answer": Wish(Answering, lambda body: verbs.Answer(body.agent)),
     "digits": Wish(Digits, lambda body: verbs.SendDigits(body.digits)),
     "park": Wish(Nothing, lambda body: verbs.Park()),
     "pick": Wish(Agent, lambda body: verbs.Pick(body.agent)),

@@ -8,8 +8,8 @@ import msgspec
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 
-from easycall.api.auth import Right, allow, allow_agent
-from easycall.api.conduct import MessageBoxes
+from easycall.api.auth import Right, allow, allow_agent, has_at_desk
+from easycall.api.conduct import Contacts, MessageBoxes, Requests
 from easycall.api.exchange import answer_json, limit_of, read_query
 from easycall.api.media import Sound
 from easycall.api.problems import Problem
@@ -22,10 +22,15 @@ log = Logger()
 
 
 class VoicemailRoutes:
-    """What the routes below ``/api/v1/voicemails`` answer; a token that is one agent's own may not."""
+    """What the routes below ``/api/v1/voicemails`` answer.
 
-    def __init__(self, messages: MessageBoxes | None) -> None:
+    A token that is one agent's own may only hear the message that the agent is offered, or has, as work.
+    """
+
+    def __init__(self, messages: MessageBoxes | None, requests: Requests, contacts: Contacts) -> None:
         self._messages = messages
+        self._requests = requests
+        self._contacts = contacts
 
     @route("GET", "/api/v1/voicemails")
     async def page(self, request: BoundedRequest) -> bytes:
@@ -40,7 +45,10 @@ class VoicemailRoutes:
     @route("GET", "/api/v1/voicemails/<message>/audio")
     async def audio(self, request: BoundedRequest, message: str) -> Resource:
         """The sound of one message, with ranges."""
-        _allow(request)
+        if has_at_desk(request, self._requests.live, self._contacts.live, message):
+            allow(request, Right.CONTROL)
+        else:
+            _allow(request)
         try:
             if self._messages is None:
                 raise FileNotFoundError(message)

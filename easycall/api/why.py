@@ -93,6 +93,8 @@ class WhyRoutes:
             "ring": why.ring,
             "reserved": why.reserved or None,
             "requires": why.requires,
+            "priority": why.priority,
+            "owner": {"agent": why.owner, "until": why.owner_until} if why.owner else None,
             "agents": [_told(one) for one in agents[:MOST]],
             "more": why.more + len(agents[MOST:]),
         }
@@ -134,6 +136,7 @@ def _views(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
             "runners_up": [
                 {"id": other.id, "score": None if other.score is None else round(other.score, 3)} for other in one.runners
             ],
+            "strategy": one.note or None,
         }
         for one in decisions
     ]

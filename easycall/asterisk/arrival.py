@@ -26,6 +26,10 @@ NUMBER = re.compile(r"[0-9+*#]{1,40}")
 NAME_LENGTH = 256
 """Code points of a caller's name that are kept."""
 
+RESTRICTION = 0x60
+RESTRICTED = 0x20
+"""The bits of ``agi_callingpres`` that say whether a number may be shown, and that it may not."""
+
 
 def leg_id(session: Session) -> str:
     """Asterisk's Uniqueid of the leg.  Raises ValueError when there is none: legs could not be told apart."""
@@ -63,6 +67,9 @@ def was_ours(session: Session) -> bool:
 
 def caller_number(session: Session) -> str:
     """The calling number; ``""`` when withheld or no number."""
+    presentation = session.variables.get("agi_callingpres", "")
+    if presentation.isdecimal() and int(presentation) & RESTRICTION == RESTRICTED:
+        return ""  # the network knows it and may tell us, but its owner does not want to be known by it
     number = session.variables.get("agi_callerid", "")
     return number if NUMBER.fullmatch(number) else ""
 

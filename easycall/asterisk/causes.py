@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from easycall.model import OfferOutcome
 
-__all__ = ["is_death", "of_cause", "of_dial_status"]
+__all__ = ["ANSWERED_ELSEWHERE", "NORMAL_CLEARING", "is_death", "of_cause", "of_dial_status"]
+
+NORMAL_CLEARING = "16"
+"""Nobody's fault."""
+ANSWERED_ELSEWHERE = "26"
+"""A phone that rings is told so (RFC 3326, "Call completed elsewhere"), and shows no missed call."""
 
 _DIAL_STATUS = {
     "BUSY": OfferOutcome.DECLINED,

@@ -15,6 +15,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 
 from easycall.asterisk import fax, media
+from easycall.asterisk.causes import ANSWERED_ELSEWHERE, NORMAL_CLEARING
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.defer import Bell, unattended
 from easycall.model import FaxResult, OfferOutcome, Speaks
@@ -50,13 +51,13 @@ class AsteriskChannel:
     def __init__(
         self,
         leg: str,
-        reach: Callable[[str], bool],
+        reach: Callable[[str, str], bool],
         left_home: Callable[[AsteriskChannel], None],
         *,
         dialled: bool,
     ) -> None:
-        """``reach`` sends a hang-up for a Uniqueid if Asterisk can be told now; ``left_home`` is told of a leg whose session
-        ended without our doing; ``dialled``: a leg that we ring."""
+        """``reach`` sends a hang-up for a Uniqueid, with a cause, if Asterisk can be told now; ``left_home`` is told of a
+        leg whose session ended without our doing; ``dialled``: a leg that we ring."""
         self._leg = leg
         self._reach = reach
         self._tell_left_home = left_home
@@ -72,6 +73,8 @@ class AsteriskChannel:
         """The bridge it is in, as Asterisk tells."""
         self.listens_to = ""
         """The leg it listens to, from when it is told to until it came home or that leg has ended."""
+        self.parting = NORMAL_CLEARING
+        """The cause we hang it up with."""
         self.doomed = False
         """It shall be hung up, as soon as it can be reached."""
         self.died_of = ""
@@ -311,12 +314,14 @@ class AsteriskChannel:
         """Fires when the tone of a fax machine was heard, and the leg is at home again."""
         return self._fax_tone.wait()
 
-    def hang_up(self) -> None:
+    def hang_up(self, *, elsewhere: bool = False) -> None:
         """Hang up, now or as soon as Asterisk knows the leg (facts M15: right behind an Originate it does not)."""
         if self.gone or self.doomed:
             return
         self.doomed = True
-        if not self._reach(self._leg) and self._session is not None:
+        if elsewhere:
+            self.parting = ANSWERED_ELSEWHERE
+        if not self._reach(self._leg, self.parting) and self._session is not None:
             self._session.close()  # it comes home again, where the dialplan is told to end it
 
     # Inside

@@ -10,6 +10,7 @@ from contextlib import suppress
 from twisted.internet.defer import Deferred
 
 from easycall.asterisk.ami import Action
+from easycall.asterisk.causes import NORMAL_CLEARING
 from easycall.asterisk.channel import AsteriskChannel
 from easycall.asterisk.link import AmiError
 from easycall.asterisk.manager import Manager
@@ -20,9 +21,6 @@ __all__ = ["NEWS_SECONDS", "Control"]
 
 NEWS_SECONDS = 0.1
 """How long news that is on its way may take: an event that Status overtook, the loss of a link that refuses already."""
-
-NORMAL_CLEARING = "16"
-"""Q.850 cause of a hang-up that is nobody's fault."""
 
 
 class Control:
@@ -76,7 +74,7 @@ class Control:
         if any(leg.gone for leg in legs):
             raise BridgeFailed("a leg is gone")
 
-    def hang_up(self, leg: str) -> bool:
+    def hang_up(self, leg: str, cause: str = NORMAL_CLEARING) -> bool:
         """Send a hang-up for a leg, given by its Uniqueid; False when Asterisk cannot be told now.
 
         Its answer is what events and audits show.
@@ -85,13 +83,13 @@ class Control:
             return True
         if not self.link.linked:
             return False
-        unattended(self._hang_up(leg))
+        unattended(self._hang_up(leg, cause))
         return True
 
-    async def _hang_up(self, leg: str) -> None:
+    async def _hang_up(self, leg: str, cause: str) -> None:
         # Refused: not there yet, or gone.  What Asterisk tells of the leg next decides; hang_up is called again.
         with suppress(AmiError):
-            await self.link.send(Action.of("Hangup", Channel=leg, Cause=NORMAL_CLEARING))
+            await self.link.send(Action.of("Hangup", Channel=leg, Cause=cause))
 
     async def send_home(self, leg: str, extra: str = "") -> None:
         """Redirect one leg or two home, given by their Uniqueids: two leave their bridge together.  Raises AmiError."""

@@ -29,8 +29,10 @@ ALERTED = frozenset({"RINGING", "PROGRESS", "UP"})
 class LegEvents:
     """Hands each event to its leg."""
 
-    def __init__(self, roster: Roster, hang_up: Callable[[str], bool], bridged: Callable[[AsteriskChannel], None]) -> None:
-        """``hang_up`` sends a hang-up for a Uniqueid; ``bridged`` is told of a leg that entered a bridge."""
+    def __init__(
+        self, roster: Roster, hang_up: Callable[[str, str], bool], bridged: Callable[[AsteriskChannel], None]
+    ) -> None:
+        """``hang_up`` sends a hang-up for a Uniqueid, with a cause; ``bridged`` is told of a leg that entered a bridge."""
         self._roster = roster
         self._hang_up = hang_up
         self._bridged = bridged
@@ -69,7 +71,7 @@ class LegEvents:
         if state.upper() in ALERTED:
             leg.rings()
         if leg.doomed:
-            self._hang_up(leg.id)
+            self._hang_up(leg.id, leg.parting)
 
     def _on_dial_end(self, event: Message) -> None:
         leg = self._dialled(event)
@@ -86,7 +88,7 @@ class LegEvents:
             # events at all, but the answer may overtake the first of one that has.
             self._roster.later(leg, OVERTAKEN_SECONDS, self._never_was, leg)
         elif leg.doomed:
-            self._hang_up(leg.id)
+            self._hang_up(leg.id, leg.parting)
 
     def _never_was(self, leg: AsteriskChannel) -> None:
         if not leg.seen:

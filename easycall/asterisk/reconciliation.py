@@ -98,7 +98,7 @@ class Reconciliation:
             self._correct(leg.id, "elsewhere")
             leg.joined(bridge)
         if leg.doomed:
-            self._control.hang_up(leg.id)
+            self._control.hang_up(leg.id, leg.parting)
 
     def left_home(self, leg: AsteriskChannel) -> None:
         """A leg left home without a word: look for it if nothing tells soon."""

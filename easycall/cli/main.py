@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from easycall.cli.acd import acd
 from easycall.cli.demo import demo
 from easycall.cli.doctor import doctor
 from easycall.cli.lab import lab
@@ -19,6 +20,7 @@ def cli() -> None:
     """The tools around the easycall daemon (which is started with `twistd easycall`)."""
 
 
+cli.add_command(acd)
 cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(lab)

@@ -103,6 +103,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         others = ", ".join(_scored(other) for other in one["runners_up"])
         rest = f" before {others}" if others else ""
         yield f"  {_clock(one['at'])}  {one['contact']} to {one['agent']}, score {one['score']:g}{rest}"
+        if one["strategy"]:
+            yield f"            {one['strategy']}"
 
 
 def _about_contact(answer: dict[str, Any]) -> Iterator[str]:
@@ -112,7 +114,9 @@ def _about_contact(answer: dict[str, Any]) -> Iterator[str]:
         return
     needs = f", needs {waits['requires']}" if waits["requires"] else ""
     ring = f", ring {waits['ring']}" if waits["ring"] else ""
-    place = f"place {waits['position']}, score {waits['score']:g}{ring}{needs}"
+    priority = f" with priority {waits['priority']:g}" if waits["priority"] else ""
+    owner = f", only for {waits['owner']['agent']} until {_clock(waits['owner']['until'])}" if waits["owner"] else ""
+    place = f"place {waits['position']}, score {waits['score']:g}{priority}{ring}{needs}{owner}"
     yield f"Contact {answer['contact']} waits in {waits['queue']}: {place}"
     if not waits["agents"]:
         yield f"  nobody serves {' or '.join(waits['queues'])}"

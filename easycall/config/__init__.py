@@ -4,6 +4,7 @@
 * :mod:`~easycall.config.schema` – what may stand in the file
 * :mod:`~easycall.config.load` – reads the file and finds what contradicts itself
 * :mod:`~easycall.config.outside` – services and public keys
+* :mod:`~easycall.config.strategies` – strategies by entry point
 * :mod:`~easycall.config.toml`, :mod:`~easycall.config.kinds` – reading TOML without stopping at the first fault
 
 What an option means is told in ``etc/easycall.toml``.
@@ -21,6 +22,7 @@ from easycall.config.settings import (
     Right,
     ServiceSettings,
     StaffSettings,
+    StrategySettings,
     Token,
     VoicemailSettings,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "Right",
     "ServiceSettings",
     "StaffSettings",
+    "StrategySettings",
     "Token",
     "VoicemailSettings",
     "load",

@@ -24,6 +24,7 @@ __all__ = [
     "switch",
     "text",
     "tls_files",
+    "web_address",
     "whole",
 ]
 
@@ -109,6 +110,13 @@ command = Kind(
     ),
 )
 """A command, run without a shell."""
+
+
+web_address = matching(
+    "an address https://…; http:// only for this machine (127.0.0.1, [::1], localhost)",
+    r"(https://[A-Za-z0-9.-]{1,253}|https?://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/?=&%:@,+-]{0,500})?",
+)
+"""The address of a service outside."""
 
 
 def server_endpoint(*kinds: str) -> Kind:

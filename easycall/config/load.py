@@ -20,7 +20,7 @@ from attrs import evolve
 
 from easycall.config.kinds import client_host, server_port, tls_files
 from easycall.config.outside import read_key, read_service
-from easycall.config.queues import queue_contradictions, read_hours, read_queue
+from easycall.config.queues import queue_contradictions, read_hours, read_queue, strategy_contradictions
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
 from easycall.config.settings import (
     AgentSettings,
@@ -35,6 +35,7 @@ from easycall.config.settings import (
     Token,
     VoicemailSettings,
 )
+from easycall.config.strategies import read_strategy
 from easycall.config.toml import Document, read_secret
 from easycall.model import OWN_REASONS, DispositionRule, Lifetime, Trunk
 
@@ -76,9 +77,15 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         lifetime=Lifetime(**document.section("calls")),
         park_seconds=document.section("parking").get("seconds", 90.0),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
+        strategies={
+            name: strategy
+            for name in document.names("strategies", ID)
+            if (strategy := read_strategy(document, name, base)) is not None
+        },
         keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},
     )
-    for key, allowed in (*_contradictions(config), *_open_secrets(document)):
+    known = document.names("strategies", ID)  # those that are wrong by themselves among them
+    for key, allowed in (*_contradictions(config), *strategy_contradictions(config, known), *_open_secrets(document)):
         document.fault(key, allowed)
     document.check(config)
     return config
@@ -147,7 +154,7 @@ def _fax(document: Document, base: Path, data: Path, voices: Mapping[str, str]) 
     section = document.section("fax")
     directory = base / section.pop("directory") if "directory" in section else data / "fax"
     seen = section.pop("asterisk_directory", str(directory))
-    for name in ("start", "detect"):
+    for name in ("start", "detect", "queues"):
         if entries := document.entries(f"fax.{name}"):
             section[name] = entries
     fax = FaxSettings(directory, seen, **section)
@@ -160,7 +167,8 @@ def _voicemail(document: Document, base: Path, data: Path) -> VoicemailSettings:
     section = document.section("voicemail")
     directory = base / section.pop("directory") if "directory" in section else data / "voicemail"
     seen = section.pop("asterisk_directory", str(directory))
-    return VoicemailSettings(directory, seen, boxes=document.entries("voicemail.boxes"), **section)
+    boxes, queues = document.entries("voicemail.boxes"), document.entries("voicemail.queues")
+    return VoicemailSettings(directory, seen, boxes=boxes, queues=queues, **section)
 
 
 def _recordings(document: Document, base: Path, data: Path) -> RecordingSettings:
@@ -194,6 +202,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     yield from _fax_contradictions(config.fax, config.prompts)
     if config.voicemail.boxes and not ASTERISK_DIRECTORY.fits(config.voicemail.asterisk_directory):
         yield "voicemail.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
+    yield from _work_contradictions(config)
     yield from _recording_contradictions(config)
     yield from queue_contradictions(config)
     yield from _flow_contradictions(config)
@@ -207,6 +216,16 @@ def _staff_contradictions(config: Config) -> Iterator[tuple[str, str]]:
             yield f"queues.{queue.id}.dispositions", 'are never asked for: set disposition to "optional" or "required"'
         elif not queue.dispositions and queue.disposition is not DispositionRule.OFF:
             yield f"queues.{queue.id}.disposition", "there are none: list them in dispositions"
+
+
+def _work_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    """Boxes whose messages and faxes become work of a queue."""
+    for section, queues in (("voicemail", config.voicemail.queues), ("fax", config.fax.queues)):
+        for box, queue in queues.items():
+            if queue not in config.queues:
+                yield f"{section}.queues.{box}", f"there is no queue {queue!r}; {_known(config.queues)}"
+    for box in config.voicemail.queues.keys() - config.voicemail.boxes.keys():
+        yield f"voicemail.queues.{box}", f"there is no such box in [voicemail.boxes]; {_known(config.voicemail.boxes)}"
 
 
 def _dialing_contradictions(config: Config) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from cryptography.x509 import load_pem_x509_certificates
 from easycall.config.settings import ServiceSettings
 from easycall.config.toml import Document, read_secret
 
-__all__ = ["read_key", "read_service"]
+__all__ = ["read_ca", "read_key", "read_service"]
 
 SHORTEST_KEY = 2048
 """Bits."""
@@ -25,16 +25,25 @@ def read_service(document: Document, name: str, base: Path) -> ServiceSettings:
     ca, token = b"", ""
     if "ca" in section:
         try:
-            ca = _read(base / section["ca"])
-            load_pem_x509_certificates(ca)
+            ca = read_ca(base / section["ca"])
         except ValueError as error:
-            document.fault(f"services.{name}.ca", f"must be a file of CA certificates (PEM): {error}")
+            document.fault(f"services.{name}.ca", str(error))
     if "token_file" in section:
         try:
             token = read_secret(base / section["token_file"])
         except ValueError as error:
             document.fault(f"services.{name}.token_file", str(error))
     return ServiceSettings(section.get("url", ""), section.get("timeout", 10.0), ca, token)
+
+
+def read_ca(file: Path) -> bytes:
+    """The CA certificates (PEM) in a file.  Raises ValueError, which says what would be right."""
+    try:
+        pem = _read(file)
+        load_pem_x509_certificates(pem)
+        return pem
+    except ValueError as error:
+        raise ValueError(f"must be a file of CA certificates (PEM): {error}") from error
 
 
 def read_key(document: Document, name: str, file: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,8 +16,19 @@ from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queu
 from easycall.policy import AgentOrder, Channel, QueuePolicy, Ring
 from easycall.skills import ANYBODY, BadExpression, Requirement, parse
 
-__all__ = ["queue_contradictions", "read_hours", "read_queue"]
+__all__ = [
+    "changed_routing",
+    "queue_contradictions",
+    "read_hours",
+    "read_queue",
+    "read_routing",
+    "routing_contradictions",
+    "routing_options",
+    "strategy_contradictions",
+]
 
+OF_ONE_ORDER = frozenset({"prefers", "first_agents", "ring_all_agents"})
+"""Options that go with one order of a queue's agents."""
 TIMED = frozenset({OverflowWhen.WAITED, OverflowWhen.EXPECTED_WAIT})
 """Rules that need seconds."""
 
@@ -60,7 +71,7 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
     rules = [
         _rule(document, f"{key}.overflow[{number}]", row) for number, row in enumerate(document.rows(f"{key}.overflow"), 1)
     ]
-    routing = _routing(document, name, key, section)
+    routing = read_routing(document, name, section)
     return evolve(
         Queue(name, **section),
         hours=hours.get(named),
@@ -70,8 +81,37 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
     )
 
 
-def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -> QueuePolicy:
-    """Who gets its contacts; takes what it reads out of the section."""
+def changed_routing(document: Document, base: QueuePolicy) -> QueuePolicy:
+    """One section of ``queues`` that holds only what is different from ``base``.
+
+    Another ``order`` comes without what went with the one before.
+    """
+    key = f"queues.{base.id}"
+    section = document.section(key)
+    routing = routing_options(base)
+    if section.get("order", base.agent_order) is not base.agent_order:
+        routing = {option: value for option, value in routing.items() if option not in OF_ONE_ORDER}
+    policy = read_routing(document, base.id, {**routing, **section})
+    return policy if document.given(f"{key}.rings") else evolve(policy, rings=base.rings)
+
+
+def routing_options(policy: QueuePolicy) -> dict[str, Any]:
+    """Options, as they would stand in the configuration, that :func:`read_routing` makes this policy of; but for rings."""
+    at_once = {"ring_all_agents": policy.most_rung} if policy.agent_order is AgentOrder.RING_ALL else {}
+    return {
+        "skills": policy.requires.text,
+        "prefers": policy.prefers.text,
+        "order": policy.agent_order,
+        "first_agents": policy.fixed_order,
+        "priority_seconds": policy.offset,
+        "max_talks": policy.cap or 0,
+        **at_once,
+    }
+
+
+def read_routing(document: Document, name: str, section: dict[str, Any]) -> QueuePolicy:
+    """Who gets a queue's contacts; takes what it reads out of the section.  What is wrong becomes a fault."""
+    key, at_once = f"queues.{name}", section.pop("ring_all_agents", 0)
     policy = QueuePolicy(
         name,
         requires=_expression(document, f"{key}.skills", section.pop("skills", "")),
@@ -80,6 +120,7 @@ def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -
         fixed_order=section.pop("first_agents", ()),
         offset=section.pop("priority_seconds", 0.0),
         cap=section.pop("max_talks", 0) or None,
+        most_rung=at_once or 5,
     )
     for order, option, given in (
         (AgentOrder.FIXED, "first_agents", policy.fixed_order),
@@ -87,6 +128,8 @@ def _routing(document: Document, name: str, key: str, section: dict[str, Any]) -
     ):
         if (policy.agent_order is order) != bool(given):
             document.fault(f"{key}.{option}", f'goes with order = "{order}": give both, or none')
+    if at_once and policy.agent_order is not AgentOrder.RING_ALL:
+        document.fault(f"{key}.ring_all_agents", f'goes with order = "{AgentOrder.RING_ALL}"')
     rings = [
         Ring(row["after"], row.get("drop", ()), row.get("lower", {}), row.get("queues", ()))
         for row in document.rows(f"{key}.rings")
@@ -128,7 +171,7 @@ def queue_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """What is right by itself and wrong together: the key, and what is the matter."""
     for queue in config.queues.values():
         yield from _lost(queue)
-        yield from _strangers(config, queue)
+        yield from routing_contradictions(config, queue.routing)
         for number, rule in enumerate(queue.overflow, 1):
             if trouble := _trouble(config, rule):
                 yield f"queues.{queue.id}.overflow[{number}].to", trouble
@@ -137,6 +180,19 @@ def queue_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     }
     for loop in _loops(ways):
         yield f"queues.{loop[0]}.overflow", f"callers would go round: {' -> '.join([*loop, loop[0]])}"
+
+
+def strategy_contradictions(config: Config, known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Strategies that queues name and that are none of the known, or would not be asked."""
+    for queue in config.queues.values():
+        if queue.strategy and queue.strategy not in known:
+            there = f"there are {', '.join(sorted(known))}" if known else "there is none"
+            yield f"queues.{queue.id}.strategy", f"there is no [strategies.{queue.strategy}]; {there}"
+        if queue.strategy and queue.routing.agent_order is AgentOrder.RING_ALL:
+            yield (
+                f"queues.{queue.id}.strategy",
+                f'has no say where order = "{AgentOrder.RING_ALL}": leave one out',
+            )
 
 
 def _lost(queue: Queue) -> Iterator[tuple[str, str]]:
@@ -154,15 +210,15 @@ def _lost(queue: Queue) -> Iterator[tuple[str, str]]:
         yield f"{key}.closing", f"a queue never closes without {key}.hours"
 
 
-def _strangers(config: Config, queue: Queue) -> Iterator[tuple[str, str]]:
-    """Agents and queues that are not there."""
-    for agent in queue.routing.fixed_order:
+def routing_contradictions(config: Config, routing: QueuePolicy) -> Iterator[tuple[str, str]]:
+    """Agents and queues that are not there: the key, and what is the matter."""
+    for agent in routing.fixed_order:
         if agent not in config.agents:
-            yield f"queues.{queue.id}.first_agents", f"there is no agent {agent!r}; {_known(config.agents)}"
-    for number, ring in enumerate(queue.routing.rings, 1):
+            yield f"queues.{routing.id}.first_agents", f"there is no agent {agent!r}; {_known(config.agents)}"
+    for number, ring in enumerate(routing.rings, 1):
         for other in ring.groups:
             if other not in config.queues:
-                yield f"queues.{queue.id}.rings[{number}].queues", f"there is no queue {other!r}; {_known(config.queues)}"
+                yield f"queues.{routing.id}.rings[{number}].queues", f"there is no queue {other!r}; {_known(config.queues)}"
 
 
 def _trouble(config: Config, rule: OverflowRule) -> str:

@@ -18,10 +18,11 @@ from easycall.config.kinds import (
     server_endpoint,
     switch,
     text,
+    web_address,
     whole,
 )
 from easycall.config.settings import Right
-from easycall.config.toml import Entries, Option, Schema
+from easycall.config.toml import Entries, Open, Option, Schema
 from easycall.hours import spans_of, weekdays_of, zone_of
 from easycall.model import (
     NUMBER,
@@ -34,7 +35,7 @@ from easycall.model import (
     OverflowWhen,
     RecordRule,
 )
-from easycall.policy import AgentOrder, Channel
+from easycall.policy import AT_DESK, AgentOrder, Channel
 
 __all__ = ["ASTERISK_DIRECTORY", "BOX", "ID", "SCHEMA", "SECRET"]
 
@@ -44,6 +45,7 @@ BOX = matching("1 to 32 small letters, digits and -", r"[a-z0-9][a-z0-9-]{0,31}"
 _FLOW = matching("the name of a flow: 1 to 40 of a-z 0-9 and -", r"[a-z0-9][a-z0-9-]{0,39}")
 _LANGUAGE = matching("a language such as en, zh or zh-TW", r"[a-z]{2,3}(-[A-Z]{2})?")
 _VOICE = matching("a voice that prompts.speak knows", r"[A-Za-z0-9/][A-Za-z0-9_+./-]{0,200}")
+_STRATEGY = matching("the name of a strategy: 1 to 64 letters, digits, _ . and -", r"[A-Za-z0-9_.-]{1,64}")
 _DIALLED = matching("1 to 40 digits, letters, + * # . _ -", r"[0-9A-Za-z+*#._-]{1,40}")
 _DIAL = matching(
     "a technology, / and {phone} once, such as PJSIP/{phone} or PJSIP/{phone}@trunk",
@@ -55,10 +57,6 @@ _OUT = matching(
 )
 _E164 = matching("a whole number such as +493012345678", NUMBER.pattern)
 _PREFIX = matching("the beginning of a number: + and up to 15 digits", r"\+(?:[1-9][0-9]{0,14})?")
-_SERVICE = matching(
-    "an address https://…; http:// only for this machine (127.0.0.1, [::1], localhost)",
-    r"(https://[A-Za-z0-9.-]{1,253}|https?://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?(/[A-Za-z0-9._~/?=&%:@,+-]{0,500})?",
-)
 ASTERISK_DIRECTORY = matching("an absolute path of letters, digits and / . _ -", r"/(?!.*\.\.)[A-Za-z0-9/._-]{0,200}")
 
 
@@ -70,6 +68,22 @@ def _target(value: Any) -> tuple[OverflowTo, str]:
     return OverflowTo(to), name
 
 
+def _takes(value: Any) -> dict[Channel, int]:
+    """Kinds of work, and how much of each at once."""
+    limits = {Channel(kind): whole("", 0, 50).read(most) for kind, most in dict(value).items()}
+    if any(most > 1 for kind, most in limits.items() if kind not in AT_DESK):
+        raise ValueError(value)
+    return limits
+
+
+def _besides(value: Any) -> dict[Channel, frozenset[Channel]]:
+    """Kinds of work, and beside what each may be offered."""
+    found = {Channel(kind): frozenset(map(Channel, lists(text(1, 20)).read(others))) for kind, others in dict(value).items()}
+    if any(others - AT_DESK for others in found.values()):
+        raise ValueError(value)
+    return found
+
+
 def _date(value: Any) -> date:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         raise ValueError(value)
@@ -77,6 +91,10 @@ def _date(value: Any) -> date:
 
 
 _TO = Kind("queue:QUEUE, voicemail:BOX, flow:FLOW or hang_up", _target)
+_KINDS, _DESK = ", ".join(Channel), ", ".join(kind for kind in Channel if kind in AT_DESK)
+_TAKES = Kind(f"a table, each line a kind of work ({_KINDS}) = how many at once: 0 to 50, of calls 0 or 1", _takes)
+_BESIDE = Kind(f"a table, each line a kind of work ({_KINDS}) = a list of kinds among {_DESK}", _besides)
+_ACCEPTS = lists(Kind(f"one of {_DESK}", lambda value: Channel(text(1, 20).read(value) if value in AT_DESK else "")))
 _ZONE = Kind("a time zone such as Europe/Berlin", zone_of)
 _SPANS = Kind('a list of spans that do not overlap, such as ["08:00-12:00", "13:00-18:00"]; [] is closed', spans_of)
 _WEEKDAYS = Kind("a day or days of the week, such as sat or mon-fri", weekdays_of)
@@ -132,6 +150,7 @@ SCHEMA: Schema = {
     },
     "fax.start": Entries(_LANGUAGE, text(1, 1000)),
     "fax.detect": Entries(_DIALLED, ID),
+    "fax.queues": Entries(ID, ID),
     "voicemail": {
         "directory": Option(text(1, 500)),
         "asterisk_directory": Option(ASTERISK_DIRECTORY),
@@ -139,6 +158,7 @@ SCHEMA: Schema = {
         "silence_seconds": Option(number("seconds", 1, 60)),
     },
     "voicemail.boxes": Entries(ID, text(0, 1000)),
+    "voicemail.queues": Entries(ID, ID),
     "calls": {
         "longest_seconds": Option(number("seconds", 60, 604_800)),
         "notice_seconds": Option(number("seconds", 0, 3600)),
@@ -169,12 +189,19 @@ SCHEMA: Schema = {
         "max_waiting": Option(whole("callers", 0, 100_000)),
         "max_wait_seconds": Option(number("seconds", 1, 86_400)),
         "max_wait_prompt": Option(text(0, 1000)),
+        "owner_seconds": Option(number("seconds", 0, 3600)),
+        "last_agent_seconds": Option(number("seconds", 0, 3600)),
+        "last_agent_days": Option(number("days", 0.01, 366)),
+        "last_agent_any_queue": Option(switch),
+        "redial_seconds": Option(number("seconds", 0, 3600)),
         "skills": Option(text(0, 500)),
         "prefers": Option(text(0, 500)),
         "order": Option(Kind(f"one of {', '.join(AgentOrder)}", AgentOrder)),
         "first_agents": Option(lists(ID)),
         "priority_seconds": Option(number("seconds", -86_400, 86_400)),
         "max_talks": Option(whole("talks", 0, 10_000)),
+        "ring_all_agents": Option(whole("agents", 2, 20)),
+        "strategy": Option(ID),
     },
     "queues.*.service_level": Entries(_KIND, number("seconds", 1, 2_592_000)),
     "queues.*.rings": {
@@ -219,13 +246,28 @@ SCHEMA: Schema = {
         "caller_ids": Option(lists(_E164)),
     },
     "supervision": {"tell_agents": Option(switch)},
-    "staff": {"reasons": Option(lists(text(1, 60))), "desktop_seconds": Option(number("seconds", 5, 3600))},
+    "staff": {
+        "reasons": Option(lists(text(1, 60))),
+        "desktop_seconds": Option(number("seconds", 5, 3600)),
+        "takes": Option(_TAKES),
+        "beside": Option(_BESIDE),
+        "auto_accept": Option(_ACCEPTS),
+    },
     "services": {
-        "url": Option(_SERVICE, required=True),
+        "url": Option(web_address, required=True),
         "ca": Option(text(1, 500)),
         "token_file": Option(text(1, 500)),
         "timeout": Option(number("seconds", 1, 30)),
     },
+    "strategies": Open(
+        use=Option(
+            matching("the name of a strategy: 1 to 64 letters, digits, _ . and -", r"[A-Za-z0-9_.-]{1,64}"), required=True
+        ),
+        seconds=Option(number("seconds", 0.01, 5)),
+        candidates=Option(whole("agents", 1, 20)),
+        failures=Option(whole("failures", 1, 1000)),
+        rest_seconds=Option(number("seconds", 1, 3600)),
+    ),
     "keys": Entries(ID, text(1, 500)),
     "agents": {
         "name": Option(text(1, 100), required=True),
@@ -233,7 +275,11 @@ SCHEMA: Schema = {
         "supervises": Option(lists(matching('the id of a queue, or "*" for all', r"\*|[A-Za-z0-9_-]{1,64}"))),
         "skills": Option(levels(_SKILL, 1, 100)),
         "auto_answer": Option(Kind("never, asked or always", AutoAnswer)),
+        "takes": Option(_TAKES),
+        "beside": Option(_BESIDE),
+        "auto_accept": Option(_ACCEPTS),
         "phone": Option(matching("the name of an endpoint: 1 to 64 letters, digits and _ . + -", r"[A-Za-z0-9_.+-]{1,64}")),
     },
 }
-"""Sections below ``asterisk``, ``queues``, ``hours``, ``services``, ``agents``, ``trunks`` have names the operator chose."""
+"""Sections below ``asterisk``, ``queues``, ``hours``, ``services``, ``strategies``, ``agents``, ``trunks`` have names that
+the operator chose."""

@@ -11,6 +11,8 @@ from attrs import field, frozen
 
 from easycall.hours import Hours
 from easycall.model import AutoAnswer, Lifetime, OverflowTo, Queue, RecordRule, Trunk
+from easycall.policy import ONE_AT_A_TIME, Capacity, Channel
+from easycall.ports import Strategy
 
 __all__ = [
     "USUAL_RIGHTS",
@@ -24,6 +26,7 @@ __all__ = [
     "Right",
     "ServiceSettings",
     "StaffSettings",
+    "StrategySettings",
     "Token",
     "VoicemailSettings",
 ]
@@ -172,6 +175,8 @@ class FaxSettings:
     """Language -> what a customer hears before the machine must be started."""
     detect: Mapping[str, str] = field(factory=dict)
     """Dialled number -> box for machines that call it and are known by their tone."""
+    queues: Mapping[str, str] = field(factory=dict)
+    """Box -> the queue its faxes wait in for an agent; of other boxes nobody is told."""
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -202,6 +207,8 @@ class VoicemailSettings:
     """So much silence ends a message."""
     boxes: Mapping[str, str] = field(factory=dict)
     """Box -> greeting, a text or ``sound:NAME``; empty: the tone alone."""
+    queues: Mapping[str, str] = field(factory=dict)
+    """Box -> the queue its messages wait in for an agent; of other boxes nobody is told."""
 
 
 @frozen
@@ -218,6 +225,12 @@ class AgentSettings:
     auto_answer: AutoAnswer = AutoAnswer.NEVER
     skills: Mapping[str, int] = field(factory=dict)
     """What the agent can do -> how well, from 1."""
+    takes: Mapping[Channel, int] = field(factory=dict)
+    """How much of each kind of work at once, where it is not as for all agents; 0: none."""
+    beside: Mapping[Channel, frozenset[Channel]] = field(factory=dict)
+    """What a kind may be offered beside, where it is not as for all agents."""
+    auto_accept: tuple[Channel, ...] | None = None
+    """What the agent need not accept; None: as for all agents."""
 
 
 @frozen
@@ -228,6 +241,12 @@ class StaffSettings:
     """Why an agent may be not ready; empty: agents say it in their own words."""
     desktop_seconds: float = 30.0
     """How long an agent's desktop may be gone before nothing is offered to the agent."""
+    takes: Mapping[Channel, int] = field(factory=dict)
+    """How much of each kind of work an agent has at once; what is not named: one; 0: none."""
+    beside: Mapping[Channel, frozenset[Channel]] = field(factory=dict)
+    """What an agent may be busy with when such a kind is offered, where it is not as usual."""
+    auto_accept: tuple[Channel, ...] = ()
+    """What is no call and an agent need not accept: it is the agent's as soon as it is offered."""
 
 
 @frozen
@@ -241,6 +260,22 @@ class ServiceSettings:
     """The certificates (PEM) of the only CAs trusted; empty: those of the system."""
     token: str = field(default="", repr=False)
     """What we show of ourselves, as a bearer token; empty: nothing."""
+
+
+@frozen
+class StrategySettings:
+    """A strategy, and how it is asked."""
+
+    name: str
+    strategy: Strategy
+    seconds: float = 0.3
+    """How long it may take."""
+    candidates: int = 10
+    """How many agents it is told of, beside the one chosen by the queue."""
+    failures: int = 5
+    """After so many failures in a row it is left alone,"""
+    rest_seconds: float = 30.0
+    """for so long."""
 
 
 @frozen
@@ -282,6 +317,8 @@ class Config:
     """What flows may hand values to."""
     keys: Mapping[str, bytes] = field(factory=dict)
     """Public keys (PEM) that flows may seal values with."""
+    strategies: Mapping[str, StrategySettings] = field(factory=dict)
+    """What queues may ask who gets a contact, by name."""
 
     @property
     def entered(self) -> dict[str, str]:
@@ -304,6 +341,18 @@ class Config:
     def records(self) -> bool:
         """Whether calls of any queue may be recorded."""
         return any(queue.record is not RecordRule.NEVER for queue in self.queues.values())
+
+    def capacity(self, agent: str) -> Capacity:
+        """What an agent takes.  Raises KeyError."""
+        own = self.agents[agent]
+        limits = {**ONE_AT_A_TIME.limits, **self.staff.takes, **own.takes}
+        beside = {**ONE_AT_A_TIME.beside, **self.staff.beside, **own.beside}
+        return Capacity({channel: most for channel, most in limits.items() if most}, beside)
+
+    def auto_accept(self, agent: str) -> frozenset[Channel]:
+        """What an agent need not accept.  Raises KeyError."""
+        own = self.agents[agent].auto_accept
+        return frozenset(self.staff.auto_accept if own is None else own)
 
     def flow(self, dialled: str) -> str:
         """The name of the flow of a dialled number."""

@@ -17,7 +17,7 @@ from attrs import field, frozen, mutable
 
 from easycall.config.kinds import Kind
 
-__all__ = ["ConfigError", "Document", "Entries", "Fault", "Option", "Schema", "read_secret"]
+__all__ = ["ConfigError", "Document", "Entries", "Fault", "Open", "Option", "Schema", "read_secret"]
 
 
 @frozen
@@ -71,6 +71,10 @@ class Entries:
     value: Kind
 
 
+class Open(dict[str, Option]):
+    """The options of a section in which others may stand too, which somebody else reads (:meth:`Document.others`)."""
+
+
 Schema: TypeAlias = Mapping[str, Mapping[str, Option] | Entries]
 """Section -> what may stand in it.  A section of the operator's own naming stands below its family: ``queues.sales`` is
 described under ``queues``, and what is below it, ``hours.office.days``, under ``hours.*.days``."""
@@ -96,14 +100,15 @@ class Document:
     _places: dict[str, tuple[str, int]] = field(factory=dict)
 
     @classmethod
-    def read(cls, path: Path, schema: Schema) -> Self:
-        """``path``, then ``conf.d/*.toml`` beside it in the order of their names.
+    def read(cls, path: Path, schema: Schema, *, alone: bool = False) -> Self:
+        """``path``, then, unless it stands ``alone``, ``conf.d/*.toml`` beside it in the order of their names.
 
         Tables are merged and lists of tables joined; of any other value given twice the later counts.  Raises ConfigError
         when a file cannot be read as TOML.
         """
         document = cls(path, schema)
-        for file in (path, *sorted((path.parent / "conf.d").glob("*.toml"))):
+        beside = [] if alone else sorted((path.parent / "conf.d").glob("*.toml"))
+        for file in (path, *beside):
             try:
                 document._add(file)
             except OSError as error:
@@ -124,6 +129,11 @@ class Document:
         """The values of a section that are right.  A required one that is not right or not there is ``""``."""
         return self._read(name, self._table(name), self._options(name))
 
+    def others(self, name: str) -> dict[str, Any]:
+        """What stands in a section that is open beside its options, as it is in the file."""
+        options = self._options(name)
+        return {key: value for key, value in self._table(name).items() if key not in options}
+
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The values of each table of a list of tables (``[[name]]``)."""
         rows = self._value(name, [])
@@ -143,6 +153,10 @@ class Document:
             if None not in right:
                 entries[key] = right[1]
         return entries
+
+    def given(self, name: str) -> bool:
+        """Whether something stands there, right or wrong."""
+        return self._value(name, None) is not None
 
     def names(self, family: str, kind: Kind) -> list[str]:
         """The names of the sections below ``family``."""
@@ -211,7 +225,8 @@ class Document:
         family, _, own = name.partition(".")
         above = f"{family}.*." if own and "." not in own else f"{name}."
         below = {key.removeprefix(above) for key in self.schema if key.startswith(above)}
-        self._unknown(name, table, {*options, *below})
+        if not isinstance(options, Open):
+            self._unknown(name, table, {*options, *below})
         values = {}
         for key, option in options.items():
             value = None

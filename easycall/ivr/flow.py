@@ -27,10 +27,12 @@ from easycall.ivr.capture import (
 )
 from easycall.ivr.function import Function
 from easycall.ivr.prompt import Prompt, parse_prompt
+from easycall.ivr.values import Text
 
 __all__ = [
     "KEYS",
     "Ask",
+    "Asks",
     "Branch",
     "BranchNode",
     "Choice",
@@ -145,6 +147,26 @@ class MenuNode:
     line: int = field(default=0, eq=False)
 
 
+_NOTHING = Text(())
+
+
+@frozen
+class Asks:
+    """What a caller asks for in a queue, beside what the queue does: texts that may use values; empty: nothing."""
+
+    skills: Text = _NOTHING
+    """An expression of skills."""
+    priority: Text = _NOTHING
+    """Seconds of waiting that the caller is ahead."""
+    owner: Text = _NOTHING
+    """The agent whose caller it is."""
+
+    @property
+    def texts(self) -> Mapping[str, Text]:
+        """All of them, by what they ask for."""
+        return {"skills": self.skills, "priority": self.priority, "owner": self.owner}
+
+
 @frozen
 class QueueNode:
     """Hands the caller to a queue."""
@@ -152,6 +174,7 @@ class QueueNode:
     queue: str
     keys: Mapping[str, Choice] = field(factory=dict)
     """What a caller may press while waiting, and where that leads."""
+    asks: Asks = field(factory=Asks)
     line: int = field(default=0, eq=False)
 
 
@@ -283,6 +306,7 @@ class ToQueue:
 
     queue: str
     keys: str = ""
+    asks: Asks = field(factory=Asks)
 
 
 @frozen
@@ -416,7 +440,7 @@ def _enter(flow: Flow, position: Position) -> tuple[Position, Instruction]:
         case HoursNode():
             return position, LookAtHours(node.hours)
         case QueueNode():
-            return position, ToQueue(node.queue, "".join(node.keys))
+            return position, ToQueue(node.queue, "".join(node.keys), node.asks)
         case VoicemailNode():
             return position, ToVoicemail(node.box)
         case HangUpNode():

@@ -106,6 +106,8 @@ def _used(node: Node) -> Iterator[str]:
             yield from (use.name for text in node.send.values() for use in text.uses)
         case ReturnNode():
             yield from (use.name for text in node.result.values() for use in text.uses)
+        case QueueNode():
+            yield from (use.name for text in node.asks.texts.values() for use in text.uses)
 
 
 def _prompts(node: Node) -> tuple[Prompt, ...]:
@@ -147,6 +149,9 @@ def _shown(node: Node, kinds: Mapping[str, _Kind]) -> Iterator[str]:
     )
     if isinstance(node, BranchNode) and secret(node.value):
         yield f"the value {node.value!r} is secret and nothing is decided by it here"
+    if isinstance(node, QueueNode):
+        for what, text in node.asks.texts.items():
+            yield from (f"{what}: the value {use.name!r} is secret" for use in text.uses if secret(use.name))
     if isinstance(node, ReturnNode):
         for field, text in node.result.items():
             for use in text.uses:

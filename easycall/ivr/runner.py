@@ -41,6 +41,7 @@ from easycall.ivr.lint import STEP_LIMIT
 from easycall.ivr.prompt import spell
 from easycall.ivr.values import Values
 from easycall.model import Contact
+from easycall.policy import Asked
 from easycall.ports import Channel, Service, ServiceFailed, Taken
 from easycall.recording import CannotPause
 from easycall.secure.secret import Secret
@@ -80,6 +81,8 @@ class Means:
     receive_fax: ReceiveFax | None = None
     hours: Mapping[str, Hours] = field(factory=dict)
     """Opening hours, by name."""
+    language: str = ""
+    """The site's own language."""
 
 
 @frozen
@@ -98,6 +101,8 @@ class Waiting:
     position: Position
     known: Mapping[str, str] = field(repr=False)
     """What the flow knows of the caller; secrets are forgotten."""
+    asked: Asked = field(factory=Asked)
+    """What the flow asks for in the caller's name."""
     pressed: str = field(default="", repr=False)
     """The key that was."""
 
@@ -126,8 +131,10 @@ async def run(
     """
     given = flow.function.arguments(parameters or {}) if flow.function else {}
     kept = waited.known if waited is not None else {}
-    known = {**kept, **given, "contact": contact.id, "caller": contact.caller, "dialled": contact.dialled}
-    walk = _Walk(flow, channel, tell, now, contact, sounds, means or Means(), Values(known))
+    means = means or Means()
+    language = contact.data.get("language") or means.language
+    always = {"contact": contact.id, "caller": contact.caller, "dialled": contact.dialled, "language": language}
+    walk = _Walk(flow, channel, tell, now, contact, sounds, means, Values({**kept, **given, **always}))
     try:
         return await walk.to_its_end(waited)
     finally:
@@ -163,7 +170,8 @@ class _Walk:
             if isinstance(instruction, Finish | ToVoicemail):
                 return instruction
             if isinstance(instruction, ToQueue):
-                return Waiting(instruction.queue, instruction.keys, position, self.values.kept())
+                asked = Asked(**{what: self.values.shown(text) for what, text in instruction.asks.texts.items()})
+                return Waiting(instruction.queue, instruction.keys, position, self.values.kept(), asked)
             if isinstance(instruction, Return):
                 return self._result(instruction)
             if (steps := steps + 1) > STEP_LIMIT:
@@ -189,6 +197,7 @@ class _Walk:
         self.contact.answers[position.node] = choice.name
         if choice.language:
             self.contact.data["language"] = choice.language
+            self.values.put("language", choice.language)
         self.tell(MenuAnswered(at=self.now(), contact=self.contact.id, node=position.node, choice=choice.name))
         return True
 

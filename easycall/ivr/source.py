@@ -24,7 +24,7 @@ from easycall.ivr.flow import (
     VoicemailNode,
 )
 from easycall.ivr.reader import FILE_LIMIT, FLOW_NAME, NODE_NAME, Reader
-from easycall.ivr.source_values import VALUE_KINDS, function_of
+from easycall.ivr.source_values import VALUE_KINDS, asks_of, function_of
 
 __all__ = ["FILE_LIMIT", "parse"]
 
@@ -110,8 +110,9 @@ def _choice(reader: Reader, where: str, value: yaml.Node) -> Choice:
 
 
 def _queue(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:
-    fields = reader.fields(value, name, required=("queue",), optional=("keys",))
-    return QueueNode(reader.name(fields, "queue", name), _choices(reader, fields, "keys", name), line)
+    fields = reader.fields(value, name, required=("queue",), optional=("keys", "skills", "priority", "owner"))
+    choices = _choices(reader, fields, "keys", name)
+    return QueueNode(reader.name(fields, "queue", name), choices, asks_of(reader, fields, name), line)
 
 
 def _voicemail(reader: Reader, name: str, line: int, value: yaml.Node) -> Node:

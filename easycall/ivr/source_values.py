@@ -5,20 +5,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import islice, product
 
 import yaml
 
+from easycall.acd.asking import read_priority
 from easycall.ivr.capture import BranchNode, CaptureNode, CollectNode, PostNode, ReturnNode, SealNode
+from easycall.ivr.flow import Asks
 from easycall.ivr.function import KINDS, STATUS, Field, Function
 from easycall.ivr.reader import Fields, Reader, line_of
 from easycall.ivr.values import GIVEN, NAME, Text
+from easycall.skills import parse
 
-__all__ = ["VALUE_KINDS", "function_of"]
+__all__ = ["VALUE_KINDS", "asks_of", "function_of"]
 
 MOST_DIGITS = 40
 FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 FIELDS_LIMIT = 20
 REQUIRED = "required"
+TRIED = ("a", "1")
+"""What is put in for values, to see whether an expression can be one at all: the name of a skill, a level."""
+TRIES = 64
 
 
 def function_of(reader: Reader, top: Fields) -> Function | None:
@@ -110,6 +117,34 @@ def _collect(reader: Reader, name: str, line: int, value: yaml.Node) -> CollectN
         secret=_yes(reader, fields, "secret", name),
         line=line,
     )
+
+
+def asks_of(reader: Reader, fields: Fields, where: str) -> Asks:
+    """What a queue node asks for in the name of its callers."""
+    asks = Asks(
+        **{
+            key: reader.template(fields[key][0], fields[key][1], f"{where}.{key}")
+            for key in ("skills", "priority", "owner")
+            if key in fields
+        }
+    )
+    for key, read in (("skills", parse), ("priority", read_priority)):
+        if fault := _unreadable(asks.texts[key], read):
+            reader.fault(fields[key][0], f"{where}.{key}", fault)
+    return asks
+
+
+def _unreadable(text: Text, read: Callable[[str], object]) -> str:
+    """Why a text cannot be read whatever its values are; ``""`` when it can be."""
+    fault = ""
+    for values in islice(product(TRIED, repeat=len(text.uses)), TRIES):
+        following = iter(values)
+        try:
+            read("".join(part if isinstance(part, str) else next(following) for part in text.parts))
+            return ""
+        except ValueError as error:
+            fault = fault or str(error)
+    return fault
 
 
 def _new_name(reader: Reader, fields: Fields, key: str, where: str) -> str:

@@ -16,8 +16,8 @@ Value: TypeAlias = str | Secret
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 """How values and parameters are called."""
-GIVEN = ("contact", "caller", "dialled")
-"""The values every flow knows: the contact's id, the caller's number and the dialled number."""
+GIVEN = ("contact", "caller", "dialled", "language")
+"""The values every flow knows: the contact's id, the caller's number, the dialled number, the language the caller hears."""
 HOW = ("masked", "luhn")
 TEXT_LIMIT = 1000
 

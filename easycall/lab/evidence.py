@@ -69,11 +69,13 @@ class HeldContact:
     """A second agent, who is asked by the first."""
     conference: tuple[str, ...] = ()
     """Who else is in a conference with the customer."""
+    rung: tuple[str, ...] = ()
+    """Who else is rung for it."""
 
     @property
     def others(self) -> frozenset[str]:
         """Everybody beside the agent who has it."""
-        return frozenset({self.consulted, *self.conference}) - {""}
+        return frozenset({self.consulted, *self.conference, *self.rung}) - {""}
 
 
 @frozen
@@ -143,7 +145,7 @@ def held(joined: Joined) -> Held:
     distributor = joined.distributor
     return Held(
         contacts=tuple(
-            HeldContact(one.id, one.pbx, one.leg, one.stage, one.queue, one.agent, one.consulted, one.conference)
+            HeldContact(one.id, one.pbx, one.leg, one.stage, one.queue, one.agent, one.consulted, one.conference, one.rung)
             for one in joined.contacts.live.values()
         ),
         legs=tuple(
@@ -153,7 +155,7 @@ def held(joined: Joined) -> Held:
         ),
         agents=tuple(HeldAgent(one.id, one.state, one.contact) for one in distributor.staff.agents.values()),
         waiting={
-            queue: tuple((item.enqueued, item.contact) for item in distributor.waiting(queue))
+            queue: tuple((item.enqueued - item.offset, item.contact) for item in distributor.waiting(queue))
             for queue in distributor.queues
         },
     )

@@ -9,7 +9,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Mapping
 
-from attrs import define
+from attrs import define, field
 
 from easycall.events import (
     AgentChanged,
@@ -17,10 +17,12 @@ from easycall.events import (
     ContactArrived,
     ContactEnded,
     Event,
+    Offered,
     OfferEnded,
     PbxDown,
     PbxUp,
     Picked,
+    QueueAmended,
     Queued,
     QueueLeft,
 )
@@ -42,14 +44,29 @@ class _Waiting:
     pbx: str
     refused: dict[str, float]
     """Agent -> until when it is not offered to them."""
+    rung: set[str] = field(factory=set)
+    """Agents who are rung for it."""
+    owner: str = ""
+    owner_until: float = 0.0
+    skills: str = ""
+    """What it asks for beside what its queue does."""
+    priority: float = 0.0
+    """By how much it is ahead, in :attr:`since` already."""
 
 
 class Fairness:
     """Takes every event, in order."""
 
-    def __init__(self, refused_seconds: Mapping[OfferOutcome, float], usual_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        refused_seconds: Mapping[OfferOutcome, float],
+        usual_seconds: float = 30.0,
+        *,
+        ahead: Mapping[str, float] | None = None,
+    ) -> None:
         """``refused_seconds``: how long a contact is not offered again to an agent after such an outcome; after any other
-        ``usual_seconds``."""
+        ``usual_seconds``.  ``ahead``: queue -> how many seconds its contacts are ahead of those of others."""
+        self._ahead = ahead or {}
         self._refused_seconds = refused_seconds
         self._usual_seconds = usual_seconds
         self._pbx_of: dict[str, str] = {}
@@ -70,8 +87,16 @@ class Fairness:
             case Queued():
                 self._forget(event.contact)
                 pbx = self._pbx_of.get(event.contact, "")
-                self._waiting[event.contact] = _Waiting(event.since or event.at, event.contact, event.queue, pbx, {})
+                since = (event.since or event.at) - event.offset - self._ahead.get(event.queue, 0.0)
+                self._waiting[event.contact] = one = _Waiting(since, event.contact, event.queue, pbx, {})
+                one.owner, one.owner_until, one.skills = event.owner, event.owner_until, event.skills
+                one.priority = event.offset
                 self._stand(event.contact)
+            case QueueAmended():
+                self._amended(event)
+            case Offered():
+                if event.contact in self._waiting:
+                    self._waiting[event.contact].rung.add(event.agent)
             case OfferEnded():
                 self._offer_ended(event)
             case Answered() | Picked() | QueueLeft():
@@ -85,12 +110,25 @@ class Fairness:
                 self._down.discard(event.pbx)
         return ""
 
+    def _amended(self, event: QueueAmended) -> None:
+        one = self._waiting.get(event.contact)
+        if one is not None:
+            stands = (one.since, one.contact) in self._lines[one.queue]
+            self._leave(event.contact)
+            one.since += one.priority - event.priority
+            one.priority, one.skills = event.priority, event.skills
+            if stands:
+                self._stand(event.contact)
+
     def _offer_ended(self, event: OfferEnded) -> None:
         one = self._waiting.get(event.contact)
+        if one is not None:
+            one.rung.discard(event.agent)
         if one is None or event.outcome in (OfferOutcome.ANSWERED, OfferOutcome.CALLER_LEFT):
             return
         one.refused[event.agent] = event.at + self._refused_seconds.get(event.outcome, self._usual_seconds)
-        self._stand(event.contact)
+        if not one.rung:
+            self._stand(event.contact)
 
     def _changed(self, event: AgentChanged) -> str:
         """An agent who is reserved already and asks for something is told of again: that is no choice."""
@@ -120,6 +158,8 @@ class Fairness:
         for place in self._lines[queue]:
             one = self._waiting[place[1]]
             until = one.refused.get(agent)
+            if one.skills or (one.owner not in ("", agent) and now < one.owner_until + TIE_SECONDS):
+                continue  # whether the agent may have it is not judged here
             if one.pbx not in self._down and (until is None or until <= now - TIE_SECONDS):
                 return place
         return None

@@ -125,8 +125,9 @@ def _contact_is_where_it_is(
     contact: HeldContact, channel: PbxChannel | None, partners: dict[str, list[PbxChannel]]
 ) -> Iterator[str]:
     if channel is None:
-        undialled = contact.stage is Stage.OFFERED and contact.leg.startswith(f"ec-{contact.id}-")
-        if not undialled and contact.stage not in (Stage.ENDED, Stage.DIALLING):
+        # Work without a call has no leg; a customer who is to be called has none before the agent is there.
+        undialled = contact.stage in (Stage.WAITING, Stage.OFFERED) and contact.leg.startswith(f"ec-{contact.id}-")
+        if contact.leg and not undialled and contact.stage not in (Stage.ENDED, Stage.DIALLING):
             yield f"contact {contact.id} is live and its channel {contact.leg} is gone"
         return
     talks_with = [one.agent for one in partners.get(channel.bridge, ()) if one.id != channel.id]

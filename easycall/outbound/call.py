@@ -27,12 +27,12 @@ from easycall.model import DialOutcome, EndedBy, OfferOutcome, Outcome, Queue, R
 from easycall.outbound.dialling import Route
 from easycall.outbound.outcome import outcome_of
 from easycall.outbound.outsider import dial
-from easycall.ports import BridgeFailed, Channel, HungUp, NotAnswered
+from easycall.ports import BridgeFailed, Channel, HungUp, NotAnswered, Switch
 from easycall.talk import Course, Joined, Reach, Side, Wait, ring
 from easycall.talk.alone import answer_letters, answer_rung
 from easycall.verbs import NotNow
 
-__all__ = ["CallOut", "First", "NotReached", "OutboundCall", "undialled"]
+__all__ = ["CallOut", "First", "NotReached", "OutboundCall", "nowhere", "undialled"]
 
 log = Logger()
 
@@ -90,7 +90,7 @@ class _Undialled:
         """Fires when it is given up."""
         return self._gone.wait()
 
-    def hang_up(self) -> None:
+    def hang_up(self, *, elsewhere: bool = False) -> None:
         """Give it up."""
         self._gone.ring()
 
@@ -100,15 +100,28 @@ def undialled(leg: str) -> Channel:
     return cast(Channel, _Undialled(leg))
 
 
+class _Nowhere:
+    """The Asterisk of a contact that is on none."""
+
+    name = ""
+    up = True
+
+
+def nowhere() -> Switch:
+    """The call control of a contact that has no leg, or none yet."""
+    return cast(Switch, _Nowhere())
+
+
 class OutboundCall:
     """One call to a customer."""
 
-    def __init__(self, live: LiveContact, route: Route, queue: Queue, whose: First) -> None:
-        """``live``: with a customer who is not dialled yet, and the agent who can be reserved."""
+    def __init__(self, live: LiveContact, route: Route, queue: Queue, whose: First, agent: Assignment | None = None) -> None:
+        """``live``: with a customer who is not dialled yet, and the agent who can be reserved; ``agent``: who is already."""
         self._live = live
         self._route = route
         self._queue = queue
         self._whose = whose
+        self._agent = agent
         self._dialled = False
 
     async def reach(self) -> Course:
@@ -116,7 +129,7 @@ class OutboundCall:
         contact, own_wish = self._live.contact, self._whose is First.AGENT
         try:
             wanted = contact.agent, contact.id, contact.attempts, contact.pbx
-            agent = self._live.staff.reserve(*wanted, own_wish=own_wish)
+            agent = self._agent or self._live.staff.reserve(*wanted, own_wish=own_wish)
             return await (self._agent_first(agent) if own_wish else self._customer_first(agent))
         except NotNow:  # reserved by somebody else who heard of this call
             raise NotReached(Outcome.NO_AGENT, EndedBy.SYSTEM) from None
@@ -186,7 +199,7 @@ class OutboundCall:
             raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT) from None
         try:
             while isinstance(news := await live.news(start(side.answered()), live.customer.when_gone()), Letter):
-                answer_rung(live, side, news)
+                answer_rung(live, [side], news)
             if news == 1:
                 raise NotReached(Outcome.CANCELLED, live.contact.ended_by or EndedBy.API)
             outcome = await side.answered()
@@ -212,7 +225,7 @@ class OutboundCall:
                 conversation = await live.switch.bridge(live.customer, side.leg)
         except (BridgeFailed, HungUp):
             side.leave(OfferOutcome.LOST)
-            return Wait(queue.id, live.distributor.front(queue.id))
+            return Wait(queue.id, live.distributor.front(queue.id, live.contact.priority))
         return Joined(side, conversation, queue.id, since)
 
 

@@ -106,6 +106,14 @@ class Dialling:
             full.append(f"no line of trunk {trunk.name} is free ({self.lines.used(trunk.name)} of {trunk.lines} in use)")
         raise NotDialled(Why.NO_LINE, "; ".join(full))
 
+    def box_for(self, number: str) -> str:
+        """The Asterisk by which a number in its full form goes out; empty: none, or one of several."""
+        try:
+            boxes = {trunk.asterisk for trunk in self.rules.trunks_for(number)}
+        except NotDialled:
+            return ""
+        return boxes.pop() if len(boxes) == 1 else ""
+
     @property
     def longest(self) -> float:
         """How long a call may last, in seconds from its answer."""

@@ -125,4 +125,4 @@ def _leaves(live: LiveContact, outsider: Outsider, ended_by: EndedBy) -> None:
 
 
 def _first_in_line(live: LiveContact, queue: str) -> Wait:
-    return Wait(queue, live.distributor.front(queue))
+    return Wait(queue, live.distributor.front(queue, live.contact.priority))

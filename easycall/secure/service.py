@@ -34,39 +34,63 @@ __all__ = ["ANSWER_LIMIT", "WebService"]
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 ANSWER_LIMIT = 64 * 1024
 """Bytes of an answer."""
+KEPT_SECONDS = 30
+"""How long a connection is kept that nobody uses."""
 
 
 class WebService:
     """See :class:`easycall.ports.Service`."""
 
     def __init__(
-        self, reactor: Any, clock: IReactorTime, url: str, *, ca: bytes = b"", token: str = "", seconds: float = 10.0
+        self,
+        reactor: Any,
+        clock: IReactorTime,
+        url: str,
+        *,
+        ca: bytes = b"",
+        token: str = "",
+        seconds: float = 10.0,
+        kept: int = 0,
     ) -> None:
         """``ca``: the PEM certificates of the only CAs trusted (empty: those of the system); ``token``: sent as bearer
-        token; ``seconds``: from asking to the end of the answer."""
+        token; ``seconds``: from asking to the end of the answer; ``kept``: so many connections are kept for the next
+        questions, only for questions that do nothing (:meth:`ask`)."""
         self._url = url.encode()
         self._clock = clock
         self._seconds = seconds
         self._reactor = reactor
-        self._ca = ca
+        self._trusting = _Trusting(ca)
+        self._kept = HTTPConnectionPool(reactor) if kept else None
+        if self._kept is not None:
+            self._kept.maxPersistentPerHost = kept
+            self._kept.cachedConnectionTimeout = KEPT_SECONDS
+            self._kept.retryAutomatically = False
         self._headers = {"Content-Type": ["application/json"], "Accept": ["application/json"], "User-Agent": ["easycall"]}
         if token:
             self._headers["Authorization"] = [f"Bearer {token}"]
 
     async def post(self, values: Mapping[str, Secret]) -> Mapping[str, Any]:
         """Send ``values`` as a JSON object and give the one that is answered.  Raises ServiceFailed."""
+        return await self._within_time(_Body({name: value.reveal() for name, value in values.items()}))
+
+    async def ask(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The same of what is no secret."""
+        return await self._within_time(_Body(question))
+
+    async def _within_time(self, body: _Body) -> Mapping[str, Any]:
         try:
-            return await limited(Deferred.fromCoroutine(self._post(_Body(values))), self._seconds, self._clock)
+            return await limited(Deferred.fromCoroutine(self._post(body)), self._seconds, self._clock)
         except TimeoutError:
             raise ServiceFailed(f"no answer within {self._seconds:g} s") from None
 
     async def _post(self, body: _Body) -> Mapping[str, Any]:
         try:
             response: Any = await self._agent().request(b"POST", self._url, Headers(self._headers), body)
-            if not 200 <= response.code < 300:
-                raise ServiceFailed(f"it answers {response.code}")
-            if response.headers.hasHeader(b"content-encoding"):
-                raise ServiceFailed("its answer is encoded")
+            if wrong := _wrong_with(response):
+                if self._kept is not None:  # it is read to its end, so that the connection is free again
+                    with suppress(ServiceFailed):
+                        await _bounded(response)
+                raise ServiceFailed(wrong)
             answer = json.loads(await _bounded(response))
         except (CancelledError, ServiceFailed):
             raise
@@ -80,11 +104,25 @@ class WebService:
             raise ServiceFailed("its answer is no object")
         return answer
 
+    async def close(self) -> None:
+        """Close what is kept."""
+        if self._kept is not None:
+            await self._kept.closeCachedConnections()
+
     def _agent(self) -> Agent:
-        """One for each question: a kept connection may be dead, and asking again acts twice."""
-        pool = HTTPConnectionPool(self._reactor, persistent=False)
-        pool.retryAutomatically = False
-        return Agent(self._reactor, _Trusting(self._ca), connectTimeout=self._seconds, pool=pool)
+        """One for each question, unless connections are kept: such a one may be dead, and asking again acts twice."""
+        pool = self._kept
+        if pool is None:
+            pool = HTTPConnectionPool(self._reactor, persistent=False)
+            pool.retryAutomatically = False
+        return Agent(self._reactor, self._trusting, connectTimeout=self._seconds, pool=pool)
+
+
+def _wrong_with(response: Any) -> str:
+    """Why an answer is not read; empty: it is."""
+    if not 200 <= response.code < 300:
+        return f"it answers {response.code}"
+    return "its answer is encoded" if response.headers.hasHeader(b"content-encoding") else ""
 
 
 def _cause(failure: Exception) -> str:
@@ -135,8 +173,8 @@ class _Creator:
 class _Body:
     """A body that is there as a whole, and is dropped when it was given."""
 
-    def __init__(self, values: Mapping[str, Secret]) -> None:
-        self._body = json.dumps({name: value.reveal() for name, value in values.items()}).encode()
+    def __init__(self, question: Mapping[str, Any]) -> None:
+        self._body = json.dumps(question).encode()
         self.length = len(self._body)
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:

@@ -184,7 +184,7 @@ class Core:
         self.devices.changed(channel)
 
     def _tell_device(self, facts: Headers) -> None:
-        self.tell("call", "DeviceStateChange", None, facts[1:])
+        self.tell("call", "DeviceStateChange", None, facts[1:], order_of=dict(facts)["Device"])
 
     def lookup(self, channel: Channel | None, name: str) -> str:
         """What ``${name}`` is on a channel, or on none."""
@@ -235,11 +235,12 @@ class Core:
         more: Headers = (),
         *,
         escaped: bool = True,
-        order_of: Channel | None = None,
+        order_of: str = "",
     ) -> None:
         """Tell everybody who wants it of an event; the faults of the simulation may delay, double or lose it.
 
-        ``channel`` is described in it, and its events keep their order; ``order_of``: a channel whose order it keeps only.
+        ``channel`` is described in it, and its events keep their order; ``order_of``: the id of a channel, or a device,
+        whose order it keeps only.
         """
         if not self._who_wants(event_class, name):
             return
@@ -251,9 +252,8 @@ class Core:
         if delays is None:
             self._send(event_class, name, data)
             return
-        ordered = channel or order_of
         for delay in delays:
-            self._send_later(event_class, name, ordered.id if ordered is not None else "", delay, data)
+            self._send_later(event_class, name, channel.id if channel is not None else order_of, delay, data)
 
     def _send_later(self, event_class: str, name: str, channel: str, delay: float, data: bytes) -> None:
         """Late, but in the order that Asterisk keeps."""

@@ -15,8 +15,8 @@ class Faults:
         """After how many seconds an event is told, once for each number; none: lost.  None: now, as usual.
 
         Events of one channel keep their order as far as a real Asterisk keeps it: its states, its being dialled and its
-        bridges each by themselves.  Those of different channels and OriginateResponse, which belongs to none, overtake each
-        other.
+        bridges each by themselves; so do the states of one device.  Those of different channels and OriginateResponse,
+        which belongs to none, overtake each other.
         """
         return None
 

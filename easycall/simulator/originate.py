@@ -157,4 +157,4 @@ class Dialling:
         if channel is not None and self._core.wanted("call", name):
             # The dialled channel's own order holds for these too.
             headers = [(f"Dest{header}", value) for header, value in channel.headers()]
-            self._core.tell("call", name, None, [*headers, fact], order_of=channel)
+            self._core.tell("call", name, None, [*headers, fact], order_of=channel.id)

@@ -141,6 +141,11 @@ class Journal:
         except (StoreUnavailable, TimeoutError) as why:
             log.error("the journal stops with {behind} events unstored: {why}", behind=self.behind, why=str(why))
 
+    async def resume(self, contact: str) -> None:
+        """A contact that began before the start goes on: what was told of it counts.  Raises StoreUnavailable."""
+        if contact not in self._live:
+            self._live[contact] = await self._archive.events(contact)
+
     # In
 
     def record(self, event: Event) -> None:

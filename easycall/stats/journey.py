@@ -8,6 +8,7 @@ from attrs import frozen
 
 from easycall import events as facts
 from easycall.model import DialOutcome, Direction, OfferOutcome
+from easycall.policy import AT_DESK, Channel
 
 __all__ = ["Step", "journey"]
 
@@ -20,6 +21,7 @@ _OFFER_ENDS = {
     OfferOutcome.CALLER_LEFT: "is no longer rung: the caller left",
     OfferOutcome.CANCELLED: "is no longer asked",
     OfferOutcome.LOST: "was lost before the talk began",
+    OfferOutcome.ELSEWHERE: "is no longer rung: another agent answered",
 }
 
 
@@ -60,6 +62,10 @@ def journey(numbered: Iterable[tuple[int, facts.Event]]) -> list[Step]:
 
 def _text(event: facts.Event) -> str:
     match event:
+        case facts.ContactArrived(channel=Channel.CALL_ME):
+            return f"{event.caller_name or event.dialled} asks to be called at {event.dialled}"
+        case facts.ContactArrived(channel=channel) if channel in AT_DESK:
+            return f"a {channel.value} comes from {event.caller_name or event.caller or 'somebody'}"
         case facts.ContactArrived(direction=Direction.OUTBOUND):
             return f"{event.dialled} is to be called for {event.agent} from {event.pbx}"
         case facts.CallDialled():
@@ -91,6 +97,13 @@ def _text(event: facts.Event) -> str:
             return f"the service {event.service} is asked at {event.node} ({event.outcome})"
         case facts.Queued():
             return f"waits in {event.queue} at place {event.position}"
+        case facts.AskIgnored():
+            return f"waits in {event.queue} without the {event.what} its flow asks for: {event.why}"
+        case facts.QueueAmended():
+            skills = f", asks for {event.skills}" if event.skills else ""
+            return f"has priority {event.priority:g}{skills} in {event.queue} from now, by {event.by}"
+        case facts.QueueResumed():
+            return f"has the place in {event.queue} that contact {event.of} gave up"
         case facts.QueueLeft():
             return f"leaves the line of {event.queue} by a key, its place is kept"
         case facts.QueueOverflowed():
@@ -99,10 +112,12 @@ def _text(event: facts.Event) -> str:
             return f"does not stay in {event.queue} ({why}) after {event.waited:.1f} s of waiting: {to}"
         case facts.Offered():
             return f"is offered to {event.agent} (attempt {event.attempt})"
+        case facts.ScreenPop(channel=channel) if channel in AT_DESK:
+            return f"the screen of {event.agent} pops"
         case facts.ScreenPop():
             return f"the phone of {event.agent} rings, the screen pops"
         case facts.ScreenPopRevoked():
-            return f"the screen of {event.agent} drops the pop"
+            return f"the screen of {event.agent} drops the pop{f': {event.by} has answered' if event.by else ''}"
         case facts.OfferEnded():
             return f"{event.agent} {_OFFER_ENDS[event.outcome]}"
         case facts.Answered():

@@ -46,9 +46,10 @@ from easycall.events import (
     VoicemailStarted,
 )
 from easycall.model import Direction, EndedBy, OfferOutcome, Outcome, OverflowTo, OverflowWhen
+from easycall.policy import Channel
 from easycall.stats.recordings import Recording, recordings_of
 
-__all__ = ["Overflowed", "Record", "Segment", "SegmentKind", "fold"]
+__all__ = ["WITH_AGENT", "Overflowed", "Record", "Segment", "SegmentKind", "fold"]
 
 
 class SegmentKind(StrEnum):
@@ -134,6 +135,7 @@ class Record:
     """None while the contact lives; its segments then reach to the moment of asking."""
     live: bool = False
     pbx: str = ""
+    channel: Channel = Channel.CALL
     direction: Direction = Direction.INBOUND
     caller: str = ""
     caller_name: str = ""
@@ -182,6 +184,7 @@ def fold(contact: str, events: Iterable[Event], now: float | None = None) -> Rec
         ended=max(arrived, end.at) if end else None,
         live=end is None and now is not None,
         pbx=first.pbx if first else "",
+        channel=first.channel if first else Channel.CALL,
         direction=direction,
         caller=first.caller if first else "",
         caller_name=first.caller_name if first else "",
@@ -217,6 +220,8 @@ class _Line:
         """Some number was dialled."""
         self._outside: set[str] = set()
         """The numbers outside that the customer talks with."""
+        self._rung: dict[tuple[str, int], Offered] = {}
+        """Agents who are rung at once."""
         self.queue = ""
         self.disposition = ""
         self.answers: dict[str, str] = {}
@@ -268,6 +273,7 @@ class _Line:
 
     @take.register
     def _(self, event: Queued) -> None:
+        self._rung.clear()
         again = self._open.kind is SegmentKind.WAITING and event.queue == self._open.queue
         if not again and self._open.kind not in (SegmentKind.OFFER, *WITH_AGENT):
             self.queue = event.queue
@@ -287,6 +293,10 @@ class _Line:
         if open_.kind in WITH_AGENT or any(self._is(part, event) for part in (open_, *self._closed)):
             return
         self.queue = event.queue
+        if event.at_once > 1:
+            self._rung[event.agent, event.attempt] = event
+            if (open_.agent, open_.attempt) in self._rung and open_.outcome is None:
+                return  # one stands for all
         undialled = open_.kind is SegmentKind.DIAL and not self._dialled  # an agent is rung before the customer is
         at = open_.started if undialled else event.at
         self._begin(at, SegmentKind.OFFER, event.agent, event.queue, event.attempt)
@@ -311,17 +321,27 @@ class _Line:
 
     @take.register
     def _(self, event: OfferEnded) -> None:
+        self._rung.pop((event.agent, event.attempt), None)
         if self._is(self._open, event) and self._open.outcome is None:
             self._open = evolve(self._open, outcome=event.outcome)
             if event.outcome is not OfferOutcome.ANSWERED:
-                self._begin(event.at, SegmentKind.WAITING, queue=self.queue)
+                self._goes_on(event.at)
             return
         for index, part in enumerate(self._closed):
             if self._is(part, event) and part.outcome is None:
                 self._closed[index] = evolve(part, outcome=event.outcome)
 
+    def _goes_on(self, at: float) -> None:
+        """An offer came to nothing: others of those rung at once ring on, or it waits."""
+        other = next(iter(self._rung.values()), None)
+        if other is not None:
+            self._begin(at, SegmentKind.OFFER, other.agent, other.queue, other.attempt)
+        else:
+            self._begin(at, SegmentKind.WAITING, queue=self.queue)
+
     @take.register
     def _(self, event: Answered) -> None:
+        self._rung.clear()
         open_ = self._open
         if open_.kind is SegmentKind.TALK and open_.agent == event.agent:
             return

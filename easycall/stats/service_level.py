@@ -14,9 +14,9 @@ from attrs import define, field, frozen
 
 from easycall.events import Answered, ContactEnded, Event, Queued, QueueLeft, QueueOverflowed
 from easycall.model import EndedBy, Queue
-from easycall.policy import Channel
+from easycall.policy import PATIENT, Channel
 
-__all__ = ["PATIENT", "TARGETS", "Level", "ServiceLevels", "Tally"]
+__all__ = ["TARGETS", "Level", "ServiceLevels", "Tally"]
 
 TARGETS: Mapping[Channel, float] = {
     Channel.CALL: 20.0,
@@ -28,9 +28,6 @@ TARGETS: Mapping[Channel, float] = {
     Channel.FAX: 14_400.0,
 }
 """Within how many seconds each kind is to be answered, where a queue says nothing else."""
-
-PATIENT = frozenset({Channel.MESSAGE, Channel.VOICEMAIL, Channel.FAX})
-"""Nobody stays on the line or before a screen for these: their clock runs in opening hours only."""
 
 
 @define

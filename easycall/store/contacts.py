@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from attrs import evolve
 
 from easycall.events import DispositionSet, Event
 from easycall.model import Direction, EndedBy, OfferOutcome, Outcome
+from easycall.policy import Channel
 from easycall.ports import Database
 from easycall.stats.codec import decode
 from easycall.stats.journal import Entry
@@ -23,11 +24,11 @@ ADD_EVENT = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?,
 
 CONTACT_COLUMNS = (
     "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data, "
-    "end_estimated, direction, disposition, overflows"
+    "end_estimated, direction, disposition, overflows, channel"
 )
 ADD_CONTACT = (
-    f"INSERT INTO contacts ({CONTACT_COLUMNS}) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    f"INSERT INTO contacts ({CONTACT_COLUMNS}, customer) "  # noqa: S608 - constants only
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
@@ -54,8 +55,10 @@ _OVERFLOWS = msgspec.json.Decoder(tuple[Overflowed, ...])
 class ContactArchive:
     """The journal's :class:`~easycall.stats.journal.Archive` in a database.  Every method raises StoreUnavailable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, known_by: Callable[[str], str] = str) -> None:
+        """``known_by``: the number a customer is known by, of the number as shown."""
         self._database = database
+        self._known_by = known_by
         self.recordings = RecordingIndex(database)
 
     async def last(self) -> int:
@@ -69,7 +72,7 @@ class ContactArchive:
             (entry.seq, entry.event.at, entry.event.kind, entry.event.contact, entry.event.agent, entry.body)
             for entry in entries
         ]
-        contacts = [_contact_row(record) for record in records]
+        contacts = [(*_contact_row(record), self._known_by(_customer(record))) for record in records]
         segments = [row for record in records for row in _segment_rows(record)]
         recordings = recording_rows(entries, records)
         said = [entry.event for entry in entries if isinstance(entry.event, DispositionSet)]
@@ -105,6 +108,10 @@ class ContactArchive:
         return [_record(row, ()) for row in rows]
 
 
+def _customer(record: Record) -> str:
+    return record.dialled if record.direction is Direction.OUTBOUND else record.caller
+
+
 def _contact_row(record: Record) -> tuple[Any, ...]:
     return (
         record.id,
@@ -126,6 +133,7 @@ def _contact_row(record: Record) -> tuple[Any, ...]:
         record.direction.value,
         record.disposition,
         msgspec.json.encode(record.overflows).decode(),
+        record.channel.value,
     )
 
 
@@ -134,6 +142,7 @@ def _record(row: tuple[Any, ...], segments: tuple[Segment, ...]) -> Record:
     values["outcome"] = Outcome(values["outcome"]) if values["outcome"] else None
     values["ended_by"] = EndedBy(values["ended_by"]) if values["ended_by"] else None
     values["direction"] = Direction(values["direction"])
+    values["channel"] = Channel(values["channel"])
     values["answers"] = _TEXTS.decode(values["answers"])
     values["data"] = _TEXTS.decode(values["data"])
     values["overflows"] = _OVERFLOWS.decode(values["overflows"])

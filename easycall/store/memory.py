@@ -56,7 +56,7 @@ class MemoryDatabase:
     async def clear(self) -> None:
         """Forget every row, so that a long life fits into memory.  Raises StoreUnavailable."""
         with _transaction(self._open) as connection:
-            for table in ("recordings", "segments", "contacts", "events", "do_not_call", "agent_profiles"):
+            for table in ("recordings", "segments", "contacts", "events", "do_not_call", "agent_profiles", "requests"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants only
 
     @property

@@ -12,6 +12,7 @@ from easycall.contacts import Contacts
 from easycall.events import AgentChanged, Event
 from easycall.live import LiveContact
 from easycall.model import AgentState, SupervisionMode
+from easycall.policy import AT_DESK
 from easycall.ports import Journal, Switch
 from easycall.supervision.scene import may_supervise
 from easycall.supervision.watch import Order, Watch
@@ -71,6 +72,8 @@ class Supervisions:
                 raise NotNow(f"{agent} is offline")
         else:
             live = self._contacts.live[contact]
+            if live.channel in AT_DESK:
+                raise NotNow(f"contact {contact} is a {live.channel}: there is nothing to hear")
             queues, what = {live.queue} - {""}, f"contacts of {live.queue or 'no queue'}"
         if not may_supervise(person.supervises, queues):
             raise NotAllowed(f"{supervisor} may not supervise {what}: see agents.{supervisor}.supervises")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from twisted.internet.task import deferLater
@@ -14,7 +15,7 @@ from easycall.mailbox import Letter
 from easycall.model import Queue, Stage
 from easycall.talk.course import Course, Reach, Stay, Wait
 from easycall.talk.ringing import Side
-from easycall.verbs import Answer, AttachData, NotNow, Pick
+from easycall.verbs import Amend, Answer, AttachData, NotNow, Pick
 
 __all__ = ["NOBODY", "answer_alone", "answer_letters", "answer_rung", "pick", "stay"]
 
@@ -28,16 +29,35 @@ def answer_alone(live: LiveContact, letter: Letter) -> None:
         attach(live.contact.data, letter.verb.data)
         live.tell(DataAttached, live.contact.agent, data=dict(letter.verb.data))
         letter.done()
+    elif isinstance(letter.verb, Amend):
+        _amend(live, letter, letter.verb)
     elif isinstance(letter.verb, Pick):
         letter.refused(f"Pick is not possible while the contact is {live.contact.stage.value}")
     else:
         letter.refused(NOBODY)
 
 
-def answer_rung(live: LiveContact, side: Side, letter: Letter) -> None:
-    """The same while an agent's phone rings, which the agent may answer from the desktop."""
+def _amend(live: LiveContact, letter: Letter, verb: Amend) -> None:
+    """What waits, or is offered, asks for something else from now on."""
+    contact = live.contact
+    try:
+        item = live.distributor.amend(contact.id, offset=verb.priority, requires=verb.skills, by=verb.by)
+    except KeyError:
+        letter.refused(f"the contact waits in no queue: it is {contact.stage.value}")
+        return
+    contact.priority, contact.skills = item.offset, item.requires
+    letter.done()
+
+
+def answer_rung(live: LiveContact, ringing: Sequence[Side], letter: Letter) -> None:
+    """The same while phones of agents ring, which they may answer from the desktop."""
     if not isinstance(letter.verb, Answer):
         answer_alone(live, letter)
+        return
+    asked = letter.verb.agent
+    side = next((side for side in ringing if asked in ("", side.agent)), None)
+    if side is None or (not asked and len(ringing) > 1):
+        letter.refused(f"the phones of {', '.join(side.agent for side in ringing)} ring: say which agent answers")
         return
     try:
         side.answer()
@@ -91,7 +111,7 @@ def _back(live: LiveContact, parked: Stay, queue: Queue) -> Course:
         assignment = live.staff.reserve(parked.by, contact.id, contact.attempts + 1)
     except NotNow:
         live.tell(ParkEnded)
-        return Wait(queue.id, live.distributor.front(queue.id))
+        return Wait(queue.id, live.distributor.front(queue.id, live.contact.priority))
     contact.attempts += 1
     live.tell(ParkEnded, parked.by)
     return Reach(assignment, queue.id, parked.by)

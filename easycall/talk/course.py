@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import field, frozen
 
 from easycall.acd.staff import Assignment
+from easycall.policy import Asked
 from easycall.ports import Conference, Conversation
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Wait:
     """The flow it came from, and how it goes on there when the caller presses a key; None: it does not."""
     since: float | None = None
     """When it began to wait, as the rules of the queue count; None: now."""
+    asked: Asked | None = None
+    """What the flow asks for in the customer's name; None: it comes from no flow, see :class:`easycall.model.Contact`."""
     overflowed: bool = False
     """It comes from a queue whose rule sent it on; else with a place in line it comes back, and is not kept out."""
 

@@ -94,21 +94,21 @@ class Side:
         self.joined()
         self.assignment.holds()
 
-    def leave(self, outcome: OfferOutcome, wrap_up: WrapUpRules = NO_WRAP_UP) -> None:
+    def leave(self, outcome: OfferOutcome, wrap_up: WrapUpRules = NO_WRAP_UP, by: str = "") -> None:
         """The agent has nothing more to do with the contact: hung up, and free or in wrap-up.
 
-        A second time does nothing.
+        ``by``: the agent who answered first, of several.  A second time does nothing.
         """
         if self.over:
             return
         self.over = True
         self.live.audience.unseat(self.agent)
-        self.leg.hang_up()
+        self.leg.hang_up(elsewhere=outcome is OfferOutcome.ELSEWHERE)
         if self.talks:
             self.assignment.parted(wrap_up)
         else:
             if self.popped:
-                self.live.tell(ScreenPopRevoked, self.agent, attempt=self.assignment.attempt, outcome=outcome)
+                self.live.tell(ScreenPopRevoked, self.agent, attempt=self.assignment.attempt, outcome=outcome, by=by)
             self.assignment.ended(outcome)
 
 

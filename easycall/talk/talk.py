@@ -344,4 +344,5 @@ class Talk:
 
     def back_to_queue(self, refused: Mapping[str, float] | None = None) -> None:
         """The contact goes on first in line; ``refused``: by whom just now, see :class:`easycall.talk.course.Wait`."""
-        self._course = Wait(self.queue.id, self.live.distributor.front(self.queue.id), refused or {})
+        front = self.live.distributor.front(self.queue.id, self.live.contact.priority)
+        self._course = Wait(self.queue.id, front, refused or {})

@@ -102,7 +102,8 @@ class CallCentre:
         flows = library.flows_of(config)
         self.fatal: list[str] = []
         self.running = join(config, flows, self.reactor, self.fatal.append)
-        fairness = Fairness(REFUSED_SECONDS)
+        ahead = {queue.id: queue.routing.offset for queue in config.queues.values()}
+        fairness = Fairness(REFUSED_SECONDS, ahead=ahead)
         self.running.journal.subscribe(lambda sequence, event: self._judge(fairness.take(event)))
         self.running.daemon.startService()
         assert self.running.daemon.started is not None
@@ -267,6 +268,8 @@ class CallCentre:
 
     async def _records_add_up(self) -> None:
         arrived = {message["contact"] for message in self.feed.heard if message["kind"] == "contact.arrived"}
+        snapshot = next(message for message in self.feed.heard if message["kind"] == "snapshot")
+        arrived |= {contact["id"] for contact in snapshot["contacts"]}  # what was there before the feed
         listed: list[str] = []
 
         async def stored() -> bool:

@@ -5,6 +5,7 @@ Each step is a module of ``versions/``; its SQL is understood by SQLite and Post
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from alembic.command import upgrade as alembic_upgrade
@@ -14,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
-__all__ = ["SchemaTooNew", "upgrade_sqlite"]
+__all__ = ["SchemaTooNew", "unlike", "upgrade_sqlite"]
 
 
 class SchemaTooNew(Exception):
@@ -34,16 +35,40 @@ def upgrade_sqlite(path: str) -> None:
         _upgrade(connection)
 
 
+def unlike(present: Collection[str]) -> str:
+    """What is to be done about a schema that is not of this version; empty: it is."""
+    known = ScriptDirectory.from_config(_config())
+    if newer := _newer(known, present):
+        return newer
+    if set(present) != set(known.get_heads()):
+        return (
+            f"its schema is version {', '.join(sorted(present)) or 'unknown'}, this easycall reads version "
+            f"{known.get_current_head()}: start the daemon of this version once, which brings it up to date"
+        )
+    return ""
+
+
 def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    present = MigrationContext.configure(connection).get_current_heads()
+    if newer := _newer(ScriptDirectory.from_config(config), present):
+        raise SchemaTooNew(newer)
+    alembic_upgrade(config, "head")
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    known = ScriptDirectory.from_config(config)
-    present = MigrationContext.configure(connection).get_current_heads()
+    return config
+
+
+def _newer(known: ScriptDirectory, present: Collection[str]) -> str:
+    """What is to be done about a schema that a newer easycall wrote; empty: none did."""
     newer = sorted(set(present) - {script.revision for script in known.walk_revisions()})
-    if newer:
-        raise SchemaTooNew(
-            f"its schema is version {', '.join(newer)}, this easycall knows versions up to {known.get_current_head()}: "
-            "run the easycall that wrote it, or a newer one"
-        )
-    alembic_upgrade(config, "head")
+    if not newer:
+        return ""
+    return (
+        f"its schema is version {', '.join(newer)}, this easycall knows versions up to {known.get_current_head()}: "
+        "run the easycall that wrote it, or a newer one"
+    )
