@@ -272,6 +272,19 @@ class TestAtTheDesk:
         assert queued == [since, since]
         stage.accepts(chat)
 
+    def test_into_a_queue_only_if_somebody_has_room_there(self, stage: WorkStage) -> None:
+        stage.ready("ana", "chen")
+        chat = stage.asks()
+        stage.accepts(chat)
+        now = ToQueue("support", wait=False)
+        others = [stage.asks(queue="support") for _ in range(3)]
+        stage.accepts(*others)
+        assert stage.at(chat) == (Stage.HANDLING, "ana")
+        assert stage.verb(chat, now) == "nobody is free in support"
+        stage.verb(others[0], Close())
+        assert stage.verb(chat, now) == {}
+        assert stage.at(chat) == (Stage.OFFERED, "chen")
+
     def test_an_agent_picks_it(self, stage: WorkStage) -> None:
         chat = stage.asks(queue="support")
         assert stage.verb(chat, Pick("ana")) == "ana is offline"
@@ -648,18 +661,22 @@ class Random(WorkStage):
             assert len(agents) <= 1
             if request.channel is not CALL_ME:
                 assert bool(agents) == (live.agent != ""), f"{contact}: {live.stage} {live.agent}, {agents}"
-                assert (live.stage is Stage.HANDLING) == (bool(agents) and contact not in waiting)
+                assert live.stage in (Stage.OFFERED, Stage.HANDLING) if agents else live.stage is Stage.WAITING
                 assert contact in waiting or agents
+                assert live.stage is not Stage.HANDLING or contact not in waiting
         assert places == {}
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(st.integers(0, 16), st.integers(0, 12)), min_size=5, max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 16), st.integers(0, 12)), min_size=15, max_size=60))
 def test_capacity_is_never_exceeded_and_nothing_is_lost(acts: list[tuple[int, int]]) -> None:
     with opened() as database:
         stage = Random(database)
         for person in stage.people.values():
             person.when_rung = "" if len(acts) % 3 == 0 else person.when_rung
+        stage.ready("ana", "bo")
+        for kind in (CHAT, CHAT, MESSAGE):
+            stage.asks(kind)
         for act, who in acts:
             stage.do(act, who)
             stage.looks()

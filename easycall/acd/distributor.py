@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from easycall.acd.agent import NotNow, Step
 from easycall.acd.attendance import Attendance, absence
 from easycall.acd.decisions import Decision
+from easycall.acd.routing import has_room
 from easycall.acd.staff import Assignment, Staff
 from easycall.acd.strategies import Strategies
 from easycall.acd.waiting_room import Pair, WaitingRoom
@@ -360,9 +361,10 @@ class Distributor:
             raise NotNow(f"nobody is free in {queue}")
         return self.staff.reserve(agent, contact, attempt, pbx)
 
-    def someone_free(self, queue: str) -> bool:
-        """True when an agent of the queue is ready now, and the agent's phone is."""
-        return any(queue in agent.queues and not absence(agent) for agent in self.staff.agents.values())
+    def someone_free(self, queue: str, channel: Channel = Channel.CALL) -> bool:
+        """True when an agent of the queue is ready now and has room for that kind; for a call the phone is ready, too."""
+        agents = self.staff.agents.values()
+        return any(queue in agent.queues and not absence(agent) and has_room(agent, channel) for agent in agents)
 
     def front(self, queue: str, priority: float = 0.0) -> float:
         """When one would have had to join a queue to be first in line; ``priority``: points it has of its own."""

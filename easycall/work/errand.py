@@ -225,7 +225,7 @@ class Errand:
         distributor = self.live.distributor
         if verb.queue not in distributor.queues:
             raise NotNow(f"there is no queue {verb.queue!r}")
-        if not verb.wait and not distributor.someone_free(verb.queue):
+        if not verb.wait and not distributor.someone_free(verb.queue, self.contact.channel):
             raise NotNow(f"nobody is free in {verb.queue}")
 
     def _dispose(self, agent: str, queue: Queue, disposition: str) -> None:
