@@ -117,7 +117,7 @@ def unconfigured(day: Day, rules: Rules, agents: Mapping[str, object]) -> list[s
     ]
     if day.no_calls:
         found.append(
-            f"{day.no_calls} chats, messages and other work without a call are not replayed: who had one took no call meanwhile"
+            f"{day.no_calls} chats, messages and other work without a call are not replayed: who had one took no call"
         )
     if day.kept_out:
         found.append(f"{day.kept_out} contacts were not let into a queue by a rule: they are not replayed")
