@@ -54,6 +54,7 @@ setup(
         "click>=8.1",
         "cryptography>=43",
         "holidays>=0.60",
+        "prometheus-client>=0.21",
         "rich>=13",
         "python-ulid>=3.0",
         "service-identity>=24.1",

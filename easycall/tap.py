@@ -39,6 +39,7 @@ from easycall.config import AgentSettings, AsteriskBox, Config, FaxSettings
 from easycall.contacts import Contacts
 from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.garbage import settle
+from easycall.health import Figures, Health, Lag, State, Vitals
 from easycall.ivr import library
 from easycall.ivr.announcement import Announcements
 from easycall.ivr.flow import Flow
@@ -46,7 +47,7 @@ from easycall.ivr.prompts import Prompts
 from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
 from easycall.joining import Joining
-from easycall.model import Agent
+from easycall.model import Agent, AgentState
 from easycall.options import Options
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.donotcall import DoNotCall
@@ -58,6 +59,7 @@ from easycall.secure.sealing import Seal
 from easycall.secure.service import WebService
 from easycall.service import Daemon, Leaving, Part, nothing
 from easycall.stats.journal import Journal
+from easycall.stats.metrics import Metrics
 from easycall.stats.service_level import ServiceLevels
 from easycall.store.calls import CallHistory
 from easycall.store.contacts import ContactArchive
@@ -118,6 +120,11 @@ class Conduct:
     requests: Requests
     fax: FaxDesk | None = None
 
+    @property
+    def switches(self) -> dict[str, AsteriskSwitch]:
+        """Call control, by Asterisk."""
+        return {pbx.box.name: pbx.switch for pbx in self.pbxs}
+
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
         self.distributor.stop()
@@ -150,9 +157,16 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     given = config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID())
     conduct = make_conduct(*given, size=files.size, fax=fax, messages=messages)
 
+    health = _health(conduct, database)
+
+    def ends(why: str) -> None:
+        health.vitals.fatal(why)
+        fatal(why)
+
     announcements = Announcements(config.prompts.voices)
     spoken = library.every_prompt(flows, config.queues, config.voicemail.boxes, announcements)
     before = [
+        parts.watchdog(config.data, config.watchdog_seconds, clock, health),
         parts.store(config.data, database),
         parts.prompts(prompts, chain(spoken, [fax.start_prompt] if fax else [])),
         parts.voice_mail(mail, messages),
@@ -160,8 +174,9 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     ]
     if fax is not None:
         before.append(parts.fax(fax, config.fax.directory))
-    api = parts.api(config.api_listen, lambda: _api(config, conduct, files, messages), reactor)
-    return join_conduct(conduct, reactor, fatal, before, [api])
+    api = parts.api(config.api_listen, lambda: _api(config, conduct, files, messages, health), reactor)
+    told = parts.systemd(clock, lambda: _status(conduct))
+    return join_conduct(conduct, reactor, ends, before, [api, told])
 
 
 def make_conduct(
@@ -252,6 +267,33 @@ def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | 
     return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
 
 
+def _health(conduct: Conduct, database: Database) -> Health:
+    """How the daemon is, from its parts."""
+    links, lag, metrics = conduct.switches, Lag(), Metrics()
+    conduct.journal.subscribe(metrics.take)
+    state = State(
+        conduct.clock,
+        distributor=conduct.distributor,
+        staff=conduct.distributor.staff,
+        levels=conduct.levels,
+        contacts=conduct.contacts,
+        journal=conduct.journal,
+        links=links,
+        legs={name: switch.legs for name, switch in links.items()},
+        dialling=conduct.dialling,
+    )
+    return Health(Vitals(conduct.clock, conduct.journal, links, database), lag, Figures(state, metrics, lag))
+
+
+def _status(conduct: Conduct) -> str:
+    """The daemon in one line."""
+    agents = conduct.distributor.staff.agents.values()
+    there = sum(agent.state is not AgentState.OFFLINE for agent in agents)
+    ready = sum(agent.state is AgentState.READY for agent in agents)
+    links = ", ".join(f"{name} {'up' if switch.up else 'DOWN'}" for name, switch in conduct.switches.items())
+    return f"{len(conduct.contacts.live)} contacts; agents: {there} logged in, {ready} ready; Asterisk: {links}"
+
+
 def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
     """What flows may use outside."""
     services = {
@@ -330,7 +372,7 @@ def _pbx(
     return Pbx(box, switch, manager, FastAgiFactory(switch.serve, clock, peers=box.peers))
 
 
-def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: MessageFiles) -> Any:
+def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: MessageFiles, health: Health) -> Any:
     from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
     return Api(
@@ -345,7 +387,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,
         journal=conduct.journal,
-        links={pbx.box.name: pbx.switch for pbx in conduct.pbxs},
+        health=health,
         tokens=config.tokens,
         clock=conduct.clock,
         files=files,

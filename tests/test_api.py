@@ -99,7 +99,10 @@ def check_problem(answer: tuple[int, Any, Any], status: int, field: str = "") ->
 
 @pytest_twisted.ensureDeferred
 async def test_health_needs_no_token(site: Running) -> None:
-    assert (await site.ask("GET", "/healthz", token=None))[:2] == (200, "ok\n")
+    site.lag.add(0.5)
+    site.lag.add(0.25)
+    lag = {"last": 0.25, "largest_of_a_minute": 0.5}
+    assert (await site.ask("GET", "/healthz", token=None))[:2] == (200, {"alive": True, "reactor_lag_seconds": lag})
     assert (await site.ask("GET", "/readyz", token=None))[:2] == (200, {"ready": True, "reasons": []})
     site.links["main"].up = False
     assert (await site.ask("GET", "/readyz", token=None))[:2] == (

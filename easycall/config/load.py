@@ -55,6 +55,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     hours = {name: read_hours(document, name) for name in document.names("hours", ID)}
     config = Config(
         node=node.get("name", "main"),
+        watchdog_seconds=node.get("watchdog_seconds", 10.0),
         data=data,
         api_listen=document.section("api").get("listen", "tcp:8800:interface=127.0.0.1"),
         tokens=tuple(_token(token) for token in document.rows("api.tokens")),

@@ -309,6 +309,8 @@ class Config:
     tell_agents: bool = True
     """Whether agents are told over their live feed that they are supervised."""
     lifetime: Lifetime = field(factory=Lifetime)
+    watchdog_seconds: float = 10.0
+    """For how long the reactor may stand still before the process is ended; 0: for ever."""
     park_seconds: float = 90.0
     """How long a parked contact waits for an agent who picks it."""
     hours: Mapping[str, Hours] = field(factory=dict)
