@@ -73,6 +73,7 @@ DECISIONS = {
     "outbound.rules",
     "stats.codec",
     "stats.journey",
+    "stats.metrics",
     "stats.record",
     "stats.recordings",
     "supervision.scene",
@@ -96,6 +97,9 @@ CONDUCT = {
     "contacts",
     "fax.callers",
     "fax.desk",
+    "health.figures",
+    "health.pulse",
+    "health.vitals",
     "ivr.runner",
     "joining",
     "offering",
@@ -116,7 +120,7 @@ CONDUCT = {
     "work.requests",
 }
 REACTOR = {"tap", "starpy.running"}
-ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
+ONLY_IN = {"klein": "api", "prometheus_client": "health", "txpostgres": "store.postgres", "alembic": "store"}
 
 
 def modules() -> dict[str, Path]:

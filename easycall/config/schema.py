@@ -91,7 +91,7 @@ def _date(value: Any) -> date:
 
 
 _LIMIT = number("seconds", 2, 3600)
-_WATCHDOG = Kind("0, or " + _LIMIT.allowed, lambda value: 0.0 if value == 0 else _LIMIT.read(value))
+_WATCHDOG = Kind("0, or " + _LIMIT.allowed, lambda value: 0.0 if value == 0 and value is not False else _LIMIT.read(value))
 _TO = Kind("queue:QUEUE, voicemail:BOX, flow:FLOW or hang_up", _target)
 _KINDS, _DESK = ", ".join(Channel), ", ".join(kind for kind in Channel if kind in AT_DESK)
 _TAKES = Kind(f"a table, each line a kind of work ({_KINDS}) = how many at once: 0 to 50, of calls 0 or 1", _takes)

@@ -1,7 +1,7 @@
 """The figures for Prometheus: what is now is read when it is asked for, what happened comes from the fold over events.
 
-The names keep to Prometheus' conventions: a unit at the end, ``_total`` for what only grows.  A label has only values that the
-configuration or the code bounds.
+The names keep to Prometheus' conventions: a unit at the end, ``_total`` for what only grows.  A label has only values that
+the configuration or the code bounds.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class State:
         every = GaugeMetricFamily("easycall_agents", "Agents in a state", labels=["state"])
         queued = GaugeMetricFamily(
             "easycall_queue_agents",
-            "Agents of a queue in a state; one of several queues counts in each",
+            "The same by queue; one of several queues counts in each",
             labels=["queue", "state"],
         )
         agents = list(self._staff.agents.values())

@@ -54,7 +54,7 @@ class Watchdog:
         if os.fstat(descriptor).st_size > LARGEST:
             os.truncate(descriptor, 0)
         self._file = os.fdopen(descriptor, "w")
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._watch, args=(self._file,), name="watchdog", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
@@ -65,20 +65,19 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
             self._file.close()
 
-    def _watch(self) -> None:
+    def _watch(self, file: IO[str]) -> None:
         while True:
             left = self._seconds - (time.monotonic() - self._beaten)
             if left <= 0:
-                self._end()
-            assert self._file is not None
-            faulthandler.dump_traceback_later(left + GRACE, file=self._file, exit=True)
+                self._end(file)
+            faulthandler.dump_traceback_later(left + GRACE, file=file, exit=True)
             if self._over.wait(min(left, self._seconds / LOOKS)):
                 return
 
-    def _end(self) -> None:
+    def _end(self, ours: IO[str]) -> None:
         faulthandler.cancel_dump_traceback_later()
         why = f"easycall's reactor stood still for {self._seconds:g} s, the process ends.  Where it stands:"
-        for file in (sys.__stderr__, self._file):
+        for file in (sys.__stderr__, ours):
             with suppress(Exception):  # one of the two may be gone: what matters is the end
                 if file is not None:
                     print(why, file=file, flush=True)

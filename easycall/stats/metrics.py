@@ -1,7 +1,7 @@
 """Counters and histograms for whoever watches the daemon: a fold over events.
 
-They only grow, and begin anew with the daemon, as Prometheus expects.  What they are told apart by is bounded: queues, trunks and
-Asterisks of the configuration, kinds of work and outcomes; never a number or a contact.
+They only grow, and begin anew with the daemon, as Prometheus expects.  What they are told apart by is bounded: queues,
+trunks and Asterisks of the configuration, kinds of work and outcomes; never a number or a contact.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import define, field
 
@@ -162,6 +163,6 @@ class Metrics:
             self.reconnects[event.pbx] += 1
 
 
-def _make_room(kept: dict[str, object] | dict[str, _Story] | dict[str, str]) -> None:
+def _make_room(kept: dict[str, Any]) -> None:
     if len(kept) >= MOST:
         del kept[next(iter(kept))]
