@@ -305,6 +305,7 @@ class Running:
         self.do_not_call = DoNotCall(Papers(), reactor, self.journal)
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
+        self.health = self._health()
         self.api = Api(
             **{
                 "staff": self.desk,
@@ -320,7 +321,7 @@ class Running:
             requests=self.requests,
             supervisions=self.supervisions,
             journal=self.journal,
-            health=self._health(),
+            health=self.health,
             tokens=TOKENS,
             clock=reactor,
             files=self.files,

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import accumulate
 from platform import python_version
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from easycall import __version__
 from easycall.health.pulse import Lag
 from easycall.health.vitals import Journal, Link
-from easycall.model import Agent, AgentState, Contact, Queue, Stage
+from easycall.model import Agent, AgentState, Contact, OfferOutcome, Queue, Stage
 from easycall.outbound.dialling import Dialling
 from easycall.policy import Channel, WorkItem
 from easycall.stats.metrics import Histogram, Metrics
@@ -95,6 +95,11 @@ class State:
         self._links = links
         self._legs = legs
         self._dialling = dialling
+
+    @property
+    def asterisks(self) -> Iterable[str]:
+        """Their names."""
+        return self._links
 
     def families(self) -> Iterator[Metric]:
         """Everything, in Prometheus' terms."""
@@ -193,31 +198,43 @@ class Figures(Collector):
         return encode(self._registry), content_type
 
     def _counters(self) -> Iterator[Metric]:
-        seen = self._metrics
+        seen, pbxs = self._metrics, self._state.asterisks
         ended = {(queue or NONE, outcome, channel): n for (queue, outcome, channel), n in seen.contacts.items()}
         for name, about, labels, counts in (
             ("easycall_contacts", "Contacts that ended, by their last queue", ["queue", "outcome", "channel"], ended),
-            ("easycall_offers", "Offers to agents that ended", ["outcome"], _keyed(seen.offers)),
+            ("easycall_offers", "Offers to agents that ended", ["outcome"], _keyed(seen.offers, OfferOutcome)),
             ("easycall_calls_dialled", "Numbers outside that were dialled", ["trunk", "outcome"], seen.dialled),
-            ("easycall_asterisk_reconnects", "Links that were lost and came back", ["asterisk"], _keyed(seen.reconnects)),
+            (
+                "easycall_asterisk_reconnects",
+                "Links that were lost and came back",
+                ["asterisk"],
+                _keyed(seen.reconnects, pbxs),
+            ),
             (
                 "easycall_asterisk_corrections",
                 "Differences between Asterisk and us that were mended",
                 ["asterisk"],
-                _keyed(seen.corrections),
+                _keyed(seen.corrections, pbxs),
             ),
         ):
             family = CounterMetricFamily(name, about, labels=labels)
             for values, count in counts.items():
                 family.add_metric(values, count)
             yield family
-        waits, talks = ({(queue or NONE,): one for queue, one in found.items()} for found in (seen.waits, seen.talks))
-        yield _histogram("easycall_answer_wait_seconds", "How long those waited who were answered", ["queue"], waits)
-        yield _histogram("easycall_talk_seconds", "From an agent's answer until they parted", ["queue"], talks)
+        about = "How long those waited who were answered"
+        yield _histogram("easycall_answer_wait_seconds", about, ["queue"], _by_queue(seen.waits))
+        yield _histogram(
+            "easycall_talk_seconds", "From an agent's answer until they parted", ["queue"], _by_queue(seen.talks)
+        )
 
 
-def _keyed(counts: Mapping[str, int]) -> dict[tuple[str, ...], int]:
-    return {(key,): count for key, count in counts.items()}
+def _by_queue(found: Mapping[str, Histogram]) -> dict[tuple[str, ...], Histogram]:
+    return {(queue or NONE,): one for queue, one in found.items()}
+
+
+def _keyed(counts: Mapping[Any, int], known: Iterable[str]) -> dict[tuple[str, ...], int]:
+    """By label values.  What is known and did not happen is 0, or the first time would be no increase."""
+    return {(key,): 0 for key in known} | {(key,): count for key, count in counts.items()}
 
 
 def _histogram(

@@ -103,18 +103,18 @@ class Metrics:
                 story = self._story(event.contact)
                 story.channel, story.queue, story.waits = event.channel, event.queue, True
             case QueueLeft():
-                self._story(event.contact).waits = False
+                if (known := self._stories.get(event.contact)) is not None:
+                    known.waits = False
             case QueueOverflowed():
                 story = self._story(event.contact)
                 story.queue, story.waits = event.queue, False
             case Answered():
                 self._answered(event)
             case TalkEnded():
-                story = self._story(event.contact)
-                if event.agent in ("", story.agent):
-                    self._parts(story, event.at)
+                if (known := self._stories.get(event.contact)) is not None and event.agent in ("", known.agent):
+                    self._parts(known, event.at)
             case ContactEnded():
-                story = self._stories.pop(event.contact, None) or _Story()
+                story = self._stories.pop(event.contact, _Story())
                 self._parts(story, event.at)
                 self.contacts[story.queue, event.outcome, story.channel] += 1
             case OfferEnded():
