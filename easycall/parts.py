@@ -29,13 +29,15 @@ __all__ = ["ami", "api", "fastagi", "fax", "prompts", "recordings", "store", "sy
 
 
 def watchdog(folder: Path, seconds: float, clock: IReactorTime, health: Health) -> Part:
-    """The pulse of the reactor, and the thread that ends the process when there is none for ``seconds``; 0: never."""
+    """The pulse of the reactor, and the thread that ends the process when there is none for ``seconds``; 0: never.
+
+    It comes behind the store, which is asked for signs of life.
+    """
     thread = Watchdog(seconds, folder / "watchdog.log")
     pulse = Pulse(clock, health.lag, [thread.beat, health.vitals.look])
 
     async def start() -> None:
         try:
-            _make_folder(folder)
             await thread.start()
         except OSError as error:
             raise CannotStart(f"node.data = {str(folder)!r}: {error.strerror}") from error

@@ -166,8 +166,8 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     announcements = Announcements(config.prompts.voices)
     spoken = library.every_prompt(flows, config.queues, config.voicemail.boxes, announcements)
     before = [
-        parts.watchdog(config.data, config.watchdog_seconds, clock, health),
         parts.store(config.data, database),
+        parts.watchdog(config.data, config.watchdog_seconds, clock, health),
         parts.prompts(prompts, chain(spoken, [fax.start_prompt] if fax else [])),
         parts.voice_mail(mail, messages),
         parts.recordings(config.recordings, files, needed=config.records),

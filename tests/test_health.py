@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +14,8 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +24,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 import yaml
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -46,6 +51,7 @@ from easycall.events import (
 )
 from easycall.health import Lag, Notifier, Pulse, Vitals
 from easycall.health import pulse as pulses
+from easycall.lab.site import CONVERT, SPEAK
 from easycall.model import DialOutcome, EndedBy, OfferOutcome, Outcome, OverflowWhen
 from easycall.policy import Channel, WorkItem
 from easycall.ports import StoreUnavailable
@@ -636,3 +642,126 @@ def test_a_reactor_that_turns_is_left_alone(tmp_path: Path, limit: float) -> Non
     status, told, _ = stand("works", tmp_path / "watchdog.log", limit)
     assert (status, told) == (0, "")
     assert not limit or (tmp_path / "watchdog.log").read_text() == ""
+
+
+# The whole daemon, beside no Asterisk
+
+HANGS = """
+import signal, time
+
+def hangs(*_):
+    time.sleep(60)
+
+signal.signal(signal.SIGUSR2, hangs)
+"""
+TOKEN = "ec_of_prometheus"
+
+
+@define
+class Unit:
+    """A daemon as systemd starts it, with no Asterisk to be reached."""
+
+    folder: Path
+    api: int
+    notify: socket.socket
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        shutil.copytree(HERE / "etc", self.folder / "etc")
+        (self.folder / "etc/ami.secret").touch(mode=0o600)
+        (self.folder / "etc/ami.secret").write_text("a long random word\n")
+        (self.folder / "etc/conf.d").mkdir()
+        (self.folder / "etc/conf.d/test.toml").write_text(
+            f'[node]\ndata = "{self.folder}/data"\nwatchdog_seconds = 2\n'
+            f'[api]\nlisten = "tcp:{self.api}:interface=127.0.0.1"\n'
+            f'[[api.tokens]]\nname = "prometheus"\nrights = ["read"]\nsha256 = "{sha256(TOKEN.encode()).hexdigest()}"\n'
+            f'[asterisk.main]\nami = "tcp:127.0.0.1:1"\nfastagi = "tcp:{free_port()}:interface=127.0.0.1"\n'
+            f"[prompts]\nspeak = {json.dumps(SPEAK)}\nconvert = {json.dumps(CONVERT)}\n"
+        )
+        (self.folder / "sitecustomize.py").write_text(HANGS)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(self.folder), str(HERE), *sys.path]),
+            "NOTIFY_SOCKET": str(self.folder / "notify"),
+            "WATCHDOG_USEC": "1500000",
+        }
+        code = "from twisted.scripts.twistd import run; run()"
+        words = [
+            sys.executable,
+            "-c",
+            code,
+            "--nodaemon",
+            "--pidfile=",
+            "easycall",
+            "-c",
+            str(self.folder / "etc/easycall.toml"),
+        ]
+        with (self.folder / "out").open("w") as out, (self.folder / "err").open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, *options], stdout=out, stderr=err, cwd=self.folder, env=environment
+            )
+
+    def hears(self, wanted: str) -> None:
+        """Wait until systemd is told this."""
+        told = list[str]()
+        while wanted not in told:
+            try:
+                told += self.notify.recv(4096).decode().split("\n")
+            except TimeoutError:
+                log = (self.folder / "out").read_text() + (self.folder / "err").read_text()
+                raise AssertionError(f"{told} without {wanted}:\n{log}") from None
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        asked = http.client.HTTPConnection("127.0.0.1", self.api, timeout=10)
+        with closing(asked):
+            asked.request("GET", path, headers=headers)
+            answer = asked.getresponse()
+            return answer.status, answer.read().decode()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Iterator[Unit]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(20.0)
+        one = Unit(tmp_path, free_port(), notify)
+        yield one
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.mark.alone
+def test_a_daemon_under_systemd(unit: Unit) -> None:
+    unit.hears("READY=1")
+    unit.hears("WATCHDOG=1")
+    unit.hears("STATUS=0 contacts; agents: 0 logged in, 0 ready; Asterisk: main DOWN")
+    code, text = unit.get("/readyz")
+    assert (code, json.loads(text)["reasons"]) == (503, ["no link to Asterisk 'main'"])
+    code, text = unit.get("/healthz")
+    assert code == 200
+    assert 0 <= json.loads(text)["reactor_lag_seconds"]["last"] < 2
+    assert unit.get("/metrics")[0] == 401
+    found = samples(unit.get("/metrics", Authorization=f"Bearer {TOKEN}")[1])
+    assert value(found, "easycall_asterisk_up", asterisk="main") == 0
+    assert value(found, "easycall_reactor_lag_seconds_count") > 0
+    unit.hears("WATCHDOG=1")
+    unit.process.terminate()
+    unit.hears("STOPPING=1")
+    assert unit.process.wait(10) == -signal.SIGTERM
+    assert "Traceback" not in (unit.folder / "out").read_text() + (unit.folder / "err").read_text()
+
+
+@pytest.mark.alone
+def test_a_daemon_that_hangs_ends(unit: Unit) -> None:
+    unit.hears("READY=1")
+    unit.process.send_signal(signal.SIGUSR2)
+    assert unit.process.wait(2 + 2 + 6) == -signal.SIGABRT
+    for text in ((unit.folder / "err").read_text(), (unit.folder / "data/watchdog.log").read_text()):
+        assert "easycall's reactor stood still for 2 s" in text
+        assert re.search(r'sitecustomize.py", line 5 in hangs', text)
