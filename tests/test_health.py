@@ -686,16 +686,7 @@ class Unit:
             "WATCHDOG_USEC": "1500000",
         }
         code = "from twisted.scripts.twistd import run; run()"
-        words = [
-            sys.executable,
-            "-c",
-            code,
-            "--nodaemon",
-            "--pidfile=",
-            "easycall",
-            "-c",
-            str(self.folder / "etc/easycall.toml"),
-        ]
+        options = ["--nodaemon", "--pidfile=", "easycall", "-c", str(self.folder / "etc/easycall.toml")]
         with (self.folder / "out").open("w") as out, (self.folder / "err").open("w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, *options], stdout=out, stderr=err, cwd=self.folder, env=environment
