@@ -381,6 +381,19 @@ class TestBounds:
             gc.enable()
 
 
+def test_an_agent_is_told_of_other_queues_whose_rings_ask_this_one_too() -> None:
+    asks = QueuePolicy("loans", rings=(Ring(10.0, groups=("cards",)),))
+    desk = room(QueuePolicy("cards"), asks, agents=(agent("ana", "cards"),))
+    desk.away("ana", "lunch")
+    desk.enter(call("c1", 0.0, "loans"), 0.0)
+    desk.enter(call("c2", 5.0, "cards"), 5.0)
+    assert [one.id for one in why_agent(desk, "ana", 5.0).items] == ["c2"]
+    desk.due(10.0)
+    why = why_agent(desk, "ana", 10.0)
+    assert ([one.id for one in why.items], why.more) == (["c1", "c2"], 0)
+    assert why_agent(desk, "ana", 10.0, limit=1).more == 1
+
+
 def alive() -> tuple[int, int]:
     """How many items and seats there are in this process."""
     found = gc.get_objects()
