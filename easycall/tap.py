@@ -94,7 +94,9 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor
 
     service = MultiService()
-    daemon = join(options.config, options.flows, reactor, Leaving(reactor)).daemon
+    config = options.config
+    limit = config.watchdog_seconds
+    daemon = join(config, options.flows, reactor, Leaving(reactor), watchdog_seconds=limit).daemon
     daemon.setServiceParent(service)  # type: ignore[no-untyped-call] # Twisted's
     settle()
     return service
@@ -145,8 +147,19 @@ class Joined:
     journal: Journal
 
 
-def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[str], None]) -> Joined:
-    """Make all parts of the daemon and join them."""
+def join(
+    config: Config,
+    flows: dict[str, Flow],
+    reactor: Any,
+    fatal: Callable[[str], None],
+    *,
+    watchdog_seconds: float = 0.0,
+) -> Joined:
+    """Make all parts of the daemon and join them.
+
+    ``watchdog_seconds``: end the process when the reactor stands still so long; 0: never, for who has more than a daemon in
+    the process.
+    """
     database = SQLite(str(config.store_path), reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
@@ -167,7 +180,7 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     spoken = library.every_prompt(flows, config.queues, config.voicemail.boxes, announcements)
     before = [
         parts.store(config.data, database),
-        parts.watchdog(config.data, config.watchdog_seconds, clock, health),
+        parts.watchdog(config.data, watchdog_seconds, clock, health),
         parts.prompts(prompts, chain(spoken, [fax.start_prompt] if fax else [])),
         parts.voice_mail(mail, messages),
         parts.recordings(config.recordings, files, needed=config.records),
