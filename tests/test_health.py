@@ -33,6 +33,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from easycall.config.schema import SCHEMA
 from easycall.defer import start
 from easycall.events import (
     Answered,
@@ -642,6 +643,16 @@ def test_a_reactor_that_turns_is_left_alone(tmp_path: Path, limit: float) -> Non
     status, told, _ = stand("works", tmp_path / "watchdog.log", limit)
     assert (status, told) == (0, "")
     assert not limit or (tmp_path / "watchdog.log").read_text() == ""
+
+
+@pytest.mark.parametrize(("given", "taken"), [(0, 0.0), (2, 2.0), (10.5, 10.5), (3600, 3600.0)])
+def test_the_limit_of_the_watchdog(given: float, taken: float) -> None:
+    assert SCHEMA["node"]["watchdog_seconds"].kind.read(given) == taken
+
+
+@pytest.mark.parametrize("given", [1, 0.5, -1, 3601, False, True, "10"])
+def test_a_limit_that_would_end_a_daemon_that_works_is_refused(given: object) -> None:
+    assert not SCHEMA["node"]["watchdog_seconds"].kind.fits(given)
 
 
 # The whole daemon, beside no Asterisk
