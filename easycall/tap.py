@@ -59,6 +59,7 @@ from easycall.secure.service import WebService
 from easycall.service import Daemon, Leaving, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.stats.service_level import ServiceLevels
+from easycall.store import choice
 from easycall.store.calls import CallHistory
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
@@ -67,7 +68,6 @@ from easycall.store.profiles import ProfileShelf
 from easycall.store.queue_edits import QueueEditShelf
 from easycall.store.recordings import RecordingFiles
 from easycall.store.requests import RequestShelf
-from easycall.store.sqlite import SQLite
 from easycall.store.talks import TalkArchive
 from easycall.supervision import Supervisions
 from easycall.work.requests import Requests
@@ -140,7 +140,7 @@ class Joined:
 
 def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[str], None]) -> Joined:
     """Make all parts of the daemon and join them."""
-    database = SQLite(str(config.store_path), reactor)
+    database = choice.database(config.store_url, config.store_password, reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
     mail = config.voicemail

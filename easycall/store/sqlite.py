@@ -20,7 +20,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from easycall.defer import limited
-from easycall.ports import StoreUnavailable
+from easycall.ports import StatementRefused, StoreUnavailable
 
 __all__ = ["SQLite"]
 
@@ -77,11 +77,11 @@ class SQLite:
         self._lock = None
 
     async def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of one reading statement.  Raises StoreUnavailable."""
+        """Rows of one reading statement.  Raises StoreUnavailable and StatementRefused."""
         return await self._run(_run_query, sql, values)
 
     async def transact(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
-        """Run each statement for each of its rows of values, all or nothing.  Raises StoreUnavailable."""
+        """Run each statement for each of its rows of values, all or nothing.  Raises as :meth:`query`."""
         await self._run(_run_statements, statements)
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -90,8 +90,8 @@ class SQLite:
         try:
             asked: Deferred[T] = self._pool.runInteraction(work, *arguments)
             return await limited(asked, ANSWER_SECONDS, self._clock)
-        except _OURS:
-            raise
+        except _OURS as why:
+            raise StatementRefused(f"database {self._path}: {why}") from why
         except (sqlite3.Error, TimeoutError) as why:
             raise StoreUnavailable(f"database {self._path}: {why}") from why
 

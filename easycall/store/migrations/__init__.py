@@ -5,8 +5,9 @@ Each step is a module of ``versions/``; its SQL is understood by SQLite and Post
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from alembic.command import upgrade as alembic_upgrade
 from alembic.config import Config
@@ -15,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
-__all__ = ["SchemaTooNew", "unlike", "upgrade_sqlite"]
+__all__ = ["SchemaTooNew", "unlike", "upgrade_postgresql", "upgrade_sqlite"]
 
 
 class SchemaTooNew(Exception):
@@ -31,6 +32,16 @@ def upgrade_sqlite(path: str) -> None:
     # Python's sqlite3 begins no transaction before DDL.  We begin it by hand, so that a killed upgrade leaves no half of it.
     event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    with engine.begin() as connection:
+        _upgrade(connection)
+
+
+def upgrade_postgresql(connect: Callable[[], Any]) -> None:
+    """Bring the schema of a PostgreSQL database to this version, in one transaction on a connection of psycopg2.
+
+    Whoever calls it holds the lock of the database.  Raises as :func:`upgrade_sqlite`.
+    """
+    engine = create_engine("postgresql+psycopg2://", creator=connect, poolclass=NullPool)
     with engine.begin() as connection:
         _upgrade(connection)
 
