@@ -85,7 +85,7 @@ class StoreUnavailable(Exception):
 
 
 class StatementRefused(Exception):
-    """The database finds a statement or its values wrong, and will always do so; nothing was changed."""
+    """The database finds values wrong, and will always do so; nothing was changed."""
 
 
 class Channel(Protocol):

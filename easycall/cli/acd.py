@@ -192,8 +192,8 @@ def _file(config: Config) -> Path:
     """The database.  Raises ClickException."""
     if config.store_path is None:
         raise click.ClickException(
-            f"the database is {config.store_url}, and days are replayed from an SQLite file only: move a copy of it into one "
-            "with easycall db export and easycall db import"
+            f"the database is {config.store_url}, and days are replayed from an SQLite file only: copy it into one with "
+            "easycall db export and easycall db import"
         )
     return config.store_path
 

@@ -101,10 +101,11 @@ _WEEKDAYS = Kind("a day or days of the week, such as sat or mon-fri", weekdays_o
 _DATE = Kind("a date such as 2026-12-24", _date)
 
 _STORE = matching(
-    "sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE, with ?sslmode=… and the like as libpq knows them, and the password "
-    "in store.password_file",
+    "sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE, with ?sslmode=… and the like as libpq knows them, and the "
+    "password in store.password_file",
     r"sqlite:///[^?#\x00-\x1f]{1,400}"
-    r"|postgresql://([A-Za-z0-9_.%-]{1,63}@)?([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])?(:[0-9]{1,5})?/[A-Za-z0-9_.%-]{1,63}"
+    r"|postgresql://([A-Za-z0-9_.%-]{1,63}@)?([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])?(:[0-9]{1,5})?"
+    r"/[A-Za-z0-9_.%-]{1,63}"
     r"(\?(host|port|ssl[a-z_]+)=[^&#\x00-\x20]{1,300}(&(host|port|ssl[a-z_]+)=[^&#\x00-\x20]{1,300})*)?",
 )
 

@@ -4,8 +4,8 @@ Four connections serve askers; one more, the keeper, holds the lock that says th
 nothing is read or written, as a second daemon would number its events like this one.  Each connection is made again
 when it is lost.
 
-A server that is away or hangs costs an asker at most three seconds once; until it answers again, everybody else is refused at
-once.  A statement is never cancelled, see :mod:`easycall.store.postgres.connection`.
+A server that is away or hangs costs an asker at most three seconds; from then on everybody is refused at once, until it
+answers again.  A statement is never cancelled, see :mod:`easycall.store.postgres.connection`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from typing import Any, TypeVar
 import psycopg2
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from txpostgres.txpostgres import UnexpectedPollResult
 
 from easycall.defer import Bell, first, limited, start
 from easycall.ports import StatementRefused, StoreUnavailable
@@ -48,10 +46,10 @@ MOST_WAITING = 1_000
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 """Seconds between two tries to connect."""
 
-_REFUSED = (psycopg2.IntegrityError, psycopg2.ProgrammingError, psycopg2.DataError, psycopg2.NotSupportedError)
-"""Faults of the statement, not of the store."""
+_REFUSED = (psycopg2.IntegrityError, psycopg2.DataError)
+"""Faults of the values.  A table or a right that is missing is not among them: the operator can mend that."""
 
-_LOST = (psycopg2.Error, ConnectionDone, ConnectionLost, UnexpectedPollResult, OSError, TimeoutError)
+_LOST = (psycopg2.Error, OSError, TimeoutError)
 
 
 @define(eq=False)

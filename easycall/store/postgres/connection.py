@@ -7,7 +7,7 @@ long as the server hangs.  Who has waited long enough drops the connection; that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from re import DOTALL, fullmatch
 from typing import Any
@@ -96,7 +96,7 @@ class Connection(txpostgres.Connection):  # type: ignore[misc] # without annotat
         cursor = self.cursor()
         try:
             for message in _messages(cursor, statements):
-                await self._answered(lambda message=message: cursor.execute(message))
+                await self._answered(partial(cursor.execute, message))
         except Exception:
             await self._undo(cursor)
             raise
@@ -113,6 +113,13 @@ class Connection(txpostgres.Connection):  # type: ignore[misc] # without annotat
         timer = self._clock.callLater(SILENT_SECONDS, self._fall_silent)
         try:
             await ask()
+        except psycopg2.Error:
+            raise
+        except Exception as why:  # txpostgres has several words for a connection that was dropped meanwhile
+            if not self.gone.rung and not isinstance(why, txpostgres.UnexpectedPollResult):
+                raise
+            self.drop()
+            raise psycopg2.InterfaceError("the connection was dropped") from why
         finally:
             if timer.active():
                 timer.cancel()
