@@ -228,9 +228,7 @@ async def test_connections_that_are_ended_are_made_again_unnoticed_by_readers(
 ) -> None:
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'easycall'"
     for _ in range(3):
-        reading: list[Deferred[list[tuple[object, ...]]]] = [
-            start(database.query("SELECT pg_sleep(0.2), 7")) for _ in range(8)
-        ]
+        reading = [start(database.query("SELECT pg_sleep(0.2), 7")) for _ in range(8)]
         await deferToThread(own.sql, end, name)
         assert [rows[0][1] for rows in await gatherResults(reading)] == [7] * 8
     assert await database.query("SELECT 1") == [(1,)]

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from easycall.defer import limited
 from easycall.ports import StatementRefused, StoreUnavailable
 
-__all__ = ["SQLite"]
+__all__ = ["SQLite", "take"]
 
 log = Logger()
 T = TypeVar("T")
@@ -113,6 +113,21 @@ class _Refused(Exception):
     """We do not use this file; the text says why."""
 
 
+def take(path: str) -> int:
+    """Take the file for us alone, and make it if it is not there; closing what is returned lets go.
+
+    Raises StoreUnavailable when another has it, and OSError.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # callers' numbers are nobody else's business
+    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise StoreUnavailable(f"database {path}: another easycall uses it") from None
+    return lock
+
+
 def _ready(path: str) -> int:
     """In the thread: take the file for us alone and bring its schema up to date; returns the lock."""
     # Imported here: alembic and SQLAlchemy take a while to load, and only the thread needs them.
@@ -120,15 +135,11 @@ def _ready(path: str) -> int:
 
     from easycall.store import migrations
 
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # callers' numbers are nobody else's business
-    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    lock = take(path)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         migrations.upgrade_sqlite(path)
     except BaseException as why:
         os.close(lock)
-        if isinstance(why, BlockingIOError):
-            raise _Refused("another easycall uses it") from None
         if isinstance(why, (DBAPIError, migrations.SchemaTooNew)):
             raise _Refused(str(getattr(why, "orig", why))) from why
         raise

@@ -19,7 +19,7 @@ from txpostgres import txpostgres
 
 from easycall.defer import Bell
 
-__all__ = ["PAGE", "Connection", "Statements"]
+__all__ = ["PAGE", "Connection", "Statements", "storable"]
 
 Statements = Sequence[tuple[str, Sequence[Sequence[Any]]]]
 
@@ -153,7 +153,7 @@ def _statement(cursor: Any, sql: str, rows: Sequence[Sequence[Any]]) -> bytes:
 
 def _written(cursor: Any, sql: str, values: Sequence[Any]) -> bytes:
     """A statement with its values."""
-    written: bytes = cursor.mogrify(_marked(sql), _storable(values)) if values else sql.encode()
+    written: bytes = cursor.mogrify(_marked(sql), storable(values)) if values else sql.encode()
     return written
 
 
@@ -170,6 +170,6 @@ def _marked(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-def _storable(values: Sequence[Any]) -> tuple[Any, ...]:
+def storable(values: Sequence[Any]) -> tuple[Any, ...]:
     """PostgreSQL has no NUL in text.  One in what a phone sends must not keep a record from being stored."""
     return tuple(value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value for value in values)
