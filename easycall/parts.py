@@ -21,9 +21,9 @@ from easycall.ivr.prompt import Prompt
 from easycall.ivr.prompts import PromptError, Prompts
 from easycall.ports import StoreUnavailable
 from easycall.service import CannotStart, Part, nothing
+from easycall.store.choice import SiteDatabase
 from easycall.store.messages import MessageFiles
 from easycall.store.recordings import RecordingFiles
-from easycall.store.sqlite import SQLite
 
 __all__ = ["ami", "api", "fastagi", "fax", "prompts", "recordings", "store", "systemd", "voice_mail", "watchdog"]
 
@@ -57,7 +57,7 @@ def systemd(clock: IReactorTime, status: Callable[[], str]) -> Part:
     return Part("systemd", notifier.start, notifier.stop)
 
 
-def store(folder: Path, database: SQLite) -> Part:
+def store(folder: Path, database: SiteDatabase) -> Part:
     """The data folder and the database."""
 
     async def start() -> None:

@@ -61,6 +61,7 @@ from easycall.service import Daemon, Leaving, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.stats.metrics import Metrics
 from easycall.stats.service_level import ServiceLevels
+from easycall.store import choice
 from easycall.store.calls import CallHistory
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
@@ -69,7 +70,6 @@ from easycall.store.profiles import ProfileShelf
 from easycall.store.queue_edits import QueueEditShelf
 from easycall.store.recordings import RecordingFiles
 from easycall.store.requests import RequestShelf
-from easycall.store.sqlite import SQLite
 from easycall.store.talks import TalkArchive
 from easycall.supervision import Supervisions
 from easycall.work.requests import Requests
@@ -160,7 +160,7 @@ def join(
     ``watchdog_seconds``: end the process when the reactor stands still so long; 0: never, for who has more than a daemon in
     the process.
     """
-    database = SQLite(str(config.store_path), reactor)
+    database = choice.database(config.store_url, config.store_password, reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
     mail = config.voicemail
