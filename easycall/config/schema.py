@@ -117,6 +117,7 @@ SCHEMA: Schema = {
         "agent": Option(ID),
     },
     "store": {"url": Option(matching("sqlite:///FILE; this version knows only SQLite", r"sqlite:///[^?#\x00-\x1f]{1,400}"))},
+    "journal": {"max_bytes": Option(whole("bytes", 16 << 20, 1 << 40))},
     "asterisk": {
         "ami": Option(client_endpoint("tcp", "tls", "unix")),
         "username": Option(text(1, 64)),
