@@ -209,21 +209,14 @@ class LogFile:
 
     # In
 
-    def add(self, one: Frame) -> list[int]:
-        """Let it be written by the next :meth:`write`; the sequences that had to make room and will never be.
-
-        Raises ValueError when it is too long.
-        """
+    def add(self, one: Frame) -> None:
+        """Let it be written by the next :meth:`write`.  Raises ValueError when it is too long."""
         data = frame(one)
         self._pending.append((one.seq, data))
         self._pending_bytes += len(data)
-        gone = []
         while self._pending_bytes > PENDING:
-            sequence, oldest = self._pending.popleft()
-            self._pending_bytes -= len(oldest)
-            gone.append(sequence)
-        self.gaps += len(gone)
-        return gone
+            self._pending_bytes -= len(self._pending.popleft()[1])
+            self.gaps += 1
 
     def write(self) -> None:
         """Write what was added.  Never fails: see :attr:`trouble`."""

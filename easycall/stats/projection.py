@@ -138,14 +138,17 @@ class Projection:
     # In
 
     def add(self, entry: Entry) -> None:
-        """One more event: into the file at the end of this turn, into the store soon."""
-        if self._file is not None:
-            self._to_file(self._file, entry)
-        if len(self._waiting) < self._room or self._let_go():
-            self._waiting.append(entry)
-        elif self._file is None:
+        """One more event: into the file at the end of this turn, into the store soon.
+
+        When neither takes any, and memory is full, it is dropped.
+        """
+        if len(self._waiting) >= self._room and not self._let_go():
             self.drop(1)
             self._forget([entry.event])
+        else:
+            self._waiting.append(entry)
+            if self._file is not None:
+                self._to_file(self._file, entry)
         self._wake()
 
     def drop(self, count: int) -> None:
@@ -170,27 +173,20 @@ class Projection:
         if self._turn is None:
             self._turn = self._clock.callLater(0, self.write)
         try:
-            gone = file.add(Frame(entry.seq, entry.event.at, entry.event.kind, entry.body))
+            file.add(Frame(entry.seq, entry.event.at, entry.event.kind, entry.body))
         except ValueError as why:
             log.error("{why}", why=str(why))
-            return
-        if lost := sum(not self._in_hand(sequence) for sequence in gone):
-            self.drop(lost)
-
-    def _in_hand(self, sequence: int) -> bool:
-        """It is stored, or waits in memory."""
-        waiting = self._waiting
-        return sequence <= self._stored or bool(waiting and waiting[0].seq <= sequence <= waiting[-1].seq)
 
     def _let_go(self) -> bool:
         """What is in the file need not wait in memory; whether there is room now."""
         if self._file is None:
             return False
-        self._lagging = True
         gone = []
         while self._waiting and self._waiting[0].seq <= self._file.written:
             gone.append(self._waiting.popleft().event)
-        self._forget(gone)
+        if gone:
+            self._lagging = True
+            self._forget(gone)
         return len(self._waiting) < self._room
 
     # Out
