@@ -20,7 +20,6 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from easycall.events import Event, PbxUp
 from easycall.stats.framing import Damage, Frame, frame, scan
 from easycall.stats.journal import Journal
 from easycall.stats.log_file import CrashPoint, LogFile
