@@ -1,9 +1,10 @@
-"""Measure what keeping events costs: the journal's file and SQLite behind it, one commit an event, grouped, and a bare driver."""
+"""Measure what keeping events costs, with the journal's file and SQLite behind it, beside a bare driver."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sqlite3
 import sys
 import time
@@ -81,11 +82,16 @@ def milliseconds(values: list[float]) -> dict[str, float]:
     return {"p50": round(cuts[49] * 1e3, 2), "p99": round(cuts[98] * 1e3, 2), "max": round(max(values) * 1e3, 2)}
 
 
-async def sustained(folder: Path, rate: int, seconds: float, every: float, *, with_file: bool) -> dict[str, Any]:
-    """So many events a second, given evenly; 0: as many as are stored."""
-    folder.mkdir()
+async def opened(folder: Path) -> SQLite:
+    os.mkdir(folder)
     database = SQLite(str(folder / "easycall.db"), reactor)
     await database.open()
+    return database
+
+
+async def sustained(folder: Path, rate: int, seconds: float, every: float, *, with_file: bool) -> dict[str, Any]:
+    """So many events a second, given evenly; 0: as many as are stored."""
+    database = await opened(folder)
     clock: Any = SteadyClock(reactor)
     archive = Timed(ContactArchive(database), clock)
     file = LogFile(JournalFolder(folder / "journal"), clock, in_thread) if with_file else None
@@ -106,7 +112,8 @@ async def sustained(folder: Path, rate: int, seconds: float, every: float, *, wi
     stalls.stop()
     await journal.stop()
     await database.close()
-    assert len(archive.lags) == given, "an event was not stored"
+    if len(archive.lags) != given:
+        raise RuntimeError(f"{given - len(archive.lags)} events were not stored")
     return {
         "events": given,
         "events_s": round(given / took),
@@ -117,9 +124,7 @@ async def sustained(folder: Path, rate: int, seconds: float, every: float, *, wi
 
 async def one_by_one(folder: Path, seconds: float) -> dict[str, Any]:
     """One commit an event through the archive, each awaited."""
-    folder.mkdir()
-    database = SQLite(str(folder / "easycall.db"), reactor)
-    await database.open()
+    database = await opened(folder)
     archive = ContactArchive(database)
     stalls, lags = Stalls(), []
     began = time.perf_counter()
@@ -195,7 +200,8 @@ def main() -> None:
     reactor.run()
     if failed:
         sys.exit(failed[0].getTraceback())
-    print(json.dumps(found, indent=2) if chosen.json else "\n".join(f"{name:<24} {value}" for name, value in found.items()))
+    sys.stdout.write(json.dumps(found, indent=2) if chosen.json else "\n".join(f"{name:<24} {value}" for name, value in found.items()))
+    sys.stdout.write("\n")
 
 
 if __name__ == "__main__":
