@@ -21,11 +21,24 @@ from easycall.ivr.prompt import Prompt
 from easycall.ivr.prompts import PromptError, Prompts
 from easycall.ports import StoreUnavailable
 from easycall.service import CannotStart, Part, nothing
+from easycall.stats.journal import Journal
 from easycall.store.choice import SiteDatabase
 from easycall.store.messages import MessageFiles
 from easycall.store.recordings import RecordingFiles
 
-__all__ = ["ami", "api", "fastagi", "fax", "prompts", "recordings", "store", "systemd", "voice_mail", "watchdog"]
+__all__ = [
+    "ami",
+    "api",
+    "fastagi",
+    "fax",
+    "journal",
+    "prompts",
+    "recordings",
+    "store",
+    "systemd",
+    "voice_mail",
+    "watchdog",
+]
 
 
 def watchdog(folder: Path, seconds: float, clock: IReactorTime, health: Health) -> Part:
@@ -77,6 +90,20 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir()
         folder.chmod(0o755)
+
+
+def journal(made: Journal, folder: Path | None, refused: str = "") -> Part:
+    """The journal; its file stands in ``folder``, if anywhere.  ``refused``: why it must not start."""
+
+    async def start() -> None:
+        if refused:
+            raise CannotStart(refused)
+        try:
+            await made.start()
+        except OSError as error:
+            raise CannotStart(f"journal in {str(folder)!r}: {error.strerror or error}") from error
+
+    return Part("journal", start, made.stop)
 
 
 def prompts(made: Prompts, wanted: Iterable[Prompt]) -> Part:

@@ -7,8 +7,10 @@ cannot, is in :mod:`easycall.parts`.
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Awaitable, Callable, Sequence
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -59,12 +61,14 @@ from easycall.secure.sealing import Seal
 from easycall.secure.service import WebService
 from easycall.service import Daemon, Leaving, Part, nothing
 from easycall.stats.journal import Journal
+from easycall.stats.log_file import CrashPoint, LogFile
 from easycall.stats.metrics import Metrics
 from easycall.stats.service_level import ServiceLevels
 from easycall.store import choice
 from easycall.store.calls import CallHistory
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
+from easycall.store.journal_folder import JournalFolder
 from easycall.store.messages import MessageFiles
 from easycall.store.profiles import ProfileShelf
 from easycall.store.queue_edits import QueueEditShelf
@@ -168,7 +172,11 @@ def join(
     files = RecordingFiles(config.recordings.directory, reactor)
     fax = _fax(config.fax, clock, reactor)
     given = config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID())
-    conduct = make_conduct(*given, size=files.size, fax=fax, messages=messages)
+    crash, refused = _crash_point(os.environ)
+    log_file = LogFile(
+        JournalFolder(config.data / "journal"), clock, _in_thread(reactor), max_bytes=config.journal_bytes, crash=crash
+    )
+    conduct = make_conduct(*given, size=files.size, fax=fax, messages=messages, log_file=log_file)
 
     health = _health(conduct, database)
 
@@ -189,7 +197,8 @@ def join(
         before.append(parts.fax(fax, config.fax.directory))
     api = parts.api(config.api_listen, lambda: _api(config, conduct, files, messages, health), reactor)
     told = parts.systemd(clock, lambda: _status(conduct))
-    return join_conduct(conduct, reactor, ends, before, [api, told])
+    journal = parts.journal(conduct.journal, config.data / "journal", refused)
+    return join_conduct(conduct, reactor, ends, before, [api, told], journal)
 
 
 def make_conduct(
@@ -204,17 +213,18 @@ def make_conduct(
     size: Callable[[str], Awaitable[int | None]] | None = None,
     fax: FaxDesk | None = None,
     messages: Messages | None = None,
+    log_file: LogFile | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
     ``dice`` (0 to 1) spreads the retries of links.  ``size``: how long a file of recordings is
     (:class:`~easycall.recording.Recordings`); None: nothing can be recorded.
-    ``messages``: where voice mail is kept, needed for the boxes.
+    ``messages``: where voice mail is kept, needed for the boxes.  ``log_file``: the journal's; None: it has none.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
     known_by = partial(known_number, settings=config.dialing)
-    journal = Journal(clock, ContactArchive(database, known_by))
+    journal = Journal(clock, ContactArchive(database, known_by), log_file)
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     queues = dict(config.queues)  # as they are now: they can be changed
     agents = [_agent(config, one) for one in config.agents.values()]
@@ -273,11 +283,30 @@ def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | 
     if not settings.lines:
         return None
 
+    made = settings, clock, reactor, _in_thread(reactor)
+    return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
+
+
+def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
+    """What runs blocking work in a thread."""
+
     def in_thread(work: Callable[..., Any], /, *arguments: Any) -> Deferred[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work, *arguments)
 
-    made = settings, clock, reactor, in_thread
-    return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
+    return in_thread
+
+
+def _crash_point(environ: Mapping[str, str]) -> tuple[CrashPoint | None, str]:
+    """Where a test lets this process die, and why we refuse to."""
+    wanted = environ.get("EASYCALL_CRASH_AT", "")
+    if not wanted:
+        return None, ""
+    if environ.get("EASYCALL_TEST") != "1":
+        return None, "EASYCALL_CRASH_AT kills the daemon: it is for tests, with EASYCALL_TEST=1"
+    try:
+        return CrashPoint(wanted, lambda: os.kill(os.getpid(), signal.SIGKILL)), ""
+    except ValueError as why:
+        return None, f"EASYCALL_CRASH_AT = {why}"
 
 
 def _health(conduct: Conduct, database: Database) -> Health:
@@ -322,9 +351,17 @@ def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
 
 
 def join_conduct(
-    conduct: Conduct, reactor: Any, fatal: Callable[[str], None], before: Sequence[Part], beside: Sequence[Part] = ()
+    conduct: Conduct,
+    reactor: Any,
+    fatal: Callable[[str], None],
+    before: Sequence[Part],
+    beside: Sequence[Part] = (),
+    journal: Part | None = None,
 ) -> Joined:
-    """The daemon of a conduct: ``before`` it what it needs, ``beside`` it what else is reached from outside."""
+    """The daemon of a conduct: ``before`` it what it needs, ``beside`` it what else is reached from outside.
+
+    ``journal``: how its journal starts, where that is not a matter of course.
+    """
 
     async def let_go() -> None:
         conduct.let_go()
@@ -332,7 +369,7 @@ def join_conduct(
     strategies = conduct.distributor.strategies
     inside = [
         *before,
-        Part("journal", conduct.journal.start, conduct.journal.stop),
+        journal or parts.journal(conduct.journal, None),
         Part("do-not-call list", conduct.do_not_call.start, nothing),
         Part("calls out", conduct.dialling.start, conduct.dialling.stop),
         Part("agents' profiles", conduct.profiles.start, nothing),

@@ -258,6 +258,9 @@ class Log:
         self.listeners.append(listener)
         return lambda: self.listeners.remove(listener)
 
+    def write(self) -> None:
+        """There is no file."""
+
     async def flush(self) -> None:
         if self.away:
             raise StoreUnavailable("away")

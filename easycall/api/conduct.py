@@ -210,6 +210,9 @@ class Journal(Protocol):
     def record(self, event: Event) -> None:
         """Note something that happened."""
 
+    def write(self) -> None:
+        """What was recorded so far outlives the process from now on."""
+
     async def flush(self) -> None:
         """Store everything recorded so far.  Raises StoreUnavailable."""
 

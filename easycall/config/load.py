@@ -78,6 +78,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         voicemail=_voicemail(document, base, data),
         lifetime=Lifetime(**document.section("calls")),
         park_seconds=document.section("parking").get("seconds", 90.0),
+        journal_bytes=document.section("journal").get("max_bytes", 1 << 30),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
         strategies={
             name: strategy

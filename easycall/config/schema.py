@@ -131,6 +131,7 @@ SCHEMA: Schema = {
         "url": Option(_STORE, secret=True),  # some write a password into it, which is wrong and must not be shown
         "password_file": Option(text(1, 500)),
     },
+    "journal": {"max_bytes": Option(whole("bytes", 16 << 20, 1 << 40))},
     "asterisk": {
         "ami": Option(client_endpoint("tcp", "tls", "unix")),
         "username": Option(text(1, 64)),

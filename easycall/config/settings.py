@@ -323,6 +323,8 @@ class Config:
     """Public keys (PEM) that flows may seal values with."""
     strategies: Mapping[str, StrategySettings] = field(factory=dict)
     """What queues may ask who gets a contact, by name."""
+    journal_bytes: int = 1 << 30
+    """How long the journal's file may become."""
 
     @property
     def entered(self) -> dict[str, str]:
