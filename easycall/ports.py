@@ -36,6 +36,7 @@ __all__ = [
     "NotAnswered",
     "Service",
     "ServiceFailed",
+    "StatementRefused",
     "StoreUnavailable",
     "Strategy",
     "StrategyOutside",
@@ -79,7 +80,12 @@ class CannotRecord(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The database did not take or give what was asked; nothing was changed."""
+    """The database did not take or give what was asked.  A change was made as a whole or not at all; where the answer to its
+    commit was lost, it may have been made: so every statement may be run twice."""
+
+
+class StatementRefused(Exception):
+    """The database finds values wrong, and will always do so; nothing was changed."""
 
 
 class Channel(Protocol):
@@ -382,7 +388,7 @@ class Database(Protocol):
     """The whole port to a database: one query, or a list of statements in one transaction.  ``?`` marks parameters."""
 
     async def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of one reading statement.  Raises StoreUnavailable."""
+        """Rows of one reading statement.  Raises StoreUnavailable and StatementRefused."""
 
     async def transact(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
-        """Run each statement for each of its rows of values, all or nothing.  Raises StoreUnavailable."""
+        """Run each statement for each of its rows of values, all or nothing.  Raises as :meth:`query`."""

@@ -41,6 +41,7 @@ from easycall.config import AgentSettings, AsteriskBox, Config, FaxSettings
 from easycall.contacts import Contacts
 from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.garbage import settle
+from easycall.health import Figures, Health, Lag, State, Vitals
 from easycall.ivr import library
 from easycall.ivr.announcement import Announcements
 from easycall.ivr.flow import Flow
@@ -48,7 +49,7 @@ from easycall.ivr.prompts import Prompts
 from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
 from easycall.joining import Joining
-from easycall.model import Agent
+from easycall.model import Agent, AgentState
 from easycall.options import Options
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.donotcall import DoNotCall
@@ -61,7 +62,9 @@ from easycall.secure.service import WebService
 from easycall.service import Daemon, Leaving, Part, nothing
 from easycall.stats.journal import Journal
 from easycall.stats.log_file import CrashPoint, LogFile
+from easycall.stats.metrics import Metrics
 from easycall.stats.service_level import ServiceLevels
+from easycall.store import choice
 from easycall.store.calls import CallHistory
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
@@ -71,7 +74,6 @@ from easycall.store.profiles import ProfileShelf
 from easycall.store.queue_edits import QueueEditShelf
 from easycall.store.recordings import RecordingFiles
 from easycall.store.requests import RequestShelf
-from easycall.store.sqlite import SQLite
 from easycall.store.talks import TalkArchive
 from easycall.supervision import Supervisions
 from easycall.work.requests import Requests
@@ -96,7 +98,9 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor
 
     service = MultiService()
-    daemon = join(options.config, options.flows, reactor, Leaving(reactor)).daemon
+    config = options.config
+    limit = config.watchdog_seconds
+    daemon = join(config, options.flows, reactor, Leaving(reactor), watchdog_seconds=limit).daemon
     daemon.setServiceParent(service)  # type: ignore[no-untyped-call] # Twisted's
     settle()
     return service
@@ -122,6 +126,11 @@ class Conduct:
     requests: Requests
     fax: FaxDesk | None = None
 
+    @property
+    def switches(self) -> dict[str, AsteriskSwitch]:
+        """Call control, by Asterisk."""
+        return {pbx.box.name: pbx.switch for pbx in self.pbxs}
+
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
         self.distributor.stop()
@@ -142,9 +151,20 @@ class Joined:
     journal: Journal
 
 
-def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[str], None]) -> Joined:
-    """Make all parts of the daemon and join them."""
-    database = SQLite(str(config.store_path), reactor)
+def join(
+    config: Config,
+    flows: dict[str, Flow],
+    reactor: Any,
+    fatal: Callable[[str], None],
+    *,
+    watchdog_seconds: float = 0.0,
+) -> Joined:
+    """Make all parts of the daemon and join them.
+
+    ``watchdog_seconds``: end the process when the reactor stands still so long; 0: never, for who has more than a daemon in
+    the process.
+    """
+    database = choice.database(config.store_url, config.store_password, reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
     mail = config.voicemail
@@ -158,19 +178,27 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     )
     conduct = make_conduct(*given, size=files.size, fax=fax, messages=messages, log_file=log_file)
 
+    health = _health(conduct, database)
+
+    def ends(why: str) -> None:
+        health.vitals.fatal(why)
+        fatal(why)
+
     announcements = Announcements(config.prompts.voices)
     spoken = library.every_prompt(flows, config.queues, config.voicemail.boxes, announcements)
     before = [
         parts.store(config.data, database),
+        parts.watchdog(config.data, watchdog_seconds, clock, health),
         parts.prompts(prompts, chain(spoken, [fax.start_prompt] if fax else [])),
         parts.voice_mail(mail, messages),
         parts.recordings(config.recordings, files, needed=config.records),
     ]
     if fax is not None:
         before.append(parts.fax(fax, config.fax.directory))
-    api = parts.api(config.api_listen, lambda: _api(config, conduct, files, messages), reactor)
+    api = parts.api(config.api_listen, lambda: _api(config, conduct, files, messages, health), reactor)
+    told = parts.systemd(clock, lambda: _status(conduct))
     journal = parts.journal(conduct.journal, config.data / "journal", refused)
-    return join_conduct(conduct, reactor, fatal, before, [api], journal)
+    return join_conduct(conduct, reactor, ends, before, [api, told], journal)
 
 
 def make_conduct(
@@ -281,6 +309,33 @@ def _crash_point(environ: Mapping[str, str]) -> tuple[CrashPoint | None, str]:
         return None, f"EASYCALL_CRASH_AT = {why}"
 
 
+def _health(conduct: Conduct, database: Database) -> Health:
+    """How the daemon is, from its parts."""
+    links, lag, metrics = conduct.switches, Lag(), Metrics()
+    conduct.journal.subscribe(metrics.take)
+    state = State(
+        conduct.clock,
+        distributor=conduct.distributor,
+        staff=conduct.distributor.staff,
+        levels=conduct.levels,
+        contacts=conduct.contacts,
+        journal=conduct.journal,
+        links=links,
+        legs={name: switch.legs for name, switch in links.items()},
+        dialling=conduct.dialling,
+    )
+    return Health(Vitals(conduct.clock, conduct.journal, links, database), lag, Figures(state, metrics, lag))
+
+
+def _status(conduct: Conduct) -> str:
+    """The daemon in one line."""
+    agents = conduct.distributor.staff.agents.values()
+    there = sum(agent.state is not AgentState.OFFLINE for agent in agents)
+    ready = sum(agent.state is AgentState.READY for agent in agents)
+    links = ", ".join(f"{name} {'up' if switch.up else 'DOWN'}" for name, switch in conduct.switches.items())
+    return f"{len(conduct.contacts.live)} contacts; agents: {there} logged in, {ready} ready; Asterisk: {links}"
+
+
 def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
     """What flows may use outside."""
     services = {
@@ -367,7 +422,7 @@ def _pbx(
     return Pbx(box, switch, manager, FastAgiFactory(switch.serve, clock, peers=box.peers))
 
 
-def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: MessageFiles) -> Any:
+def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: MessageFiles, health: Health) -> Any:
     from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
     return Api(
@@ -382,7 +437,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,
         journal=conduct.journal,
-        links={pbx.box.name: pbx.switch for pbx in conduct.pbxs},
+        health=health,
         tokens=config.tokens,
         clock=conduct.clock,
         files=files,

@@ -10,7 +10,7 @@ import functools
 import gc
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from easycall.store.choice import SiteDatabase
+from easycall.store.memory import MemoryDatabase
+from easycall.store.postgres import PostgreSQL
+from easycall.store.sqlite import SQLite
+
+from .postgres import Cluster, running
 from .scenarios.matrix import Results
 
 # How fast a machine is that runs other tests beside them says nothing about what properties hold.
@@ -106,6 +112,33 @@ async def nothing_left_behind(request: pytest.FixtureRequest) -> AsyncIterator[N
     if not request.node.get_closest_marker("logs_failures"):
         assert not failures, "logged during the test:\n" + "\n".join(failures)
     assert not timers() - before, "timers left by the test"
+
+
+# Databases
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server of this session's own."""
+    with running() as cluster:
+        yield cluster
+
+
+@pytest_twisted.async_yield_fixture(params=["SQLite", "memory", "PostgreSQL"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SiteDatabase]:
+    """An open database of each kind: for what holds for every one."""
+    cluster: Cluster | None = request.getfixturevalue("postgresql") if request.param == "PostgreSQL" else None
+    name = cluster.create() if cluster else ""
+    if cluster:
+        opened: SiteDatabase = PostgreSQL(cluster.address(name), reactor)
+    else:
+        opened = SQLite(str(tmp_path / "easycall.db"), reactor) if request.param == "SQLite" else MemoryDatabase()
+    await opened.open()
+    yield opened
+    await opened.close()
+    await opened.close()
+    if cluster:
+        cluster.drop(name)
 
 
 # The matrix of scenarios/test_matrix.py, of which each process that runs tests fills a part

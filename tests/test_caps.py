@@ -19,6 +19,7 @@ from easycall.model import EndedBy
 from easycall.outbound.call import First
 from easycall.outbound.caps import DAY, Call, Caps, Window
 from easycall.outbound.rules import NotDialled, Why
+from easycall.ports import Database
 from easycall.stats.codec import encode
 from easycall.stats.journal import Entry
 from easycall.store.calls import DIALLED, CallHistory
@@ -166,16 +167,18 @@ def dialled(at: float, number: str = CAROL) -> CallDialled:
 
 
 class TestHistory:
-    async def test_the_latest_are_found_by_their_index(self, tmp_path: Path) -> None:
-        database = SQLite(str(tmp_path / "easycall.db"), reactor)
-        await database.open()
+    async def test_the_latest_are_found(self, store: Database) -> None:
         events = [dialled(float(at)) for at in range(1, 7)]
-        await ContactArchive(database).append(
+        await ContactArchive(store).append(
             [Entry(number, event, encode(event)) for number, event in enumerate(events, 1)], []
         )
-        history = CallHistory(database)
+        history = CallHistory(store)
         assert await history.dialled(2.0, 100) == events[2:]
         assert await history.dialled(0.0, 2) == events[4:]
+
+    async def test_they_are_found_by_their_index(self, tmp_path: Path) -> None:
+        database = SQLite(str(tmp_path / "easycall.db"), reactor)
+        await database.open()
         [(*_, plan)] = await database.query(f"EXPLAIN QUERY PLAN {DIALLED}", 0.0, 10)
         assert plan == "SEARCH events USING INDEX calls_out (at>?)"
         await database.close()

@@ -201,8 +201,13 @@ def test_every_fault_is_told_at_once_with_place_value_and_what_is_allowed(folder
         ("[api]\ntokens = 3", "api.tokens: must be a list of tables"),
         ('[[api.tokens]]\nname = "a"\nsha256 = "ec_raw"', "api.tokens[1].sha256 = ***: must be 64 hexadecimal digits"),
         ('[[api.tokens]]\nname = "a"\ntoken = "ec_raw"', "api.tokens[1].token: is unknown"),
-        ('[store]\nurl = "postgresql://x/y"', "this version knows only SQLite"),
-        ('[store]\nurl = "sqlite://"', "store.url = 'sqlite://': must be sqlite:///FILE"),
+        ('[store]\nurl = "sqlite://"', "store.url = ***: must be sqlite:///FILE or postgresql://USER@HOST"),
+        ('[store]\nurl = "postgres://u@h/d"', "store.url = ***: must be sqlite:///FILE or postgresql://USER@HOST"),
+        ('[store]\nurl = "postgresql://u:pw-in-url@h/d"', "store.url = ***: must be"),
+        ('[store]\nurl = "postgresql://u@h/d?password=x"', "store.url = ***: must be"),
+        ('[store]\nurl = "postgresql://u@h1,h2/d"', "store.url = ***: must be"),
+        ('[store]\nurl = "postgresql://u@h"', "store.url = ***: must be"),
+        ('[store]\npassword_file = "absent"', "store.password_file: "),
         ('[asterisk.main]\nami = "tcp:host"', "asterisk.main.ami = 'tcp:host': must be a Twisted client endpoint"),
         ('[asterisk.main]\nami = "tcp:host:0"', "asterisk.main.ami"),
         ('[asterisk.main]\nfastagi = "unix:/x"', "asterisk.main.fastagi"),
@@ -549,6 +554,37 @@ def test_the_shipped_file_mentions_every_option() -> None:
         if not isinstance(options, Entries):
             assert options.keys() - {"secret"} <= table.keys(), section
     assert 'secret = "' in SHIPPED.read_text(encoding="utf-8")
+
+
+# The database
+
+
+@pytest.mark.requirement("A3")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://easycall@db.example.com/easycall",
+        "postgresql://10.0.0.7:6432/calls",
+        "postgresql://easycall@[2001:db8::1]:5432/easycall?sslmode=verify-full&sslrootcert=/etc/easycall/ca.pem",
+        "postgresql:///easycall?host=/var/run/postgresql&port=5433",
+    ],
+)
+def test_a_postgresql_database_is_taken_as_given(folder: Path, url: str) -> None:
+    config = read(folder, SMALL + f'\n[store]\nurl = "{url}"')
+    assert (config.store_url, config.store_path, config.store_password) == (url, None, "")
+
+
+@pytest.mark.requirement("A3")
+def test_the_password_of_the_database_comes_from_its_file_or_the_environment(folder: Path) -> None:
+    (folder / "store.password").write_text("hush-hush\n")
+    (folder / "store.password").chmod(0o640)
+    text = SMALL + '\n[store]\nurl = "postgresql://u@h/d"\npassword_file = "store.password"'
+    config = read(folder, text)
+    assert config.store_password == "hush-hush"
+    assert "hush-hush" not in repr(config)
+    assert read(folder, text, {**ENVIRON, "EASYCALL_STORE_PASSWORD": "sshh"}).store_password == "sshh"
+    (folder / "store.password").chmod(0o644)
+    assert "others may read or write" in faults(folder, text)
 
 
 # Services and keys

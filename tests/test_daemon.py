@@ -28,6 +28,7 @@ from easycall.lab.layout import Order, State, free_block
 from easycall.lab.legs import Leg
 from easycall.lab.site import Site
 
+from .postgres import Cluster
 from .proxy import Proxy
 
 HERE = Path(__file__).parent.parent
@@ -220,6 +221,29 @@ async def test_it_starts_and_stops(daemon: Callable[..., Twistd], lab: State, ru
     assert await process.stops() == ORDERLY
     assert "cannot run" not in process.log
     assert listening(lab.ports.agi, lab.ports.api) == []
+
+
+@pytest.mark.requirement("A3")
+@pytest.mark.seconds(60)
+@pytest_twisted.ensureDeferred
+async def test_it_keeps_its_data_in_postgresql(daemon: Callable[..., Twistd], site: Site, postgresql: Cluster) -> None:
+    at = postgresql.address(postgresql.create("template0"), tcp=True)
+    secret = site.file.parent / "store.password"
+    secret.write_text(at.password, encoding="utf-8")
+    secret.chmod(0o640)
+    also(site, f'[store]\nurl = "{at.url}"\npassword_file = "{secret}"')
+    number = "+49301234567"
+    for start in range(2):
+        process = daemon()
+        await process.becomes()
+        if start == 0:
+            await process.client.put(f"/api/v1/do-not-call/{number}", reason="asked us")
+        listed = await process.client.get("/api/v1/do-not-call")
+        assert number in str(listed)
+        assert await process.stops() == ORDERLY
+        assert at.password not in process.log
+    assert not (site.file.parent / "easycall.db").exists()
+    assert ("donotcall.added",) in postgresql.sql("SELECT kind FROM events", at.url.rpartition("/")[2])
 
 
 async def works(client: Client, agent: str, phone: str) -> None:

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from easycall.events import NumberListed, NumberUnlisted
 from easycall.outbound.donotcall import DoNotCall, Entry
-from easycall.ports import StoreUnavailable
+from easycall.ports import Database, StoreUnavailable
 from easycall.store.donotcall import DoNotCallShelf
-from easycall.store.sqlite import SQLite
 
 from .fakes import Notes, clock_at
 
 NUMBER = "+49301234567"
 
 
-async def test_it_outlives_the_daemon(tmp_path: Path) -> None:
-    database = SQLite(str(tmp_path / "easycall.db"), reactor)
-    await database.open()
+async def test_it_outlives_the_daemon(store: Database) -> None:
     notes = Notes()
-    first = DoNotCall(DoNotCallShelf(database), clock_at(5.0), notes)
+    first = DoNotCall(DoNotCallShelf(store), clock_at(5.0), notes)
     await first.add(NUMBER, "asked us", "crm")
     await first.add("+4930999999", "", "crm")
     await first.add(NUMBER, "asked again", "desk")
@@ -35,11 +30,10 @@ async def test_it_outlives_the_daemon(tmp_path: Path) -> None:
         NumberListed(at=5.0, number=NUMBER, reason="asked again", by="desk"),
         NumberUnlisted(at=5.0, number="+4930999999", by="desk"),
     ]
-    second = DoNotCall(DoNotCallShelf(database), clock_at(9.0), Notes())
+    second = DoNotCall(DoNotCallShelf(store), clock_at(9.0), Notes())
     assert NUMBER not in second
     await second.start()
     assert dict(second.entries) == {NUMBER: Entry(NUMBER, "asked again", 5.0, "desk")}
-    await database.close()
 
 
 class SlowShelf:

@@ -74,6 +74,7 @@ DECISIONS = {
     "stats.codec",
     "stats.framing",
     "stats.journey",
+    "stats.metrics",
     "stats.record",
     "stats.recordings",
     "supervision.scene",
@@ -97,6 +98,9 @@ CONDUCT = {
     "contacts",
     "fax.callers",
     "fax.desk",
+    "health.figures",
+    "health.pulse",
+    "health.vitals",
     "ivr.runner",
     "joining",
     "offering",
@@ -120,7 +124,7 @@ CONDUCT = {
     "work.requests",
 }
 REACTOR = {"tap", "starpy.running"}
-ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
+ONLY_IN = {"klein": "api", "prometheus_client": "health", "txpostgres": "store.postgres", "alembic": "store"}
 
 
 def modules() -> dict[str, Path]:

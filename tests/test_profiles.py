@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 import pytest_twisted
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -17,9 +13,8 @@ from easycall.acd.profiles import Profiles
 from easycall.acd.staff import Staff
 from easycall.events import AgentAssigned
 from easycall.model import Agent, AgentState, Profile, Queue
-from easycall.ports import StoreUnavailable
+from easycall.ports import Database, StoreUnavailable
 from easycall.store.profiles import ProfileShelf
-from easycall.store.sqlite import SQLite
 from tests.acd import QUEUES, Notes, item
 
 
@@ -53,47 +48,39 @@ class Paper:
         raise StoreUnavailable("away")
 
 
-@pytest_twisted.async_yield_fixture
-async def database(tmp_path: Path) -> AsyncIterator[SQLite]:
-    database = SQLite(str(tmp_path / "easycall.db"), reactor)
-    await database.open()
-    yield database
-    await database.close()
-
-
 class TestRestart:
     """The daemon again, on the same database."""
 
-    async def again(self, database: SQLite, *queues: str, known: dict[str, Queue] = QUEUES) -> tuple[Staff, Profiles]:
+    async def again(self, store: Database, *queues: str, known: dict[str, Queue] = QUEUES) -> tuple[Staff, Profiles]:
         staff = staff_of(*queues, known=known)
-        profiles = Profiles(staff, ProfileShelf(database), Clock())
+        profiles = Profiles(staff, ProfileShelf(store), Clock())
         await profiles.start()
         return staff, profiles
 
     @pytest_twisted.ensureDeferred
-    async def test_what_was_changed_is_back_and_the_rest_is_the_configurations(self, database: SQLite) -> None:
-        _, profiles = await self.again(database, "sales")
+    async def test_what_was_changed_is_back_and_the_rest_is_the_configurations(self, store: Database) -> None:
+        _, profiles = await self.again(store, "sales")
         await profiles.join("ana", "support", "desk")
-        again, profiles = await self.again(database, "sales")
+        again, profiles = await self.again(store, "sales")
         ana = again.agents["ana"]
         assert (ana.own_queues, ana.queues, ana.skills) == (("sales", "support"), ("sales", "support"), {"billing": 1})
         again.log_in("ana")
         assert ana.queues == ("sales", "support")
         await profiles.set_skills("ana", {"lang:zh": 2}, "desk")
         await profiles.leave("ana", "sales", "desk")
-        again, profiles = await self.again(database, "sales")
+        again, profiles = await self.again(store, "sales")
         assert (again.agents["ana"].own_queues, again.agents["ana"].skills) == (("support",), {"lang:zh": 2})
         await profiles.reset("ana", "desk")
         assert (again.agents["ana"].own_queues, again.agents["ana"].skills) == (("sales",), {"billing": 1})
-        again, _ = await self.again(database, "sales")
+        again, _ = await self.again(store, "sales")
         assert (again.agents["ana"].own_queues, again.agents["ana"].skills) == (("sales",), {"billing": 1})
 
     @pytest_twisted.ensureDeferred
-    async def test_what_is_configured_no_more_is_passed_over(self, database: SQLite) -> None:
-        _, profiles = await self.again(database, "sales")
+    async def test_what_is_configured_no_more_is_passed_over(self, store: Database) -> None:
+        _, profiles = await self.again(store, "sales")
         await profiles.set_queues("ana", ("support", "sales"), "desk")
-        await ProfileShelf(database).put(Profile("zed", ("sales",)))
-        again, profiles = await self.again(database, "sales", known={"sales": QUEUES["sales"]})
+        await ProfileShelf(store).put(Profile("zed", ("sales",)))
+        again, profiles = await self.again(store, "sales", known={"sales": QUEUES["sales"]})
         assert again.agents["ana"].own_queues == ("sales",)
         assert list(again.agents) == ["ana"]
 

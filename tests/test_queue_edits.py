@@ -12,7 +12,6 @@ import pytest_twisted
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
@@ -26,9 +25,8 @@ from easycall.config.routing import EDITABLE, edited, routing_of
 from easycall.events import QueueEdited
 from easycall.model import Agent, AgentState, QueueEdit
 from easycall.policy import AgentOrder, Channel, Ring
-from easycall.ports import StoreUnavailable
+from easycall.ports import Database, StoreUnavailable
 from easycall.store.queue_edits import QueueEditShelf
-from easycall.store.sqlite import SQLite
 from tests.acd import Notes, item
 from tests.fakes_api import ANA, BO, NOTHING, OTHER, SUE, TOKEN, Running, pause, running
 from tests.test_config import ENVIRON, folder, read
@@ -316,10 +314,8 @@ class TestChanges:
 
 class TestRestart:
     @pytest_twisted.ensureDeferred
-    async def test_what_was_changed_is_back(self, config: Config, tmp_path: Path) -> None:
-        database = SQLite(str(tmp_path / "easycall.db"), reactor)
-        await database.open()
-        shelf = QueueEditShelf(database)
+    async def test_what_was_changed_is_back(self, config: Config, store: Database) -> None:
+        shelf = QueueEditShelf(store)
         for changes in ({"skills": "vip", "rings": []}, {"max_talks": 2}):
             floor = Floor(config)
             edits = QueueEdits(config, floor.distributor, shelf, floor.clock, floor.notes)
@@ -332,7 +328,6 @@ class TestRestart:
         assert edits.of("cards").edit == QueueEdit("cards", {"skills": "vip", "rings": [], "max_talks": 2}, 0.0, "desk")
         await edits.reset("cards", "desk")
         assert await shelf.all() == []
-        await database.close()
 
     def test_what_fits_no_more_is_passed_over_and_told(self, config: Config) -> None:
         told: list[str] = []

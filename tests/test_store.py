@@ -1,4 +1,4 @@
-"""SQLite behind its port: migrations, transactions, records, and what goes wrong."""
+"""The databases behind their port: transactions and records in each; of SQLite also migrations and what goes wrong."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from easycall.defer import start
 from easycall.events import DispositionSet, Event, RecordingPaused, RecordingStarted
-from easycall.model import Direction, LastTalk
-from easycall.ports import Database, StoreUnavailable
+from easycall.model import Direction, LastTalk, Request
+from easycall.policy import Channel
+from easycall.ports import Database, StatementRefused, StoreUnavailable
 from easycall.stats.codec import encode
 from easycall.stats.journal import Entry, Journal
 from easycall.stats.record import Segment, SegmentKind, fold
 from easycall.store import sqlite
-from easycall.store.contacts import ContactArchive
+from easycall.store.contacts import ADD_EVENT, ContactArchive
 from easycall.store.memory import MemoryDatabase
+from easycall.store.requests import RequestShelf
 from easycall.store.sqlite import SQLite
 from easycall.store.talks import LAST_TALK, TalkArchive
 from tests.test_record import OVERFLOWED, STORY, C
@@ -42,16 +44,6 @@ async def database(path: Path) -> AsyncIterator[SQLite]:
     await database.open()
     yield database
     await database.close()
-
-
-@pytest_twisted.async_yield_fixture(params=["in a file", "in memory"])
-async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[SQLite | MemoryDatabase]:
-    """What holds for every database."""
-    store = SQLite(str(path), reactor) if request.param == "in a file" else MemoryDatabase()
-    await store.open()
-    yield store
-    await store.close()
-    await store.close()
 
 
 def threads() -> int:
@@ -144,7 +136,11 @@ async def test_the_last_talk_with_a_number_is_found(store: Database) -> None:
     assert await talks.last_talk("+49301", "", 0.0) == LastTalk(520.0, "cy", "sales")
     assert await talks.last_talk("+49301", "cards", 140.0) is None
     assert await talks.last_talk("0301", "", 0.0) is None
-    plan = " ".join(map(str, await store.query(f"EXPLAIN QUERY PLAN {LAST_TALK}", "x", 0.0, 0.0, "", "")))
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_talk_is_found_by_its_index(database: SQLite) -> None:
+    plan = " ".join(map(str, await database.query(f"EXPLAIN QUERY PLAN {LAST_TALK}", "x", 0.0, 0.0, "", "")))
     assert "contacts_of_customer (customer=? AND ended>?)" in plan
 
 
@@ -192,11 +188,71 @@ async def test_ended_contacts_come_in_pages_latest_first(store: Database) -> Non
     assert await archive.ended(10, "unknown") == []
 
 
+AWKWARD = [
+    (1, 1.5, "it's 100% \\ ?", "%s", "", '{"a": "\\u0000", "b": "陈 😀"}'),
+    (2**40, -1e300, ";--", "$1", "\n", "'"),
+]
+
+
+@pytest.mark.requirement("A3")
+@pytest_twisted.ensureDeferred
+async def test_values_come_back_as_they_went_whatever_is_in_them(store: Database) -> None:
+    for add in (ADD_EVENT, ADD_EVENT.replace("DO NOTHING", "DO UPDATE SET body = excluded.body")):
+        await store.transact((add, AWKWARD))
+        assert await store.query("SELECT * FROM events ORDER BY seq") == AWKWARD
+        assert await store.query("SELECT seq FROM events WHERE kind = ? AND at < ?", ";--", 0.0) == [(2**40,)]
+
+
+@pytest.mark.requirement("A3")
+@pytest_twisted.ensureDeferred
+async def test_more_rows_than_go_into_one_message(store: Database) -> None:
+    rows = [(seq, 0.0, "k", "", "", "") for seq in range(1_203)]
+    changed = [("c", seq) for seq in range(0, 1_203, 2)]
+    await store.transact((ADD_EVENT, rows), (ADD_EVENT, []), ("UPDATE events SET contact = ? WHERE seq = ?", changed))
+    assert await store.query("SELECT contact, count(*) FROM events GROUP BY contact ORDER BY contact") == [
+        ("", 601),
+        ("c", 602),
+    ]
+    twice = [(1, 0.0, "k", "", "", ""), (1, 0.0, "k", "", "", "")]
+    deleted = [(seq,) for seq in range(1_203)]
+    with pytest.raises(StatementRefused):
+        await store.transact(("DELETE FROM events WHERE seq = ?", deleted), (ADD_EVENT.partition(" ON ")[0], twice))
+    assert await store.query("SELECT count(*) FROM events") == [(1_203,)]
+
+
+@pytest.mark.requirement("A3")
+@pytest_twisted.ensureDeferred
+async def test_what_is_refused_is_not_quoted(store: Database) -> None:
+    card = "4929 1234 1234 1234"
+    add = "INSERT INTO do_not_call (number, reason, added, added_by) VALUES (?, ?, ?, ?)"
+    with pytest.raises(StatementRefused) as refused:
+        await store.transact((add, [(card, card, 1.0, card), (card, card, 1.0, card)]))
+    assert "4929" not in str(refused.value)
+
+
+@pytest.mark.requirement("A3")
+@pytest_twisted.ensureDeferred
+async def test_requests_are_kept_until_they_are_done(store: Database) -> None:
+    shelf = RequestShelf(store)
+    chat = Request("r1", Channel.CHAT, "sales", 5.0, 4.0, number="+4930", name="Ä", skills="vip", data={"a": "b"})
+    late = evolve(chat, id="r0", since=9.0)
+    for one in (late, evolve(chat, queue="cards"), chat):
+        await shelf.put(one)
+    assert await shelf.all() == [chat, late]
+    record = fold("r0", STORY)
+    assert record is not None
+    await ContactArchive(store).append([], [record])
+    await shelf.clean()
+    assert await shelf.all() == [chat]
+    await shelf.remove("r1")
+    assert await shelf.all() == []
+
+
 @pytest_twisted.ensureDeferred
 async def test_all_or_nothing(store: Database) -> None:
     row = (1, 1.0, "k", "", "", "{}")
     add = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?, ?, ?, ?, ?, ?)"
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(StatementRefused):
         await store.transact((add, [row]), (add, [row]))
     assert await store.query("SELECT count(*) FROM events") == [(0,)]
 

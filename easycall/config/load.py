@@ -55,10 +55,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     hours = {name: read_hours(document, name) for name in document.names("hours", ID)}
     config = Config(
         node=node.get("name", "main"),
+        watchdog_seconds=node.get("watchdog_seconds", 10.0),
         data=data,
         api_listen=document.section("api").get("listen", "tcp:8800:interface=127.0.0.1"),
         tokens=tuple(_token(token) for token in document.rows("api.tokens")),
         store_url=_store_url(document, data),
+        store_password=_store_password(document, base, environ),
         asterisks=tuple(_asterisk(document, name, base, environ) for name in document.names("asterisk", BOX)),
         prompts=prompts,
         fax=_fax(document, base, data, prompts.voices),
@@ -105,8 +107,16 @@ def _token(row: Mapping[str, Any]) -> Token:
 
 
 def _store_url(document: Document, data: Path) -> str:
-    file = document.section("store").get("url", "sqlite:///easycall.db").removeprefix("sqlite:///")
-    return f"sqlite:///{data / file}"
+    url = str(document.section("store").get("url", "sqlite:///easycall.db"))
+    file = url.removeprefix("sqlite:///")
+    return url if file == url else f"sqlite:///{data / file}"
+
+
+def _store_password(document: Document, base: Path, environ: Mapping[str, str]) -> str:
+    """PostgreSQL's password; none is needed where the server knows its user otherwise."""
+    file = document.section("store").get("password_file")
+    given = environ.get("EASYCALL_STORE_PASSWORD")
+    return _secret(document, "store.password", "", base / file if file else None, environ) if given or file else ""
 
 
 def _asterisk(document: Document, name: str, base: Path, environ: Mapping[str, str]) -> AsteriskBox:

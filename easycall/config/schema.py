@@ -90,6 +90,8 @@ def _date(value: Any) -> date:
     return date.fromisoformat(value)
 
 
+_LIMIT = number("seconds", 2, 3600)
+_WATCHDOG = Kind("0, or " + _LIMIT.allowed, lambda value: 0.0 if value == 0 and value is not False else _LIMIT.read(value))
 _TO = Kind("queue:QUEUE, voicemail:BOX, flow:FLOW or hang_up", _target)
 _KINDS, _DESK = ", ".join(Channel), ", ".join(kind for kind in Channel if kind in AT_DESK)
 _TAKES = Kind(f"a table, each line a kind of work ({_KINDS}) = how many at once: 0 to 50, of calls 0 or 1", _takes)
@@ -100,13 +102,22 @@ _SPANS = Kind('a list of spans that do not overlap, such as ["08:00-12:00", "13:
 _WEEKDAYS = Kind("a day or days of the week, such as sat or mon-fri", weekdays_of)
 _DATE = Kind("a date such as 2026-12-24", _date)
 
+_STORE = matching(
+    "sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE, with ?sslmode=… and the like as libpq knows them, and the "
+    "password in store.password_file",
+    r"sqlite:///[^?#\x00-\x1f]{1,400}"
+    r"|postgresql://([A-Za-z0-9_.%-]{1,63}@)?([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])?(:[0-9]{1,5})?"
+    r"/[A-Za-z0-9_.%-]{1,63}"
+    r"(\?(host|port|ssl[a-z_]+)=[^&#\x00-\x20]{1,300}(&(host|port|ssl[a-z_]+)=[^&#\x00-\x20]{1,300})*)?",
+)
+
 SECRET = text(1, 256)
 _RIGHTS = lists(matching(f"one of {', '.join(Right)}", "|".join(Right)))
 _KIND = Kind(f"one of {', '.join(Channel)}", Channel)
 _SKILL = matching("the name of a skill such as billing or lang:zh", SKILL.pattern)
 
 SCHEMA: Schema = {
-    "node": {"name": Option(_NAME), "data": Option(text(1, 500))},
+    "node": {"name": Option(_NAME), "data": Option(text(1, 500)), "watchdog_seconds": Option(_WATCHDOG)},
     "api": {"listen": Option(server_endpoint("tcp", "tcp6", "ssl", "unix", "systemd"))},
     "api.tokens": {
         "name": Option(ID, required=True),
@@ -116,7 +127,10 @@ SCHEMA: Schema = {
         "rights": Option(_RIGHTS),
         "agent": Option(ID),
     },
-    "store": {"url": Option(matching("sqlite:///FILE; this version knows only SQLite", r"sqlite:///[^?#\x00-\x1f]{1,400}"))},
+    "store": {
+        "url": Option(_STORE, secret=True),  # some write a password into it, which is wrong and must not be shown
+        "password_file": Option(text(1, 500)),
+    },
     "journal": {"max_bytes": Option(whole("bytes", 16 << 20, 1 << 40))},
     "asterisk": {
         "ami": Option(client_endpoint("tcp", "tls", "unix")),

@@ -289,7 +289,7 @@ class Config:
     """Twisted server endpoint of the API."""
     tokens: tuple[Token, ...]
     store_url: str
-    """The database; the path in it is absolute."""
+    """The database; the path of an SQLite file in it is absolute.  No password stands in it."""
     asterisks: tuple[AsteriskBox, ...]
     prompts: PromptSettings
     fax: FaxSettings
@@ -302,6 +302,8 @@ class Config:
     queues: Mapping[str, Queue]
     agents: Mapping[str, AgentSettings]
     voicemail: VoicemailSettings
+    store_password: str = field(default="", repr=False)
+    """PostgreSQL's, if it wants one."""
     staff: StaffSettings = StaffSettings()
     dialing: DialingSettings = DialingSettings()
     trunks: tuple[Trunk, ...] = ()
@@ -309,6 +311,8 @@ class Config:
     tell_agents: bool = True
     """Whether agents are told over their live feed that they are supervised."""
     lifetime: Lifetime = field(factory=Lifetime)
+    watchdog_seconds: float = 10.0
+    """For how long the reactor may stand still before the process is ended; 0: for ever."""
     park_seconds: float = 90.0
     """How long a parked contact waits for an agent who picks it."""
     hours: Mapping[str, Hours] = field(factory=dict)
@@ -335,9 +339,10 @@ class Config:
         return {"flows.default": self.default_flow, **numbers, **overflow}
 
     @property
-    def store_path(self) -> Path:
-        """The file of the SQLite database."""
-        return Path(self.store_url.removeprefix("sqlite:///"))
+    def store_path(self) -> Path | None:
+        """The file of an SQLite database; None when the database is another."""
+        file = self.store_url.removeprefix("sqlite:///")
+        return None if file == self.store_url else Path(file)
 
     @property
     def records(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from easycall.ports import StoreUnavailable
+from easycall.ports import StatementRefused, StoreUnavailable
 
 __all__ = ["MemoryDatabase"]
 
@@ -43,15 +43,21 @@ class MemoryDatabase:
             connection.close()
 
     async def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of one reading statement.  Raises StoreUnavailable."""
-        return self._open.execute(sql, values).fetchall()
+        """Rows of one reading statement.  Raises StoreUnavailable and StatementRefused."""
+        try:
+            return self._open.execute(sql, values).fetchall()
+        except sqlite3.Error as why:
+            raise StatementRefused(str(why)) from why
 
     async def transact(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
-        """Run each statement for each of its rows of values, all or nothing.  Raises StoreUnavailable."""
-        with _transaction(self._open) as connection:
-            for sql, rows in statements:
-                if rows:
-                    connection.executemany(sql, rows)
+        """Run each statement for each of its rows of values, all or nothing.  Raises as :meth:`query`."""
+        try:
+            with _transaction(self._open) as connection:
+                for sql, rows in statements:
+                    if rows:
+                        connection.executemany(sql, rows)
+        except sqlite3.Error as why:
+            raise StatementRefused(str(why)) from why
 
     async def clear(self) -> None:
         """Forget every row, so that a long life fits into memory.  Raises StoreUnavailable."""

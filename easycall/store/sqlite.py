@@ -20,9 +20,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from easycall.defer import limited
-from easycall.ports import StoreUnavailable
+from easycall.ports import StatementRefused, StoreUnavailable
 
-__all__ = ["SQLite"]
+__all__ = ["SQLite", "take"]
 
 log = Logger()
 T = TypeVar("T")
@@ -77,11 +77,11 @@ class SQLite:
         self._lock = None
 
     async def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of one reading statement.  Raises StoreUnavailable."""
+        """Rows of one reading statement.  Raises StoreUnavailable and StatementRefused."""
         return await self._run(_run_query, sql, values)
 
     async def transact(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
-        """Run each statement for each of its rows of values, all or nothing.  Raises StoreUnavailable."""
+        """Run each statement for each of its rows of values, all or nothing.  Raises as :meth:`query`."""
         await self._run(_run_statements, statements)
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -90,8 +90,8 @@ class SQLite:
         try:
             asked: Deferred[T] = self._pool.runInteraction(work, *arguments)
             return await limited(asked, ANSWER_SECONDS, self._clock)
-        except _OURS:
-            raise
+        except _OURS as why:
+            raise StatementRefused(f"database {self._path}: {why}") from why
         except (sqlite3.Error, TimeoutError) as why:
             raise StoreUnavailable(f"database {self._path}: {why}") from why
 
@@ -113,6 +113,21 @@ class _Refused(Exception):
     """We do not use this file; the text says why."""
 
 
+def take(path: str) -> int:
+    """Take the file for us alone, and make it if it is not there; closing what is returned lets go.
+
+    Raises StoreUnavailable when another has it, and OSError.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # callers' numbers are nobody else's business
+    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise StoreUnavailable(f"database {path}: another easycall uses it") from None
+    return lock
+
+
 def _ready(path: str) -> int:
     """In the thread: take the file for us alone and bring its schema up to date; returns the lock."""
     # Imported here: alembic and SQLAlchemy take a while to load, and only the thread needs them.
@@ -120,15 +135,11 @@ def _ready(path: str) -> int:
 
     from easycall.store import migrations
 
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # callers' numbers are nobody else's business
-    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    lock = take(path)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         migrations.upgrade_sqlite(path)
     except BaseException as why:
         os.close(lock)
-        if isinstance(why, BlockingIOError):
-            raise _Refused("another easycall uses it") from None
         if isinstance(why, (DBAPIError, migrations.SchemaTooNew)):
             raise _Refused(str(getattr(why, "orig", why))) from why
         raise

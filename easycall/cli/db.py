@@ -1,0 +1,159 @@
+"""``easycall db``: the database of a site, while its daemon is stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from easycall.store.moving import Moved, Tell
+    from easycall.store.upkeep import Place
+
+__all__ = ["db"]
+
+
+@click.group()
+@click.option(
+    "-c",
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("/etc/easycall/easycall.toml"),
+    show_default=True,
+    help="The configuration of the daemon: its store.url says which database.",
+)
+@click.pass_context
+def db(context: click.Context, file: Path) -> None:
+    """Look after the database, and move it from SQLite to PostgreSQL or back.
+
+    Run it as the user of the daemon.  Stop the daemon before anything but check and export.
+    """
+    context.obj = file
+
+
+@db.command()
+@click.pass_obj
+def check(file: Path) -> None:
+    """Say whether the database is of this easycall's version, and an SQLite file undamaged.  Status 1: it is not."""
+    place = _place(file)
+    with _in_words():
+        version = place.check()
+    click.echo(f"database {place}: version {version}, as this easycall wants it")
+
+
+@db.command()
+@click.pass_obj
+def upgrade(file: Path) -> None:
+    """Bring the database to this easycall's version, as the daemon does when it starts.
+
+    An SQLite file is copied beside itself before.
+    """
+    place = _place(file)
+    with _in_words():
+        before, copy = place.upgrade()
+        after = place.check()
+    _tell_copy(copy)
+    click.echo(f"database {place}: version {after}" + (f", was {before or 'empty'}" if after != before else " already"))
+
+
+@db.command()
+@click.argument("version")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def downgrade(file: Path, version: str, yes: bool) -> None:
+    """Bring the database to an older VERSION, for an older easycall.
+
+    What the older version has no place for is lost.  An SQLite file is copied beside itself before; of a PostgreSQL database
+    make a copy with pg_dump.
+    """
+    place = _place(file)
+    if not yes:
+        click.confirm(f"database {place}: what version {version} has no place for is lost.  Go on?", abort=True)
+    with _in_words():
+        before, copy = place.downgrade(version)
+    _tell_copy(copy)
+    click.echo(f"database {place}: version {version}, was {before or 'empty'}")
+
+
+@db.command("export")
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.pass_obj
+def export(file: Path, target: Path) -> None:
+    """Write everything in the database into FILE (gzip): to move it, or as a backup.
+
+    What a running daemon writes meanwhile is not in it.
+    """
+    from easycall.store.moving import export_to
+
+    place = _place(file)
+    with _in_words(), _progress() as tell:
+        moved = export_to(target, place, tell)
+    _tell_moved(moved, f"from database {place} into {target}")
+
+
+@db.command("import")
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.pass_obj
+def import_(file: Path, source: Path) -> None:
+    """Fill an empty database from FILE, which easycall db export wrote: all of it, or nothing."""
+    from easycall.store.moving import import_from
+
+    place = _place(file)
+    with _in_words(), _progress() as tell:
+        moved = import_from(source, place, tell)
+    _tell_moved(moved, f"from {source} into database {place}")
+
+
+def _place(file: Path) -> Place:
+    """The database of a configuration.  Raises ClickException."""
+    from easycall.config import ConfigError, load
+    from easycall.store.upkeep import Place
+
+    try:
+        config = load(file, os.environ)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    return Place(config.store_url, config.store_password)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    from easycall.ports import StoreUnavailable
+    from easycall.store.moving import NotMoved
+
+    try:
+        yield
+    except (StoreUnavailable, NotMoved) as why:
+        raise click.ClickException(str(why)) from why
+
+
+def _tell_copy(copy: Path | None) -> None:
+    if copy is not None:
+        click.echo(f"it was copied before: {copy}")
+
+
+def _tell_moved(moved: Moved, way: str) -> None:
+    for table, rows in moved.rows.items():
+        click.echo(f"{rows:>12,} {table}")
+    click.echo(f"{sum(moved.rows.values()):>12,} rows {way}")
+
+
+@contextmanager
+def _progress() -> Iterator[Tell]:
+    """A line on standard error that goes away; nothing into a file."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda table, done, total: None
+        return
+    columns: list[Any] = [TextColumn("{task.description:<16}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda table, done, total: bar.update(task, description=table, completed=done, total=total)

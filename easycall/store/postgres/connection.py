@@ -1,0 +1,175 @@
+"""One connection to PostgreSQL, as txpostgres makes it, without the ways in which that one blocks or loses its tongue.
+
+**Nothing of it is ever cancelled**: txpostgres answers a cancel by libpq's ``PQcancel()``, which blocks the reactor for as
+long as the server hangs.  Who has waited long enough drops the connection; that ends every wait on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import islice
+from re import DOTALL, fullmatch
+from typing import Any
+
+import psycopg2
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from txpostgres import txpostgres
+
+from easycall.defer import Bell
+
+__all__ = ["PAGE", "Connection", "Statements", "storable"]
+
+Statements = Sequence[tuple[str, Sequence[Sequence[Any]]]]
+
+SILENT_SECONDS = 3.0
+"""How long the server may take for one message: longer than it may run a statement, so that only one that hangs does."""
+
+PAGE = 500
+"""Rows in one message."""
+
+
+class _Cursor(txpostgres.Cursor):  # type: ignore[misc] # without annotations
+    """A cursor whose statement may be ended by ``statement_timeout`` without that being taken for our own cancelling."""
+
+    def _handleCancellation(self, failure: Failure) -> Failure:
+        return failure
+
+
+class Connection(txpostgres.Connection):  # type: ignore[misc] # without annotations
+    """A connection for one asker at a time.  :attr:`gone` rings when it is no more."""
+
+    cursorFactory = _Cursor
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor=reactor)
+        self._clock: IReactorTime = reactor
+        self.gone = Bell()
+        self.silent = False
+        """Whether it was dropped because the server said nothing."""
+
+    # What txpostgres and the reactor call
+
+    def _handleCancellation(self, failure: Failure) -> Failure:
+        return failure
+
+    def doRead(self) -> None:
+        """Something comes though nobody asked: a notice, or the end."""
+        try:
+            super().doRead()
+        except (psycopg2.Error, txpostgres.UnexpectedPollResult):
+            self.drop()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The socket is of no use any more, or we closed it."""
+        super().connectionLost(reason)
+        self.gone.ring()
+
+    # What we call
+
+    async def begin(self, url: str, wanted: dict[str, Any]) -> None:
+        """Connect.  Raises psycopg2.Error; what :meth:`drop` ends raises too."""
+        await self._answered(lambda: self.connect(url, **wanted))
+
+    def drop(self) -> None:
+        """Close it now, whatever runs on it; who waits for an answer gets an exception.  A second time does nothing."""
+        if self.gone.rung:
+            return
+        if self._connection is None:
+            self.gone.ring()
+            return
+        for cursor in self._cursors:  # else a reactor that knows readers by object would keep them
+            self.reactor.removeReader(cursor)
+            self.reactor.removeWriter(cursor)
+        self.close()
+        self.gone.ring()
+
+    async def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+        cursor = self.cursor()
+        await self._answered(lambda: cursor.execute(_written(cursor, sql, values)))
+        return [] if cursor.description is None else cursor.fetchall()
+
+    async def transact(self, statements: Statements) -> None:
+        """Run all statements in one transaction.  After an exception nothing of it is left, or the connection is gone."""
+        cursor = self.cursor()
+        try:
+            for message in _messages(cursor, statements):
+                await self._answered(partial(cursor.execute, message))
+        except Exception:
+            await self._undo(cursor)
+            raise
+
+    async def _undo(self, cursor: Any) -> None:
+        if self.gone.rung or self.disconnected:
+            return self.drop()
+        try:
+            await self._answered(lambda: cursor.execute("ROLLBACK"))
+        except Exception:
+            self.drop()
+
+    async def _answered(self, ask: Callable[[], Any]) -> None:
+        timer = self._clock.callLater(SILENT_SECONDS, self._fall_silent)
+        try:
+            await ask()
+        except psycopg2.Error:
+            raise
+        except Exception as why:  # txpostgres has several words for a connection that was dropped meanwhile
+            if not self.gone.rung and not isinstance(why, txpostgres.UnexpectedPollResult):
+                raise
+            self.drop()
+            raise psycopg2.InterfaceError("the connection was dropped") from why
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def _fall_silent(self) -> None:
+        self.silent = True
+        self.drop()
+
+
+def _messages(cursor: Any, statements: Statements) -> Iterator[bytes]:
+    """The transaction in as few messages as its rows allow, each made when the one before is answered."""
+    message, size = [b"BEGIN"], 0
+    for sql, rows in statements:
+        waiting = iter(rows)
+        while page := list(islice(waiting, PAGE - size)):
+            message.append(_statement(cursor, sql, page))
+            size += len(page)
+            if size >= PAGE:
+                yield b";".join(message)
+                message, size = [], 0
+    yield b";".join([*message, b"COMMIT"])
+
+
+def _statement(cursor: Any, sql: str, rows: Sequence[Sequence[Any]]) -> bytes:
+    """One statement for each row; an INSERT that touches no row twice is one statement for all."""
+    head, row, tail = _pieces(sql)
+    if not row:
+        return b";".join(_written(cursor, sql, values) for values in rows)
+    return head.encode() + b",".join(_written(cursor, row, values) for values in rows) + tail.encode()
+
+
+def _written(cursor: Any, sql: str, values: Sequence[Any]) -> bytes:
+    """A statement with its values."""
+    written: bytes = cursor.mogrify(_marked(sql), storable(values)) if values else sql.encode()
+    return written
+
+
+@lru_cache(maxsize=200)
+def _pieces(sql: str) -> tuple[str, str, str]:
+    """What is before, in and behind the row of an INSERT that may take many rows."""
+    found = fullmatch(r"(INSERT INTO .* VALUES )(\([?, ]+\))((?: ON CONFLICT .* DO NOTHING)?)", sql, DOTALL)
+    return (found[1], found[2], found[3]) if found else ("", "", "")
+
+
+@lru_cache(maxsize=500)
+def _marked(sql: str) -> str:
+    """The statement with psycopg2's marks: the one place where the two databases differ in their SQL."""
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+def storable(values: Sequence[Any]) -> tuple[Any, ...]:
+    """PostgreSQL has no NUL in text.  One in what a phone sends must not keep a record from being stored."""
+    return tuple(value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value for value in values)
