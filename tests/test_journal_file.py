@@ -240,7 +240,6 @@ async def test_a_store_that_is_long_away_costs_lag_and_no_memory() -> None:
         node.passes(1)
         assert len(journal._projection._waiting) <= 100
     assert journal.behind == 5000
-    assert journal.trouble == "the store is away, 5000 events wait"
     node.archive.away = False
     node.passes(6)
     assert node.archive.stored == list(range(1, 5001))

@@ -92,9 +92,8 @@ class Projection:
 
     @property
     def trouble(self) -> str:
-        """What is wrong with the file or the store, in words."""
-        away = f"the store is away, {self.behind} events wait" if self._pause != self._every else ""
-        return "; ".join(filter(None, (self._file.trouble if self._file else "", away)))
+        """What is wrong with the file, in words."""
+        return self._file.trouble if self._file else ""
 
     async def start(self) -> int:
         """Give the store what the file has beyond it; the highest sequence there is.  Raises StoreUnavailable, OSError."""
