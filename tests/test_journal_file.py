@@ -269,6 +269,22 @@ async def test_a_full_file_drops_the_oldest_and_counts() -> None:
     await journal.stop()
 
 
+@pytest_twisted.ensureDeferred
+async def test_behind_a_slow_store_no_tries_queue_up() -> None:
+    node = Node()
+    journal = await node.starts()
+    node.archive.slow = slow = Deferred()
+    for _ in range(3000):
+        node.records(1)
+        node.clock.advance(0.1)
+    assert len(journal._projection._writing.waiting) == 0
+    node.archive.slow = None
+    slow.callback(None)
+    node.passes(1)
+    assert node.archive.stored == list(range(1, 3001))
+    await journal.stop()
+
+
 # A disk that fails
 
 
