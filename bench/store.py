@@ -200,9 +200,8 @@ def main() -> None:
     reactor.run()
     if failed:
         sys.exit(failed[0].getTraceback())
-    sys.stdout.write(
-        json.dumps(found, indent=2) if chosen.json else "\n".join(f"{name:<24} {value}" for name, value in found.items())
-    )
+    lines = [f"{name:<24} {value}" for name, value in found.items()]
+    sys.stdout.write(json.dumps(found, indent=2) if chosen.json else "\n".join(lines))
     sys.stdout.write("\n")
 
 

@@ -244,6 +244,7 @@ class Log:
         self.listeners: list[Callable[[int, Event], None]] = []
         self.away = False
         self.behind = self.dropped = 0
+        self.trouble = ""
 
     @property
     def last(self) -> int:

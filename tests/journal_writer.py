@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 
 from easycall.clock import SteadyClock
 from easycall.events import ContactArrived, ContactEnded, Event, FlowStep
@@ -55,7 +56,8 @@ async def live(folder: Path, crash: str) -> None:
         contact = f"{os.getpid()}-{number // 10}"
         at = clock.seconds()
         if number % 10 == 0:
-            journal.record(ContactArrived(at=at, contact=contact, pbx="main", caller="+491", caller_name="", dialled="1"))
+            who = {"pbx": "main", "leg": contact, "caller": "+491", "caller_name": "", "dialled": "1"}
+            journal.record(ContactArrived(at=at, contact=contact, **who))
         elif number % 10 == 9:
             journal.record(ContactEnded(at=at, contact=contact, outcome=Outcome.ABANDONED, ended_by=EndedBy.CALLER))
         else:
@@ -65,11 +67,14 @@ async def live(folder: Path, crash: str) -> None:
     turn(0)
 
 
+def failed(failure: Failure) -> None:
+    failure.printTraceback()
+    os._exit(1)
+
+
 if __name__ == "__main__":
     crash_at = sys.argv[2] if len(sys.argv) > 2 else ""
     reactor.callWhenRunning(  # type: ignore[attr-defined]
-        lambda: Deferred.fromCoroutine(live(Path(sys.argv[1]), crash_at)).addErrback(
-            lambda failure: failure.printTraceback()
-        )
+        lambda: Deferred.fromCoroutine(live(Path(sys.argv[1]), crash_at)).addErrback(failed)
     )
     reactor.run()  # type: ignore[attr-defined]

@@ -72,6 +72,7 @@ pytestmark = pytest.mark.requirement("S1")
 
 class Journal:
     last = behind = dropped = 0
+    trouble = ""
 
 
 class Database:

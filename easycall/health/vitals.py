@@ -41,6 +41,10 @@ class Journal(Protocol):
     def dropped(self) -> int:
         """Events that were told but could not be kept."""
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the journal's file; empty: nothing."""
+
 
 class Link(Protocol):
     """The link to one Asterisk."""
@@ -117,6 +121,8 @@ class Vitals:
             found.append(f"the database does not answer since {_time(self._away[0])}: {self._away[1]}")
         if behind and now - self._stored[1] >= STUCK_SECONDS:
             found.append(f"the journal is not stored since {_time(self._stored[1])}: {behind} events wait")
+        if self._journal.trouble:
+            found.append(self._journal.trouble)
         if self._dropped_at is not None and now - self._dropped_at < DROPPING_SECONDS:
             found.append(f"the journal drops events: {self._dropped} so far, the last ones at {_time(self._dropped_at)}")
         return found

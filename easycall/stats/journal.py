@@ -73,7 +73,7 @@ class Journal:
 
     @property
     def trouble(self) -> str:
-        """Why events are not kept as they should be, in words; empty: they are.  Calls go on all the same."""
+        """What is wrong with the file, in words; empty: nothing.  Calls go on all the same."""
         return self._projection.trouble
 
     async def start(self) -> None:

@@ -75,6 +75,8 @@ class Projection:
         self._turn: IDelayedCall | None = None
         self._writing = DeferredLock()
         self._running = False
+        self._storing = False
+        """True while a try is under way: no other is begun, or they would queue up behind a slow store."""
         self._complained = -COMPLAIN_EVERY
         self._dropped = 0
 
@@ -92,9 +94,8 @@ class Projection:
 
     @property
     def trouble(self) -> str:
-        """What is wrong with the file or the store, in words."""
-        away = f"the store is away, {self.behind} events wait" if self._pause != self._every else ""
-        return "; ".join(filter(None, (self._file.trouble if self._file else "", away)))
+        """What is wrong with the file, in words."""
+        return self._file.trouble if self._file else ""
 
     async def start(self) -> int:
         """Give the store what the file has beyond it; the highest sequence there is.  Raises StoreUnavailable, OSError."""
@@ -196,7 +197,7 @@ class Projection:
         await self._writing.run(self._drain)
 
     def _wake(self) -> None:
-        if self._timer is None and self._running and (self._waiting or self._lagging):
+        if self._timer is None and self._running and not self._storing and (self._waiting or self._lagging):
             self._timer = self._clock.callLater(self._pause, self._tick)
 
     def _tick(self) -> None:
@@ -205,13 +206,16 @@ class Projection:
 
     async def _store(self) -> None:
         """One try to store what waits; the next one comes by timer."""
+        self._storing = True
         try:
             await self.flush()
         except StoreUnavailable as why:
             if self._pause == self._every:
                 log.error("the store is away, {behind} events wait: {why}", behind=self.behind, why=str(why))
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self._wake()
+        finally:
+            self._storing = False
+            self._wake()
 
     async def _drain(self) -> None:
         while batch := await self._next():
