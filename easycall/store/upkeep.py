@@ -58,10 +58,7 @@ class Place:
         with ExitStack() as held, self._in_words():
             if self.file is not None:
                 self._must_be_there(self.file)
-                connection = held.enter_context(migrations.engine_of_sqlite(str(self.file)).connect())
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # else BEGIN IMMEDIATE
-                connection.exec_driver_sql("BEGIN")
-                held.callback(connection.exec_driver_sql, "ROLLBACK")
+                connection = held.enter_context(migrations.engine_of_sqlite(str(self.file), reading=True).connect())
             else:
                 connection = held.enter_context(migrations.engine_of_postgresql(self._connect).connect())
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
