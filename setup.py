@@ -54,6 +54,7 @@ setup(
         "click>=8.1",
         "cryptography>=43",
         "holidays>=0.60",
+        "prometheus-client>=0.21",
         "rich>=13",
         "psycopg2-binary>=2.9.9",
         "python-ulid>=3.0",

@@ -9,22 +9,65 @@ from typing import Any
 from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
 from twisted.python.failure import Failure
 
 from easycall.asterisk.fastagi import FastAgiFactory
 from easycall.asterisk.manager import Manager
 from easycall.config import AsteriskBox, RecordingSettings, VoicemailSettings
 from easycall.fax import FaxDesk
+from easycall.health import Health, Notifier, Pulse, Watchdog
 from easycall.ivr.prompt import Prompt
 from easycall.ivr.prompts import PromptError, Prompts
 from easycall.ports import StoreUnavailable
 from easycall.service import CannotStart, Part, nothing
+from easycall.stats.journal import Journal
 from easycall.store.choice import SiteDatabase
 from easycall.store.messages import MessageFiles
 from easycall.store.recordings import RecordingFiles
 
-__all__ = ["ami", "api", "fastagi", "fax", "prompts", "recordings", "store", "voice_mail"]
+__all__ = [
+    "ami",
+    "api",
+    "fastagi",
+    "fax",
+    "journal",
+    "prompts",
+    "recordings",
+    "store",
+    "systemd",
+    "voice_mail",
+    "watchdog",
+]
+
+
+def watchdog(folder: Path, seconds: float, clock: IReactorTime, health: Health) -> Part:
+    """The pulse of the reactor, and the thread that ends the process when there is none for ``seconds``; 0: never.
+
+    It comes behind the store, which is asked for signs of life.
+    """
+    thread = Watchdog(seconds, folder / "watchdog.log")
+    pulse = Pulse(clock, health.lag, [thread.beat, health.vitals.look])
+
+    async def start() -> None:
+        try:
+            await thread.start()
+        except OSError as error:
+            raise CannotStart(f"node.data = {str(folder)!r}: {error.strerror}") from error
+        await pulse.start()
+
+    async def stop() -> None:
+        await pulse.stop()
+        await health.vitals.stop()
+        await thread.stop()
+
+    return Part("watchdog", start, stop)
+
+
+def systemd(clock: IReactorTime, status: Callable[[], str]) -> Part:
+    """What systemd is told, if it started us."""
+    notifier = Notifier(clock, status)
+    return Part("systemd", notifier.start, notifier.stop)
 
 
 def store(folder: Path, database: SiteDatabase) -> Part:
@@ -47,6 +90,20 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir()
         folder.chmod(0o755)
+
+
+def journal(made: Journal, folder: Path | None, refused: str = "") -> Part:
+    """The journal; its file stands in ``folder``, if anywhere.  ``refused``: why it must not start."""
+
+    async def start() -> None:
+        if refused:
+            raise CannotStart(refused)
+        try:
+            await made.start()
+        except OSError as error:
+            raise CannotStart(f"journal in {str(folder)!r}: {error.strerror or error}") from error
+
+    return Part("journal", start, made.stop)
 
 
 def prompts(made: Prompts, wanted: Iterable[Prompt]) -> Part:

@@ -7,8 +7,10 @@ cannot, is in :mod:`easycall.parts`.
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Awaitable, Callable, Sequence
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -39,6 +41,7 @@ from easycall.config import AgentSettings, AsteriskBox, Config, FaxSettings
 from easycall.contacts import Contacts
 from easycall.fax import Documents, FaxDesk, Inbox
 from easycall.garbage import settle
+from easycall.health import Figures, Health, Lag, State, Vitals
 from easycall.ivr import library
 from easycall.ivr.announcement import Announcements
 from easycall.ivr.flow import Flow
@@ -46,7 +49,7 @@ from easycall.ivr.prompts import Prompts
 from easycall.ivr.runner import Means, Sounds
 from easycall.ivr.script import Script
 from easycall.joining import Joining
-from easycall.model import Agent
+from easycall.model import Agent, AgentState
 from easycall.options import Options
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.donotcall import DoNotCall
@@ -58,11 +61,14 @@ from easycall.secure.sealing import Seal
 from easycall.secure.service import WebService
 from easycall.service import Daemon, Leaving, Part, nothing
 from easycall.stats.journal import Journal
+from easycall.stats.log_file import CrashPoint, LogFile
+from easycall.stats.metrics import Metrics
 from easycall.stats.service_level import ServiceLevels
 from easycall.store import choice
 from easycall.store.calls import CallHistory
 from easycall.store.contacts import ContactArchive
 from easycall.store.donotcall import DoNotCallShelf
+from easycall.store.journal_folder import JournalFolder
 from easycall.store.messages import MessageFiles
 from easycall.store.profiles import ProfileShelf
 from easycall.store.queue_edits import QueueEditShelf
@@ -92,7 +98,9 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor
 
     service = MultiService()
-    daemon = join(options.config, options.flows, reactor, Leaving(reactor)).daemon
+    config = options.config
+    limit = config.watchdog_seconds
+    daemon = join(config, options.flows, reactor, Leaving(reactor), watchdog_seconds=limit).daemon
     daemon.setServiceParent(service)  # type: ignore[no-untyped-call] # Twisted's
     settle()
     return service
@@ -118,6 +126,11 @@ class Conduct:
     requests: Requests
     fax: FaxDesk | None = None
 
+    @property
+    def switches(self) -> dict[str, AsteriskSwitch]:
+        """Call control, by Asterisk."""
+        return {pbx.box.name: pbx.switch for pbx in self.pbxs}
+
     def let_go(self) -> None:
         """Touch no call any more: all go on without us."""
         self.distributor.stop()
@@ -138,8 +151,19 @@ class Joined:
     journal: Journal
 
 
-def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[str], None]) -> Joined:
-    """Make all parts of the daemon and join them."""
+def join(
+    config: Config,
+    flows: dict[str, Flow],
+    reactor: Any,
+    fatal: Callable[[str], None],
+    *,
+    watchdog_seconds: float = 0.0,
+) -> Joined:
+    """Make all parts of the daemon and join them.
+
+    ``watchdog_seconds``: end the process when the reactor stands still so long; 0: never, for who has more than a daemon in
+    the process.
+    """
     database = choice.database(config.store_url, config.store_password, reactor)
     prompts = Prompts(config.prompts, reactor)
     clock = SteadyClock(reactor)
@@ -148,20 +172,33 @@ def join(config: Config, flows: dict[str, Flow], reactor: Any, fatal: Callable[[
     files = RecordingFiles(config.recordings.directory, reactor)
     fax = _fax(config.fax, clock, reactor)
     given = config, flows, clock, reactor, database, prompts.sounds, lambda: str(ULID())
-    conduct = make_conduct(*given, size=files.size, fax=fax, messages=messages)
+    crash, refused = _crash_point(os.environ)
+    log_file = LogFile(
+        JournalFolder(config.data / "journal"), clock, _in_thread(reactor), max_bytes=config.journal_bytes, crash=crash
+    )
+    conduct = make_conduct(*given, size=files.size, fax=fax, messages=messages, log_file=log_file)
+
+    health = _health(conduct, database)
+
+    def ends(why: str) -> None:
+        health.vitals.fatal(why)
+        fatal(why)
 
     announcements = Announcements(config.prompts.voices)
     spoken = library.every_prompt(flows, config.queues, config.voicemail.boxes, announcements)
     before = [
         parts.store(config.data, database),
+        parts.watchdog(config.data, watchdog_seconds, clock, health),
         parts.prompts(prompts, chain(spoken, [fax.start_prompt] if fax else [])),
         parts.voice_mail(mail, messages),
         parts.recordings(config.recordings, files, needed=config.records),
     ]
     if fax is not None:
         before.append(parts.fax(fax, config.fax.directory))
-    api = parts.api(config.api_listen, lambda: _api(config, conduct, files, messages), reactor)
-    return join_conduct(conduct, reactor, fatal, before, [api])
+    api = parts.api(config.api_listen, lambda: _api(config, conduct, files, messages, health), reactor)
+    told = parts.systemd(clock, lambda: _status(conduct))
+    journal = parts.journal(conduct.journal, config.data / "journal", refused)
+    return join_conduct(conduct, reactor, ends, before, [api, told], journal)
 
 
 def make_conduct(
@@ -176,17 +213,18 @@ def make_conduct(
     size: Callable[[str], Awaitable[int | None]] | None = None,
     fax: FaxDesk | None = None,
     messages: Messages | None = None,
+    log_file: LogFile | None = None,
 ) -> Conduct:
     """What serves calls, on this clock, with this database, playing these sounds; ``reactor`` gives TCP.
 
     ``dice`` (0 to 1) spreads the retries of links.  ``size``: how long a file of recordings is
     (:class:`~easycall.recording.Recordings`); None: nothing can be recorded.
-    ``messages``: where voice mail is kept, needed for the boxes.
+    ``messages``: where voice mail is kept, needed for the boxes.  ``log_file``: the journal's; None: it has none.
 
     Beside :func:`join` it is for who lets a daemon live in virtual time (:mod:`easycall.lab.day`).
     """
     known_by = partial(known_number, settings=config.dialing)
-    journal = Journal(clock, ContactArchive(database, known_by))
+    journal = Journal(clock, ContactArchive(database, known_by), log_file)
     recordings = Recordings(config.recordings.asterisk_directory, new_id, size) if size is not None else None
     queues = dict(config.queues)  # as they are now: they can be changed
     agents = [_agent(config, one) for one in config.agents.values()]
@@ -245,11 +283,57 @@ def _fax(settings: FaxSettings, clock: IReactorTime, reactor: Any) -> FaxDesk | 
     if not settings.lines:
         return None
 
+    made = settings, clock, reactor, _in_thread(reactor)
+    return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
+
+
+def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
+    """What runs blocking work in a thread."""
+
     def in_thread(work: Callable[..., Any], /, *arguments: Any) -> Deferred[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work, *arguments)
 
-    made = settings, clock, reactor, in_thread
-    return FaxDesk(settings, Documents(*made), Inbox(*made), clock)
+    return in_thread
+
+
+def _crash_point(environ: Mapping[str, str]) -> tuple[CrashPoint | None, str]:
+    """Where a test lets this process die, and why we refuse to."""
+    wanted = environ.get("EASYCALL_CRASH_AT", "")
+    if not wanted:
+        return None, ""
+    if environ.get("EASYCALL_TEST") != "1":
+        return None, "EASYCALL_CRASH_AT kills the daemon: it is for tests, with EASYCALL_TEST=1"
+    try:
+        return CrashPoint(wanted, lambda: os.kill(os.getpid(), signal.SIGKILL)), ""
+    except ValueError as why:
+        return None, f"EASYCALL_CRASH_AT = {why}"
+
+
+def _health(conduct: Conduct, database: Database) -> Health:
+    """How the daemon is, from its parts."""
+    links, lag, metrics = conduct.switches, Lag(), Metrics()
+    conduct.journal.subscribe(metrics.take)
+    state = State(
+        conduct.clock,
+        distributor=conduct.distributor,
+        staff=conduct.distributor.staff,
+        levels=conduct.levels,
+        contacts=conduct.contacts,
+        journal=conduct.journal,
+        links=links,
+        legs={name: switch.legs for name, switch in links.items()},
+        dialling=conduct.dialling,
+    )
+    return Health(Vitals(conduct.clock, conduct.journal, links, database), lag, Figures(state, metrics, lag))
+
+
+def _status(conduct: Conduct) -> str:
+    """The daemon in one line."""
+    agents = conduct.distributor.staff.agents.values()
+    there = sum(agent.state is not AgentState.OFFLINE for agent in agents)
+    ready = sum(agent.state is AgentState.READY for agent in agents)
+    links = ", ".join(f"{name} {'up' if switch.up else 'DOWN'}" for name, switch in conduct.switches.items())
+    return f"{len(conduct.contacts.live)} contacts; agents: {there} logged in, {ready} ready; Asterisk: {links}"
 
 
 def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
@@ -267,9 +351,17 @@ def _means(config: Config, reactor: Any, clock: IReactorTime) -> Means:
 
 
 def join_conduct(
-    conduct: Conduct, reactor: Any, fatal: Callable[[str], None], before: Sequence[Part], beside: Sequence[Part] = ()
+    conduct: Conduct,
+    reactor: Any,
+    fatal: Callable[[str], None],
+    before: Sequence[Part],
+    beside: Sequence[Part] = (),
+    journal: Part | None = None,
 ) -> Joined:
-    """The daemon of a conduct: ``before`` it what it needs, ``beside`` it what else is reached from outside."""
+    """The daemon of a conduct: ``before`` it what it needs, ``beside`` it what else is reached from outside.
+
+    ``journal``: how its journal starts, where that is not a matter of course.
+    """
 
     async def let_go() -> None:
         conduct.let_go()
@@ -277,7 +369,7 @@ def join_conduct(
     strategies = conduct.distributor.strategies
     inside = [
         *before,
-        Part("journal", conduct.journal.start, conduct.journal.stop),
+        journal or parts.journal(conduct.journal, None),
         Part("do-not-call list", conduct.do_not_call.start, nothing),
         Part("calls out", conduct.dialling.start, conduct.dialling.stop),
         Part("agents' profiles", conduct.profiles.start, nothing),
@@ -330,7 +422,7 @@ def _pbx(
     return Pbx(box, switch, manager, FastAgiFactory(switch.serve, clock, peers=box.peers))
 
 
-def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: MessageFiles) -> Any:
+def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: MessageFiles, health: Health) -> Any:
     from easycall.api.app import Api  # late: klein installs the global reactor when it is imported
 
     return Api(
@@ -345,7 +437,7 @@ def _api(config: Config, conduct: Conduct, files: RecordingFiles, messages: Mess
         contacts=conduct.contacts,
         supervisions=conduct.supervisions,
         journal=conduct.journal,
-        links={pbx.box.name: pbx.switch for pbx in conduct.pbxs},
+        health=health,
         tokens=config.tokens,
         clock=conduct.clock,
         files=files,

@@ -47,6 +47,7 @@ class Stream:
         self.decisions = self.reassigned = 0
         self.contacts = 0
         self.rung_at_once = 0
+        at_once = seed % 2 == 0  # whoever rings several leaves nobody idle to whom anything could be reassigned
         self.steps: dict[Callable[[], None], int] = {
             self.arrival: 16,
             self.free: 12,
@@ -54,9 +55,9 @@ class Stream:
             self.connected: 9,
             self.abandon: 2,
             self.refuse: 5,
-            self.ring_more: 9,
+            self.ring_more: 13 if at_once else 1,
             self.one_answers: 2,
-            self.reassign: 5,
+            self.reassign: 1 if at_once else 13,
             self.away: 2,
             self.change_agent: 3,
             self.log_out: 1,

@@ -22,6 +22,7 @@ from easycall.api.app import Api
 from easycall.config import DialingSettings, Right, Token
 from easycall.config.settings import USUAL_RIGHTS
 from easycall.events import Event
+from easycall.health import Figures, Health, Lag, State, Vitals
 from easycall.model import Agent, AgentState, Contact, EndedBy, Queue, Request, Stage, SupervisionMode, Trunk
 from easycall.outbound.call import CallOut
 from easycall.outbound.dialling import Dialling
@@ -31,6 +32,7 @@ from easycall.outbound.rules import Rules
 from easycall.policy import WorkItem
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step, journey
+from easycall.stats.metrics import Metrics
 from easycall.stats.record import Record, fold
 from easycall.stats.recordings import Recording
 from easycall.stats.service_level import ServiceLevels
@@ -241,6 +243,7 @@ class Log:
         self.events: list[Event] = []
         self.listeners: list[Callable[[int, Event], None]] = []
         self.away = False
+        self.behind = self.dropped = 0
 
     @property
     def last(self) -> int:
@@ -254,6 +257,9 @@ class Log:
     def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
         self.listeners.append(listener)
         return lambda: self.listeners.remove(listener)
+
+    def write(self) -> None:
+        """There is no file."""
 
     async def flush(self) -> None:
         if self.away:
@@ -302,6 +308,7 @@ class Running:
         self.do_not_call = DoNotCall(Papers(), reactor, self.journal)
         self.links = {"main": SimpleNamespace(up=True)}
         self.files = RecordingFiles(folder, reactor)
+        self.health = self._health()
         self.api = Api(
             **{
                 "staff": self.desk,
@@ -317,7 +324,7 @@ class Running:
             requests=self.requests,
             supervisions=self.supervisions,
             journal=self.journal,
-            links=self.links,
+            health=self.health,
             tokens=TOKENS,
             clock=reactor,
             files=self.files,
@@ -325,6 +332,22 @@ class Running:
             do_not_call=self.do_not_call,
         )
         self.port = 0
+
+    def _health(self) -> Health:
+        self.lag, self.metrics = Lag(), Metrics()
+        self.journal.subscribe(self.metrics.take)
+        state = State(
+            reactor,
+            distributor=self.desk,
+            staff=self.desk,
+            levels=self.levels,
+            contacts=self.contacts,
+            journal=self.journal,
+            links=self.links,
+            legs={"main": ()},
+            dialling=self.dialling,
+        )
+        return Health(Vitals(reactor, self.journal, self.links), self.lag, Figures(state, self.metrics, self.lag))
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"

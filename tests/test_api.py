@@ -99,7 +99,10 @@ def check_problem(answer: tuple[int, Any, Any], status: int, field: str = "") ->
 
 @pytest_twisted.ensureDeferred
 async def test_health_needs_no_token(site: Running) -> None:
-    assert (await site.ask("GET", "/healthz", token=None))[:2] == (200, "ok\n")
+    site.lag.add(0.5)
+    site.lag.add(0.25)
+    lag = {"last": 0.25, "largest_of_a_minute": 0.5}
+    assert (await site.ask("GET", "/healthz", token=None))[:2] == (200, {"alive": True, "reactor_lag_seconds": lag})
     assert (await site.ask("GET", "/readyz", token=None))[:2] == (200, {"ready": True, "reasons": []})
     site.links["main"].up = False
     assert (await site.ask("GET", "/readyz", token=None))[:2] == (
@@ -130,7 +133,7 @@ async def test_every_route_below_api_is_closed_without_a_token(site: Running) ->
         for verb in rule.methods - {"HEAD"}:
             path = rule.rule.replace("<", "").replace(">", "")
             code, _, _ = await site.ask(verb, path, token=None)
-            assert code == (401 if path.startswith("/api/") else 200), path
+            assert code == (200 if path in ("/healthz", "/readyz") else 401), path
     assert site.desk.asked == []
 
 
@@ -372,7 +375,7 @@ async def test_a_dripping_body_is_cut(site: Running, monkeypatch: pytest.MonkeyP
 @pytest_twisted.ensureDeferred
 async def test_one_connection_serves_many_requests(site: Running) -> None:
     client = await raw(site, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
-    while client.heard.count(b"ok\n") < 2:
+    while client.heard.count(b'{"alive":true') < 2:
         await pause()
     client.transport.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert (await client.over).count(b"HTTP/1.1 200 OK") == 3
@@ -420,7 +423,10 @@ async def test_other_verbs(site: Running, verb: str, path: str, allow: str) -> N
 async def test_head_has_the_headers_of_get(site: Running) -> None:
     heard = await (await raw(site, b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).over
     assert heard.startswith(b"HTTP/1.1 200 ")
-    assert b"\r\nContent-Length: 3\r\n" in heard
+    length = len(
+        json.dumps({"alive": True, "reactor_lag_seconds": {"last": 0.0, "largest_of_a_minute": 0.0}}, separators=(",", ":"))
+    )
+    assert f"\r\nContent-Length: {length}\r\n".encode() in heard
     assert heard.endswith(b"\r\n\r\n")
 
 

@@ -92,7 +92,9 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     tuple[str, ...]: st.lists(TEXT).map(tuple),
     Mapping[str, str]: st.dictionaries(TEXT, TEXT),
     Mapping[str, Channel]: st.dictionaries(TEXT, st.sampled_from(Channel)),
+    Mapping[str, Any]: st.dictionaries(TEXT, st.none() | st.booleans() | st.integers(0, 2**31) | TEXT | st.lists(TEXT)),
     Mapping[str, int]: st.dictionaries(TEXT, st.integers(0, 2**31)),
+    Mapping[str, Any]: st.dictionaries(TEXT, TEXT | st.integers(0, 2**31) | st.none()),
     AgentState | None: st.none() | st.sampled_from(AgentState),
     Missed | None: st.none() | st.builds(Missed, TEXT, st.floats(allow_nan=False, allow_infinity=False)),
     **{

@@ -72,7 +72,9 @@ DECISIONS = {
     "outbound.outcome",
     "outbound.rules",
     "stats.codec",
+    "stats.framing",
     "stats.journey",
+    "stats.metrics",
     "stats.record",
     "stats.recordings",
     "supervision.scene",
@@ -96,6 +98,9 @@ CONDUCT = {
     "contacts",
     "fax.callers",
     "fax.desk",
+    "health.figures",
+    "health.pulse",
+    "health.vitals",
     "ivr.runner",
     "joining",
     "offering",
@@ -106,7 +111,10 @@ CONDUCT = {
     "outbound.transfer",
     "overflow",
     "recording",
+    "stats.archive",
     "stats.journal",
+    "stats.log_file",
+    "stats.projection",
     "supervision.supervisions",
     "supervision.watch",
     "visit",
@@ -116,7 +124,7 @@ CONDUCT = {
     "work.requests",
 }
 REACTOR = {"tap", "starpy.running"}
-ONLY_IN = {"klein": "api", "txpostgres": "store.postgres", "alembic": "store"}
+ONLY_IN = {"klein": "api", "prometheus_client": "health", "txpostgres": "store.postgres", "alembic": "store"}
 
 
 def modules() -> dict[str, Path]:

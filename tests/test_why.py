@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from easycall.policy import QueuePolicy, Ring, WorkItem
 from easycall.skills import parse
 from tests.fakes_api import ANA, BO, NOTHING, SUE, TOKEN, Running, running
 from tests.test_api_agents import Late
+from tests.test_record import STORY, C
 
 pytestmark = pytest.mark.requirement("B4")
 
@@ -58,12 +60,12 @@ class Office:
         offer.parted(WrapUpRules(600.0))
         return self.staff.agents["ana"].until
 
-    async def command(self, *arguments: str, token: str = TOKEN) -> tuple[str, str, int]:
-        """What ``easycall why`` prints, what it complains of, and its exit code."""
+    async def command(self, *arguments: str, token: str = TOKEN, name: str = "why") -> tuple[str, str, int]:
+        """What ``easycall why``, or another command, prints, what it complains of, and its exit code."""
         code = "from easycall.cli.main import cli; cli()"
         port = () if "--port" in arguments else ("--port", str(self.site.port))
         out, err, status = await getProcessOutputAndValue(
-            sys.executable, ["-c", code, "why", *arguments, *port], env={**os.environ, "EASYCALL_TOKEN": token}
+            sys.executable, ["-c", code, name, *arguments, *port], env={**os.environ, "EASYCALL_TOKEN": token}
         )
         return out.decode(), err.decode(), status
 
@@ -282,3 +284,19 @@ class TestCommand:
             out, err, status = await office.command(*arguments, token=token)
             assert (out, status) == ("", 1)
             assert said in err
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_contacts_trace(self, office: Office) -> None:
+        for event in STORY:
+            office.site.journal.record(event)
+        out, err, status = await office.command(C, name="contact")
+        assert (err, status) == ("", 0)
+        first, second, *rest = out.splitlines()
+        assert first.startswith(f"Contact {C}, call inbound, began ")
+        assert " after " in second
+        steps = rest[rest.index("Its steps:") + 1 :]
+        assert len(steps) == len(STORY)
+        assert steps[0].startswith("     0.000 s  ")
+        shown = json.loads((await office.command(C, "--json", name="contact"))[0])
+        assert [f"  {step['after']:8.3f} s  {step['text']}" for step in shown["journey"]] == steps
+        assert "no contact 'nobody'" in (await office.command("nobody", name="contact"))[1]

@@ -131,17 +131,22 @@ def why_contact(room: WaitingRoom, contact: str, now: float, zone: tzinfo = UTC,
 
 
 def why_agent(room: WaitingRoom, agent: str, now: float, zone: tzinfo = UTC, limit: int = 50) -> AgentWhy:
-    """Explain an agent: the first items of the queues that this one serves, and why they are not this one's.
+    """Explain an agent: the first items of the queues that this one serves, and of others whose rings ask this one too by
+    now; and why they are not this one's.
 
     Raises KeyError for somebody who is not logged in.
     """
     seat = room.seats[agent]
-    lines = [line for queue in sorted(seat.team.profile.queues) if (line := room.lines.get(queue)) is not None]
+    queues = seat.team.profile.queues
+    lines = [
+        line
+        for queue, line in sorted(room.lines.items())
+        if queue in queues or any(not queues.isdisjoint(ring.groups) for ring in line.policy.rings)
+    ]
     best = merge(*(_by_score(line.places, line.policy.rate, now) for line in lines))
-    items = [room.items[contact] for _, _, contact in islice(best, limit)]
-    told = tuple(_told(room, item, seat, zone, item.place[1], item.score(now)) for item in items)
-    more = sum(len(line.places) for line in lines) - len(told)
-    return AgentWhy(agent, seat.column is not None, told, more)
+    asked = (item for _, _, contact in best if not queues.isdisjoint((item := room.items[contact]).row.key.groups))
+    told = tuple(_told(room, item, seat, zone, item.place[1], item.score(now)) for item in islice(asked, limit))
+    return AgentWhy(agent, seat.column is not None, told, more=sum(1 for _ in asked))
 
 
 def _by_score(places: Iterable[Entry], rate: float, now: float) -> Iterator[tuple[float, float, str]]:

@@ -1,4 +1,4 @@
-"""The HTTP API: its groups of routes joined, whether the daemon is well, and what becomes of errors."""
+"""The HTTP API: its groups of routes joined, and what becomes of errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from easycall.api.conduct import (
     Contacts,
     Desktops,
     Distributor,
+    Health,
     Journal,
-    Link,
     MessageBoxes,
     Profiles,
     QueueEdits,
@@ -33,19 +33,20 @@ from easycall.api.conduct import (
 )
 from easycall.api.contacts import ContactRoutes
 from easycall.api.donotcall import DoNotCallRoutes
-from easycall.api.exchange import answer, answer_json, refuse
+from easycall.api.exchange import refuse
 from easycall.api.faxes import DOCUMENTS, FaxRoutes
 from easycall.api.feed import Feed
 from easycall.api.gate import Gate
+from easycall.api.health import HealthRoutes
 from easycall.api.live import LiveRoutes
 from easycall.api.problems import Problem
 from easycall.api.queues import QueueRoutes
 from easycall.api.recordings import RecordingRoutes
 from easycall.api.requests import RequestRoutes
-from easycall.api.routes import add_routes, route
+from easycall.api.routes import add_routes
 from easycall.api.routing import RoutingRoutes
 from easycall.api.schemas import board
-from easycall.api.site import BoundedRequest, bounded_site
+from easycall.api.site import bounded_site
 from easycall.api.supervision import SupervisionRoutes
 from easycall.api.voicemails import VoicemailRoutes
 from easycall.api.why import WhyRoutes
@@ -77,7 +78,7 @@ class Api:
         requests: Requests,
         supervisions: Supervisions,
         journal: Journal,
-        links: Mapping[str, Link],
+        health: Health,
         tokens: Iterable[Token],
         clock: IReactorTime,
         files: RecordingFiles,
@@ -87,7 +88,7 @@ class Api:
         messages: MessageBoxes | None = None,
         tell_agents: bool = True,
     ) -> None:
-        """``links``: the Asterisk boxes by name; ``files``: of recordings; ``fax``, ``messages``: faxes and voice mail, if
+        """``files``: of recordings; ``fax``, ``messages``: faxes and voice mail, if
         there are any; ``tell_agents``: agents learn that they are supervised."""
 
         def see(agent: str) -> Mapping[str, Any]:
@@ -100,7 +101,7 @@ class Api:
         self.app.url_map.merge_slashes = False
         add_routes(
             self.app,
-            HealthRoutes(links),
+            HealthRoutes(health, clock),
             AgentRoutes(staff, profiles, journal),
             QueueRoutes(staff, distributor, waits, levels, clock),
             RoutingRoutes(staff, distributor, edits),
@@ -132,26 +133,6 @@ class Api:
     def stop(self) -> None:
         """Close the live feeds."""
         self._feed.stop()
-
-
-class HealthRoutes:
-    """Whether the daemon is well, for whoever watches it."""
-
-    def __init__(self, links: Mapping[str, Link]) -> None:
-        self._links = links
-
-    @route("GET", "/healthz")
-    def healthz(self, request: BoundedRequest) -> bytes:
-        """The process answers."""
-        return answer(request, b"ok\n", "text/plain; charset=utf-8")
-
-    @route("GET", "/readyz")
-    def readyz(self, request: BoundedRequest) -> bytes:
-        """The daemon can take calls; 503 with the reasons while it cannot."""
-        reasons = [f"no link to Asterisk {name!r}" for name, link in self._links.items() if not link.up]
-        if reasons:
-            request.setResponseCode(HTTPStatus.SERVICE_UNAVAILABLE)
-        return answer_json(request, {"ready": not reasons, "reasons": reasons})
 
 
 def _problem(request: Any, failure: Failure) -> bytes:

@@ -13,6 +13,7 @@ from easycall.acd.queue_edits import Routing
 from easycall.acd.waits import Forecast
 from easycall.acd.why import AgentWhy, ContactWhy
 from easycall.events import Event
+from easycall.health import Figures, Lag, Vitals
 from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, Request, SupervisionMode
 from easycall.outbound.call import CallOut
 from easycall.policy import Channel, WorkItem
@@ -26,8 +27,8 @@ __all__ = [
     "Contacts",
     "Desktops",
     "Distributor",
+    "Health",
     "Journal",
-    "Link",
     "MessageBoxes",
     "Profiles",
     "QueueEdits",
@@ -209,6 +210,9 @@ class Journal(Protocol):
     def record(self, event: Event) -> None:
         """Note something that happened."""
 
+    def write(self) -> None:
+        """What was recorded so far outlives the process from now on."""
+
     async def flush(self) -> None:
         """Store everything recorded so far.  Raises StoreUnavailable."""
 
@@ -287,12 +291,20 @@ class Supervisions(Protocol):
         """The supervisor gets the customer.  Raises KeyError, NotNow; the Deferred fails with NotNow."""
 
 
-class Link(Protocol):
-    """The link to one Asterisk."""
+class Health(Protocol):
+    """How the daemon is."""
 
     @property
-    def up(self) -> bool:
-        """True while the link stands."""
+    def vitals(self) -> Vitals:
+        """Why it is not ready."""
+
+    @property
+    def lag(self) -> Lag:
+        """By how much the reactor is late."""
+
+    @property
+    def figures(self) -> Figures:
+        """Its figures for Prometheus."""
 
 
 class MessageBoxes(Protocol):

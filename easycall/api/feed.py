@@ -283,6 +283,7 @@ class Feed:
 
     def _deliver(self) -> None:
         self._timers.pop("turn", None)
+        self.journal.write()  # what a client has seen is not lost, whatever becomes of this process
         messages, self._turn = self._turn, []
         for client in tuple(self._clients):
             client.send(messages)

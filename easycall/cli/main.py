@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from easycall.cli.acd import acd
+from easycall.cli.contact import contact
 from easycall.cli.db import db
 from easycall.cli.demo import demo
 from easycall.cli.doctor import doctor
@@ -22,6 +23,7 @@ def cli() -> None:
 
 
 cli.add_command(acd)
+cli.add_command(contact)
 cli.add_command(db)
 cli.add_command(demo)
 cli.add_command(doctor)

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import click
 
+from easycall.cli.asking import asked, of_the_api
+
 if TYPE_CHECKING:
     from easycall.client import Client
 
@@ -20,62 +22,15 @@ NOT_FOUND = 404
 
 @click.command()
 @click.argument("name", metavar="ID")
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=8800,
-    show_default=True,
-    envvar="EASYCALL_PORT",
-    show_envvar=True,
-    help="Where the API listens on this machine.",
-)
-@click.option(
-    "--token",
-    envvar="EASYCALL_TOKEN",
-    show_envvar=True,
-    prompt=True,
-    hide_input=True,
-    help="A token of the API with the right read.  On the command line others on this machine can see it.",
-)
+@of_the_api
 @click.option("--json", "as_json", is_flag=True, help="Print the API's answer.")
 def why(name: str, port: int, token: str, as_json: bool) -> None:
     """Say why a contact waits, or why an agent gets nothing, and what was decided about either of late.
 
     ID is a contact's or an agent's.
     """
-    answer = _asked(name, port, token)
+    answer = asked(port, token, lambda client: _answer(client, name))
     click.echo(json.dumps(answer, indent=2) if as_json else "\n".join(_lines(answer)))
-
-
-def _asked(name: str, port: int, token: str) -> dict[str, Any]:
-    """The API's answer.  Raises ClickException."""
-    from twisted.internet.defer import Deferred
-    from twisted.internet.error import ConnectError
-    from twisted.internet.task import react
-
-    from easycall.client import Client, Refused
-
-    answers: list[dict[str, Any]] = []
-    faults: list[str] = []
-
-    async def ask(reactor: Any) -> None:
-        try:
-            answers.append(await _answer(Client(port, token, reactor), name))
-        except Refused as refused:
-            faults.append(str(refused.problem.get("detail", refused)))
-        except (ConnectError, TimeoutError):
-            faults.append(
-                f"no easycall answers on port {port} of this machine: see --port, and api.listen of its configuration"
-            )
-
-    try:
-        react(lambda reactor: Deferred.fromCoroutine(ask(reactor)))
-    except SystemExit as end:  # always: it ends so
-        if end.code:
-            raise
-    if faults:
-        raise click.ClickException(faults[0])
-    return answers[0]
 
 
 async def _answer(client: Client, name: str) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     hours = {name: read_hours(document, name) for name in document.names("hours", ID)}
     config = Config(
         node=node.get("name", "main"),
+        watchdog_seconds=node.get("watchdog_seconds", 10.0),
         data=data,
         api_listen=document.section("api").get("listen", "tcp:8800:interface=127.0.0.1"),
         tokens=tuple(_token(token) for token in document.rows("api.tokens")),
@@ -77,6 +78,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         voicemail=_voicemail(document, base, data),
         lifetime=Lifetime(**document.section("calls")),
         park_seconds=document.section("parking").get("seconds", 90.0),
+        journal_bytes=document.section("journal").get("max_bytes", 1 << 30),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
         strategies={
             name: strategy

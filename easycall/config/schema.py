@@ -90,6 +90,8 @@ def _date(value: Any) -> date:
     return date.fromisoformat(value)
 
 
+_LIMIT = number("seconds", 2, 3600)
+_WATCHDOG = Kind("0, or " + _LIMIT.allowed, lambda value: 0.0 if value == 0 and value is not False else _LIMIT.read(value))
 _TO = Kind("queue:QUEUE, voicemail:BOX, flow:FLOW or hang_up", _target)
 _KINDS, _DESK = ", ".join(Channel), ", ".join(kind for kind in Channel if kind in AT_DESK)
 _TAKES = Kind(f"a table, each line a kind of work ({_KINDS}) = how many at once: 0 to 50, of calls 0 or 1", _takes)
@@ -115,7 +117,7 @@ _KIND = Kind(f"one of {', '.join(Channel)}", Channel)
 _SKILL = matching("the name of a skill such as billing or lang:zh", SKILL.pattern)
 
 SCHEMA: Schema = {
-    "node": {"name": Option(_NAME), "data": Option(text(1, 500))},
+    "node": {"name": Option(_NAME), "data": Option(text(1, 500)), "watchdog_seconds": Option(_WATCHDOG)},
     "api": {"listen": Option(server_endpoint("tcp", "tcp6", "ssl", "unix", "systemd"))},
     "api.tokens": {
         "name": Option(ID, required=True),
@@ -129,6 +131,7 @@ SCHEMA: Schema = {
         "url": Option(_STORE, secret=True),  # some write a password into it, which is wrong and must not be shown
         "password_file": Option(text(1, 500)),
     },
+    "journal": {"max_bytes": Option(whole("bytes", 16 << 20, 1 << 40))},
     "asterisk": {
         "ami": Option(client_endpoint("tcp", "tls", "unix")),
         "username": Option(text(1, 64)),

@@ -311,6 +311,8 @@ class Config:
     tell_agents: bool = True
     """Whether agents are told over their live feed that they are supervised."""
     lifetime: Lifetime = field(factory=Lifetime)
+    watchdog_seconds: float = 10.0
+    """For how long the reactor may stand still before the process is ended; 0: for ever."""
     park_seconds: float = 90.0
     """How long a parked contact waits for an agent who picks it."""
     hours: Mapping[str, Hours] = field(factory=dict)
@@ -321,6 +323,8 @@ class Config:
     """Public keys (PEM) that flows may seal values with."""
     strategies: Mapping[str, StrategySettings] = field(factory=dict)
     """What queues may ask who gets a contact, by name."""
+    journal_bytes: int = 1 << 30
+    """How long the journal's file may become."""
 
     @property
     def entered(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from attrs import define, field
 from easycall.events import (
     AgentChanged,
     Answered,
+    ConsultEnded,
     ContactArrived,
     ContactEnded,
     Event,
@@ -32,6 +33,8 @@ __all__ = ["Fairness"]
 
 TIE_SECONDS = 0.05
 """A refusal is said a moment before it counts: at its very end nothing is judged."""
+MEANT = frozenset({OfferOutcome.ANSWERED, OfferOutcome.CALLER_LEFT})
+"""How an offer ends after which the agent may be asked again at once."""
 
 
 @define
@@ -74,6 +77,8 @@ class Fairness:
         self._waiting: dict[str, _Waiting] = {}
         self._lines: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
         self._reserved: dict[str, str] = {}
+        self._by_name: dict[str, dict[str, float]] = {}
+        """Contact -> who did not take it when asked by name, in a transfer or a consultation, before it waits."""
         self.choices = 0
         """How many choices were judged."""
 
@@ -88,7 +93,8 @@ class Fairness:
                 self._forget(event.contact)
                 pbx = self._pbx_of.get(event.contact, "")
                 since = (event.since or event.at) - event.offset - self._ahead.get(event.queue, 0.0)
-                self._waiting[event.contact] = one = _Waiting(since, event.contact, event.queue, pbx, {})
+                refused = self._by_name.pop(event.contact, {})
+                self._waiting[event.contact] = one = _Waiting(since, event.contact, event.queue, pbx, refused)
                 one.owner, one.owner_until, one.skills = event.owner, event.owner_until, event.skills
                 one.priority = event.offset
                 self._stand(event.contact)
@@ -99,11 +105,14 @@ class Fairness:
                     self._waiting[event.contact].rung.add(event.agent)
             case OfferEnded():
                 self._offer_ended(event)
+            case ConsultEnded() if event.outcome not in MEANT:
+                self._by_name[event.contact] = {event.to: self._until(event)}
             case Answered() | Picked() | QueueLeft():
                 self._forget(event.contact)
             case ContactEnded():
                 self._forget(event.contact)
                 self._pbx_of.pop(event.contact, None)
+                self._by_name.pop(event.contact, None)
             case PbxDown():
                 self._down.add(event.pbx)
             case PbxUp():
@@ -124,11 +133,18 @@ class Fairness:
         one = self._waiting.get(event.contact)
         if one is not None:
             one.rung.discard(event.agent)
-        if one is None or event.outcome in (OfferOutcome.ANSWERED, OfferOutcome.CALLER_LEFT):
+        if event.outcome in MEANT:
             return
-        one.refused[event.agent] = event.at + self._refused_seconds.get(event.outcome, self._usual_seconds)
+        if one is None:
+            self._by_name[event.contact] = {event.agent: self._until(event)}
+            return
+        one.refused[event.agent] = self._until(event)
         if not one.rung:
             self._stand(event.contact)
+
+    def _until(self, event: OfferEnded | ConsultEnded) -> float:
+        """Until when the contact is not offered to that agent again."""
+        return event.at + self._refused_seconds.get(event.outcome, self._usual_seconds)
 
     def _changed(self, event: AgentChanged) -> str:
         """An agent who is reserved already and asks for something is told of again: that is no choice."""

@@ -100,7 +100,7 @@ async def test_full_then_waited_then_a_message(centre: CallCentre) -> None:
         ("backup", "waited", "voicemail:sales"),
     ]
     assert segments(record) == ["ivr", "waiting", "voicemail"]
-    assert 3 <= record["waited"] < 4
+    assert 2.9 < record["waited"] < 4, "queued at a moment of its own: the rule counts from the arrival"
     assert record["outcome"] == "overflowed"
     await hears(first, "music")
     first.hangs_up()
