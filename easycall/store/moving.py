@@ -1,7 +1,7 @@
 """A whole database as one file, to move a site from one kind of database to the other.  Blocking: for the command line.
 
-The file is gzip over lines of JSON: a head (what it is, the version of the schema, how many rows each table has), then for each
-table a line with its name and columns and one for each row, then an end, without which the file is not whole.
+The file is gzip over lines of JSON: a head (what it is, the version of the schema, how many rows each table has), then for
+each table a line with its name and columns and one for each row, then an end, without which the file is not whole.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _line(value: Any) -> str:
 # In
 
 
-def _lines(raw: IO[bytes]) -> Iterator[Any]:
+def _lines(raw: gzip.GzipFile) -> Iterator[Any]:
     number = 0
     while line := raw.readline(LONGEST_LINE):
         number += 1

@@ -45,7 +45,8 @@ class Place:
             if self.file is not None:
                 if not make:
                     self._must_be_there(self.file)
-                held.callback(os.close, take(str(self.file)))
+                with self._files_in_words():
+                    held.callback(os.close, take(str(self.file)))
                 yield held.enter_context(migrations.engine_of_sqlite(str(self.file)).begin())
             else:
                 connection = held.enter_context(migrations.engine_of_postgresql(self._connect).begin())
@@ -58,10 +59,7 @@ class Place:
         with ExitStack() as held, self._in_words():
             if self.file is not None:
                 self._must_be_there(self.file)
-                connection = held.enter_context(migrations.engine_of_sqlite(str(self.file)).connect())
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # else BEGIN IMMEDIATE
-                connection.exec_driver_sql("BEGIN")
-                held.callback(connection.exec_driver_sql, "ROLLBACK")
+                connection = held.enter_context(migrations.engine_of_sqlite(str(self.file), reading=True).connect())
             else:
                 connection = held.enter_context(migrations.engine_of_postgresql(self._connect).connect())
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -92,7 +90,8 @@ class Place:
             before = "".join(migrations.present(connection))
             copy = None
             if self.file is not None and before not in ("", version) and not migrations.newer([before]):
-                copy = migrations.back_up(str(self.file), before)
+                with self._files_in_words():
+                    copy = migrations.back_up(str(self.file), before)
             migrations.move(connection, version)
         return before, copy
 
@@ -122,7 +121,15 @@ class Place:
             yield
         except DBAPIError as why:
             raise self._unavailable(str(why.orig).partition("\n")[0]) from why
-        except (sqlite3.Error, OSError, migrations.SchemaTooNew, migrations.UnknownVersion) as why:
+        except (sqlite3.Error, migrations.SchemaTooNew, migrations.UnknownVersion) as why:
+            raise self._unavailable(str(why)) from why
+
+    @contextmanager
+    def _files_in_words(self) -> Iterator[None]:
+        """Beside :meth:`_in_words`, and not in it: there the faults of other files pass, too."""
+        try:
+            yield
+        except OSError as why:
             raise self._unavailable(str(why)) from why
 
     def _unavailable(self, why: str) -> StoreUnavailable:

@@ -49,7 +49,7 @@ class UnknownVersion(Exception):
 def upgrade_sqlite(path: str) -> None:
     """Bring the schema of an SQLite file to this version, in one transaction, after a copy of an older one beside it.
 
-    Raises SchemaTooNew, and :class:`sqlalchemy.exc.DBAPIError` when the file cannot be read or written, :class:`sqlite3.Error`
+    Raises SchemaTooNew; :class:`sqlalchemy.exc.DBAPIError` when the file cannot be read or written; :class:`sqlite3.Error`
     and OSError when it cannot be copied.
     """
     with engine_of_sqlite(path).begin() as connection:
@@ -68,12 +68,13 @@ def upgrade_postgresql(connect: Callable[[], Any]) -> None:
         upgrade(connection)
 
 
-def engine_of_sqlite(path: str) -> Engine:
-    """SQLAlchemy's way to an SQLite file."""
+def engine_of_sqlite(path: str, *, reading: bool = False) -> Engine:
+    """SQLAlchemy's way to an SQLite file.  ``reading``: beside somebody who writes."""
     engine = create_engine(URL.create("sqlite", database=path), poolclass=NullPool)
     # Python's sqlite3 begins no transaction before DDL.  We begin it by hand, so that a killed upgrade leaves no half of it.
     event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    begin = "BEGIN" if reading else "BEGIN IMMEDIATE"
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 

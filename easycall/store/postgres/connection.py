@@ -46,6 +46,7 @@ class Connection(txpostgres.Connection):  # type: ignore[misc] # without annotat
         super().__init__(reactor=reactor)
         self._clock: IReactorTime = reactor
         self.gone = Bell()
+        self._dropped = False
         self.silent = False
         """Whether it was dropped because the server said nothing."""
 
@@ -74,15 +75,14 @@ class Connection(txpostgres.Connection):  # type: ignore[misc] # without annotat
 
     def drop(self) -> None:
         """Close it now, whatever runs on it; who waits for an answer gets an exception.  A second time does nothing."""
-        if self.gone.rung:
+        if self._dropped or self.gone.rung:
             return
-        if self._connection is None:
-            self.gone.ring()
-            return
-        for cursor in self._cursors:  # else a reactor that knows readers by object would keep them
-            self.reactor.removeReader(cursor)
-            self.reactor.removeWriter(cursor)
-        self.close()
+        self._dropped = True
+        if self._connection is not None:
+            for cursor in self._cursors:  # else a reactor that knows readers by object would keep them
+                self.reactor.removeReader(cursor)
+                self.reactor.removeWriter(cursor)
+            self.close()
         self.gone.ring()
 
     async def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -116,7 +116,7 @@ class Connection(txpostgres.Connection):  # type: ignore[misc] # without annotat
         except psycopg2.Error:
             raise
         except Exception as why:  # txpostgres has several words for a connection that was dropped meanwhile
-            if not self.gone.rung and not isinstance(why, txpostgres.UnexpectedPollResult):
+            if not (self._dropped or self.gone.rung or isinstance(why, txpostgres.UnexpectedPollResult)):
                 raise
             self.drop()
             raise psycopg2.InterfaceError("the connection was dropped") from why
