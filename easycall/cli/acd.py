@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from easycall.cli.config_file import config_file
+
 if TYPE_CHECKING:
     from easycall.acd.replay.comparison import Account, Rules
     from easycall.acd.replay.day import Day
@@ -38,15 +40,7 @@ def acd() -> None:
 
 
 @acd.command()
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/easycall/easycall.toml"),
-    show_default=True,
-    help="The configuration of the daemon.",
-)
+@config_file
 @click.option(
     "--policy",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from easycall.cli.config_file import config_file
+
 if TYPE_CHECKING:
     from easycall.store.moving import Moved, Tell
     from easycall.store.upkeep import Place
@@ -18,15 +20,7 @@ __all__ = ["db"]
 
 
 @click.group()
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/easycall/easycall.toml"),
-    show_default=True,
-    help="The configuration of the daemon: its store.url says which database.",
-)
+@config_file
 @click.pass_context
 def db(context: click.Context, file: Path) -> None:
     """Look after the database, and move it from SQLite to PostgreSQL or back.

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from easycall.cli.config_file import config_file
+
 if TYPE_CHECKING:
     from easycall.config import Config
     from easycall.doctor.findings import Finding
@@ -21,15 +23,7 @@ COLOURS = {"fault": "red", "warning": "yellow", "ok": "green", "unseen": "bright
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/easycall/easycall.toml"),
-    show_default=True,
-    help="The configuration of the daemon.",
-)
+@config_file
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object, for a program.")
 def doctor(file: Path, as_json: bool) -> None:
     """Ask every Asterisk of a configuration whether it is as easycall needs it.
