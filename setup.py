@@ -54,6 +54,7 @@ setup(
         "click>=8.1",
         "cryptography>=43",
         "holidays>=0.60",
+        "phonenumbers>=8.13",
         "prometheus-client>=0.21",
         "rich>=13",
         "psycopg2-binary>=2.9.9",

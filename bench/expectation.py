@@ -139,7 +139,8 @@ class Day:
         if ours is None or oracle is None:
             raise RuntimeError("nobody serves the queue")
         caller = Caller(str(next(self.numbers)), now, (ours, oracle, float(self.hold)) if now >= WARM else None)
-        self.ours.joined(caller.name, self.waiting, self.agents, now)
+        foreseen = self.ours.foreseen(self.waiting, self.agents, now, now)
+        self.ours.joined(caller.name, now, now, foreseen)
         self.line.append(caller)
         self.waiting += 1
         self._soon(now + self.dice.expovariate(1 / scenario.patience), lambda at: self._gives_up(caller, at))

@@ -1,4 +1,4 @@
-"""The clock of the daemon."""
+"""The clock of the daemon, which corrections of the machine's clock do not reach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-__all__ = ["SteadyClock"]
+__all__ = ["SteadyClock", "steady"]
 
 
 @implementer(IReactorTime)
@@ -34,3 +34,12 @@ class SteadyClock:
     def getDelayedCalls(self) -> Any:
         """What will be called; see IReactorTime."""
         return self._reactor.getDelayedCalls()
+
+
+def steady(reactor: Any) -> None:
+    """Let the reactor's own timers take no notice either when the machine's clock is set.
+
+    Twisted counts by the wall clock: set back by an hour it would let everything wait for an hour, set on it would let every
+    time limit of that hour run out at once.
+    """
+    reactor.seconds = SteadyClock(reactor).seconds

@@ -12,25 +12,31 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from easycall.acd.desk_work import DeskAssignment
 from easycall.acd.distributor import Distributor
 from easycall.acd.waits import Waits
-from easycall.defer import cancelled, start
+from easycall.callback.call_back import CallBack, Turns
+from easycall.callback.desk import CallbackDesk
+from easycall.defer import cancelled, first, start, unattended
 from easycall.events import Event
 from easycall.fax.desk import FaxDesk
 from easycall.ivr.script import Script
 from easycall.joining import Joining
 from easycall.live import LiveContact
-from easycall.model import Contact, Direction, EndedBy, Lifetime, Request, Stage
-from easycall.outbound.call import CallOut, First, OutboundCall, nowhere, undialled
+from easycall.model import Callback, Contact, Direction, EndedBy, First, Lifetime, Request, Stage
+from easycall.outbound.call import CallOut, OutboundCall, nowhere, undialled
 from easycall.outbound.dialling import Dialling
+from easycall.outbound.outsider import found
 from easycall.overflow import Overflow
 from easycall.policy import AT_DESK
+from easycall.policy import Channel as WorkChannel
 from easycall.ports import Arrival, Channel, Journal, Messages, Switch
 from easycall.recording import Recordings
+from easycall.recovery.entry import Entry
+from easycall.recovery.left_off import LeftOff
 from easycall.skills import parse
 from easycall.verbs import NotNow, Verb
 from easycall.visit import Visit
-from easycall.work.call_me import CallMe
 from easycall.work.errand import Errand
 from easycall.work.line import Line
 
@@ -82,6 +88,8 @@ class Contacts:
         self._recordings = recordings
         self._fax = fax
         self._waits = waits
+        self._desk: CallbackDesk | None = None
+        self._turns: Turns | None = None
         self._stopped = False
         self._visits: dict[str, Visit | Errand] = {}
         self._running: dict[str, Deferred[None]] = {}
@@ -156,10 +164,14 @@ class Contacts:
         self._carry(self._visit(live, OutboundCall(live, route, queue, asked.first)))
         return contact
 
-    def request(self, request: Request, *, restored: bool = False) -> Contact:
+    def still_with(self, request: Request, agent: str, attempt: int) -> DeskAssignment | None:
+        """The agent had it at the desk when the process before us ended, and has it still; None: not any more."""
+        return self._distributor.staff.desk_work.resume(agent, request.id, request.channel, attempt)
+
+    def request(self, request: Request, *, restored: bool = False, had: DeskAssignment | None = None) -> Contact:
         """Let the contact of a request begin: it waits in line, and has no leg, or none yet.
 
-        ``restored``: it did so before the daemon started, and agents have yet to log in again.
+        ``restored``: it did so before the daemon started, and desktops have yet to come back; ``had``: an agent has it.
         """
         called = request.channel not in AT_DESK
         contact = Contact(
@@ -181,17 +193,98 @@ class Contacts:
         live = self._live_contact(contact, nowhere(), undialled(contact.leg))
         if called:
             pbx = self._dialling.box_for(request.number)
-            self._carry(self._visit(live, CallMe(Line(live, self._overflow, request, pbx, restored=restored))))
+            line = Line(live, self._overflow, request.queue, request.since, pbx, restored=restored)
+            self._carry(self._visit(live, CallBack(line)))
         else:
-            self._carry(Errand(Line(live, self._overflow, request, restored=restored)))
+            line = Line(live, self._overflow, request.queue, request.since, restored=restored)
+            self._carry(Errand(line, had))
         return contact
+
+    def call_back(
+        self, callback: Callback, owner: str, *, restored: bool = False, arrived: float = 0.0, attempts: int = 0
+    ) -> Contact:
+        """Let the contact of a callback begin: it waits in line, and has no leg yet.
+
+        ``owner``: for whom alone it waits at first; ``restored``: it waited before the daemon started; ``arrived``: when it
+        began, as was told then, 0: that was not told; ``attempts``: the number of the last agent it was offered to.  Raises
+        RuntimeError when nobody is called back.
+        """
+        if self._desk is None:
+            raise RuntimeError("there are no callbacks")
+        contact = Contact(
+            id=callback.contact,
+            pbx="",
+            leg=f"ec-{callback.contact}-customer-1",
+            caller="",
+            caller_name=callback.name,
+            dialled=callback.number,
+            arrived=arrived or self._clock.seconds(),
+            direction=Direction.OUTBOUND,
+            channel=WorkChannel.CALLBACK,
+            stage=Stage.WAITING,
+            queue=callback.queue,
+            priority=callback.priority_seconds,
+            skills=parse(callback.skills),
+            answers=dict(callback.answers),
+            data=dict(callback.data),
+            session=callback.session or callback.id,
+            callback=callback.id,
+            reason=callback.reason,
+            waited=callback.waited,
+            attempts=attempts,
+        )
+        live = self._live_contact(contact, nowhere(), undialled(contact.leg))
+        pbx = self._dialling.box_for(callback.number)
+        line = Line(live, self._overflow, callback.queue, callback.since, pbx, owner=owner, restored=restored)
+        self._carry(self._visit(live, CallBack(line, self._desk, self._turns), arrived=bool(arrived)))
+        return contact
+
+    def use_callbacks(self, desk: CallbackDesk, turns: Turns | None = None) -> None:
+        """Whom callers ask to be called back, and who is asked before a customer is dialled.
+
+        ``turns``: who may be dialled before an agent is free; None: nobody.
+        """
+        self._desk, self._turns = desk, turns
+        self._joining.use_callbacks(desk)
+
+    def recover(self, left: LeftOff, switch: Switch) -> None:
+        """Go on with a contact that a process before us carried; its legs may still be on their way."""
+        contact = left.contact
+        dialled = left.leg_of_customer
+        live = self._live_contact(contact, switch, undialled(contact.leg))
+        if dialled is not None:
+            live.customer = found(live, dialled.told, dialled.answered)
+        elif contact.direction is Direction.INBOUND:
+            live.customer = switch.expect(contact.leg)
+            self._occupies_line(live)
+        self._carry(self._visit(live, entry=Entry(live, left)))
+
+    def _occupies_line(self, live: LiveContact) -> None:
+        """When the caller's leg has shown, it counts for the trunk it came in on."""
+
+        async def occupy() -> None:
+            customer = live.customer
+            await first(live.switch.when_up(), customer.when_gone())
+            line = self._dialling.lines.occupy(live.switch.name, customer.endpoint)
+            if line is not None:
+                customer.when_gone().addCallback(lambda _: line.release())
+
+        unattended(occupy())
 
     def _live_contact(self, contact: Contact, switch: Switch, customer: Channel) -> LiveContact:
         shared = self._clock, self._record, self._distributor, self._script, self._dialling, self._recordings, self._fax
         return LiveContact(contact, switch, customer, *shared, waits=self._waits)
 
-    def _visit(self, live: LiveContact, call: OutboundCall | CallMe | None = None) -> Visit:
-        return Visit(live, self._messages, self._park_seconds, self._lifetime, self._overflow, self._joining, call)
+    def _visit(
+        self,
+        live: LiveContact,
+        call: OutboundCall | CallBack | None = None,
+        entry: Entry | None = None,
+        *,
+        arrived: bool = False,
+    ) -> Visit:
+        shared = self._messages, self._park_seconds, self._lifetime, self._overflow, self._joining
+        return Visit(live, *shared, call=call, entry=entry, desk=self._desk, arrived=arrived)
 
     def _carry(self, visit: Visit | Errand) -> None:
         contact_id = visit.contact.id

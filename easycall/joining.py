@@ -11,10 +11,11 @@ from attrs import evolve
 
 from easycall.acd.asking import wanted
 from easycall.acd.last_agents import ANY_QUEUE, LastAgents
-from easycall.acd.redials import Abandoned, Redials
-from easycall.events import AskIgnored, QueueResumed
-from easycall.live import LiveContact
-from easycall.model import AgentState, Direction, EndedBy, Queue
+from easycall.acd.redials import Redials
+from easycall.callback.desk import CallbackDesk
+from easycall.events import AskIgnored, DataAttached, QueueResumed, SessionJoined
+from easycall.live import LiveContact, attach
+from easycall.model import AgentState, Callback, Direction, Queue
 from easycall.policy import Asked, WorkItem
 from easycall.skills import ANYBODY
 from easycall.talk import Wait
@@ -28,12 +29,22 @@ OWNER = "owner"
 class Joining:
     """See the module.  One for all contacts: it knows their last agents, and who broke off."""
 
-    def __init__(self, number_of: Callable[[str], str] = str, last_agents: LastAgents | None = None) -> None:
+    def __init__(
+        self,
+        number_of: Callable[[str], str] = str,
+        last_agents: LastAgents | None = None,
+        redials: Redials | None = None,
+    ) -> None:
         """``number_of``: the number a customer is known by, of one as shown; empty: withheld.
-        ``last_agents``: None: nothing is known of them."""
+        ``last_agents``, ``redials``: None: nothing is known of them."""
         self._number_of = number_of
         self._last_agents = last_agents
-        self._redials = Redials()
+        self._redials = Redials() if redials is None else redials
+        self._callbacks: CallbackDesk | None = None
+
+    def use_callbacks(self, desk: CallbackDesk) -> None:
+        """A caller who is to be called back has the place of the callback, which is over."""
+        self._callbacks = desk
 
     async def item(self, live: LiveContact, wait: Wait, queue: Queue) -> WorkItem:
         """What waits; the contact is of this queue from now on."""
@@ -63,22 +74,32 @@ class Joining:
     def resumed(self, live: LiveContact, item: WorkItem, queue: Queue) -> WorkItem:
         """The same with the place in line of a call that this caller broke off, if there is one."""
         contact = live.contact
-        if contact.direction is Direction.OUTBOUND or not queue.redial_seconds:
+        if contact.direction is Direction.OUTBOUND:
             return item
-        number, now = self._number_of(contact.caller), live.now()
-        place = self._redials.resume(number, queue.id, queue.redial_seconds, now)
+        if self._callbacks is not None and (number := self._number_of(contact.caller)):
+            callback = self._callbacks.take_over(number, queue.id)
+            if callback is not None:
+                return self._of_callback(live, item, callback)
+        if not queue.redial_seconds:
+            return item
+        place = self._redials.resume(self._number_of(contact.caller), queue.id, live.now())
         if place is None:
             return item
         live.tell(QueueResumed, queue=queue.id, of=place.contact, since=place.enqueued)
         return evolve(item, enqueued=place.enqueued)
 
-    def broke_off(self, live: LiveContact, item: WorkItem, queue: Queue) -> None:
-        """The contact was abandoned in the queue: if its caller or the network ended it, the caller may come back."""
+    def _of_callback(self, live: LiveContact, item: WorkItem, callback: Callback) -> WorkItem:
+        """The customer would have been called: what is known of that goes along."""
         contact = live.contact
-        gone = contact.ended_by in (EndedBy.CALLER, EndedBy.SYSTEM, EndedBy.NETWORK)
-        if gone and queue.redial_seconds and contact.direction is not Direction.OUTBOUND:
-            place = Abandoned(contact.id, item.enqueued, live.now())
-            self._redials.abandoned(self._number_of(contact.caller), queue.id, place)
+        contact.session, contact.waited = callback.session or callback.id, contact.waited + callback.waited
+        live.tell(SessionJoined, session=contact.session, callback=callback.id, waited=contact.waited)
+        if new := {key: value for key, value in callback.data.items() if key not in contact.data}:
+            attach(contact.data, new)
+            live.tell(DataAttached, data=new)
+        if not callback.since:
+            return item
+        live.tell(QueueResumed, queue=item.queue, of=contact.session, since=callback.since)
+        return evolve(item, enqueued=callback.since)
 
     def _takes_up(self, live: LiveContact, wait: Wait, queue: Queue) -> str:
         """What the flow asks for is the contact's; the owner it names."""

@@ -10,7 +10,7 @@ from twisted.python import usage
 
 from easycall.config import Config, ConfigError, load
 from easycall.ivr import library
-from easycall.ivr.flow import Flow, FlowError
+from easycall.ivr.nodes import Flow, FlowError
 
 __all__ = ["Options"]
 

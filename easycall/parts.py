@@ -20,21 +20,22 @@ from easycall.health import Health, Notifier, Pulse, Watchdog
 from easycall.ivr.prompt import Prompt
 from easycall.ivr.prompts import PromptError, Prompts
 from easycall.ports import StoreUnavailable
+from easycall.privacy.retention import Retention
 from easycall.service import CannotStart, Part, nothing
 from easycall.stats.journal import Journal
-from easycall.store.choice import SiteDatabase
 from easycall.store.messages import MessageFiles
 from easycall.store.recordings import RecordingFiles
 
 __all__ = [
     "ami",
     "api",
+    "data",
     "fastagi",
     "fax",
     "journal",
     "prompts",
     "recordings",
-    "store",
+    "retention",
     "systemd",
     "voice_mail",
     "watchdog",
@@ -70,19 +71,16 @@ def systemd(clock: IReactorTime, status: Callable[[], str]) -> Part:
     return Part("systemd", notifier.start, notifier.stop)
 
 
-def store(folder: Path, database: SiteDatabase) -> Part:
-    """The data folder and the database."""
+def data(folder: Path) -> Part:
+    """The data folder."""
 
     async def start() -> None:
         try:
             _make_folder(folder)
-            await database.open()
         except OSError as error:
             raise CannotStart(f"node.data = {str(folder)!r}: {error.strerror}") from error
-        except StoreUnavailable as why:
-            raise CannotStart(f"store.url: {why}") from why
 
-    return Part("store", start, database.close)
+    return Part("data folder", start, nothing)
 
 
 def _make_folder(folder: Path) -> None:
@@ -92,8 +90,11 @@ def _make_folder(folder: Path) -> None:
         folder.chmod(0o755)
 
 
-def journal(made: Journal, folder: Path | None, refused: str = "") -> Part:
-    """The journal; its file stands in ``folder``, if anywhere.  ``refused``: why it must not start."""
+def journal(made: Journal, folder: Path | None, refused: str = "", loaded: Callable[[], None] = lambda: None) -> Part:
+    """The journal; its file stands in ``folder``, if anywhere.  ``refused``: why it must not start.
+
+    ``loaded`` is called when it, and the database before it, are in memory with all they need.
+    """
 
     async def start() -> None:
         if refused:
@@ -102,6 +103,9 @@ def journal(made: Journal, folder: Path | None, refused: str = "") -> Part:
             await made.start()
         except OSError as error:
             raise CannotStart(f"journal in {str(folder)!r}: {error.strerror or error}") from error
+        except StoreUnavailable as why:
+            raise CannotStart(f"journal: {why}") from why
+        loaded()
 
     return Part("journal", start, made.stop)
 
@@ -143,6 +147,11 @@ def recordings(settings: RecordingSettings, files: RecordingFiles, *, needed: bo
                 raise CannotStart(f"recordings.directory = {str(settings.directory)!r}: {why}") from error
 
     return Part("recordings", start, nothing)
+
+
+def retention(made: Retention) -> Part:
+    """What is too old is removed in the night."""
+    return Part("retention", made.start, made.stop)
 
 
 def fax(desk: FaxDesk, folder: Path) -> Part:

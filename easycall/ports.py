@@ -38,6 +38,7 @@ __all__ = [
     "ServiceFailed",
     "StatementRefused",
     "StoreUnavailable",
+    "StoreUnusable",
     "Strategy",
     "StrategyOutside",
     "Switch",
@@ -84,6 +85,10 @@ class StoreUnavailable(Exception):
     commit was lost, it may have been made: so every statement may be run twice."""
 
 
+class StoreUnusable(StoreUnavailable):
+    """The database cannot be used as it is, or as it is configured: only the operator mends that, waiting does not."""
+
+
 class StatementRefused(Exception):
     """The database finds values wrong, and will always do so; nothing was changed."""
 
@@ -97,6 +102,10 @@ class Channel(Protocol):
     @property
     def id(self) -> str:
         """The switch's unique id of the leg."""
+
+    @property
+    def endpoint(self) -> str:
+        """Where it came in, as :attr:`Arrival.endpoint`; empty while, or when, that is not known."""
 
     @property
     def gone(self) -> bool:
@@ -165,6 +174,12 @@ class Channel(Protocol):
 
     async def receive_fax(self, file: str, station: str, at_page: Callable[[int], None]) -> FaxResult:
         """Receive a fax into a TIFF file that is not there yet; else as :meth:`send_fax`."""
+
+    async def who_answered(self) -> str:
+        """Listen for two seconds at most who is there: ``machine``, ``person``, or ``""`` when it cannot be told.
+
+        A guess.
+        """
 
     async def listen_for_fax(self, on: bool) -> None:
         """Listen for the tone of a fax machine that calls, or not any more.
@@ -256,6 +271,19 @@ class Switch(Protocol):
 
     def limit(self, channel: Channel, seconds: float) -> None:
         """Have the Asterisk end a leg so many seconds from now, whether a process of ours is there or not."""
+
+    def expect(self, leg: str, *, rings: float | None = None, phone: str = "", ends_at: float | None = None) -> Channel:
+        """A leg of this id that a process of ours had before this one.
+
+        Where it is, or that it is gone, is known when the switch is :attr:`up`.  ``rings``: it was not answered when we
+        heard of it last, and may ring so many seconds more; ``phone``: of an agent's leg; ``ends_at``: see :meth:`limit`.
+        """
+
+    def together(self, one: Channel, other: Channel) -> Conversation | None:
+        """Two legs that are in one bridge already; None: they are not."""
+
+    def gathered(self, room: str, *channels: Channel) -> Conference | None:
+        """Those of these legs who are in one conference already, in the room of that name; None: fewer than two are."""
 
     async def bridge(self, one: Channel, other: Channel) -> Conversation:
         """Join two legs that are at home, or in bridges: whom they leave there comes home.

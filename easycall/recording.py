@@ -7,7 +7,7 @@ was confirmed.  Nothing that goes wrong with a recording costs the customer the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -151,6 +151,21 @@ class Recorder:
         live.tell(RecordingStarted, live.contact.agent, recording=recording, file=file, why=why)
         live.contact.recording = "on"
         self._in_background(self._watch(recording))
+
+    def goes_on(self, recording: str, file: str, pauses: Iterable[str], *, declined: bool) -> None:
+        """What a process before us recorded is still recorded; silence is, for these reasons.
+
+        Asterisk is told once more what is wanted: nobody knows what it heard last.
+        """
+        self._declined = declined
+        if not recording or self._recordings is None:
+            return
+        self._id, self._file = recording, file
+        self._reasons, self._told = dict.fromkeys(pauses), dict.fromkeys(pauses)
+        self._muted = None
+        self._live.contact.recording = "paused" if self._reasons else "on"
+        self._in_background(self._watch(recording))
+        self._soon()
 
     # Pause
 

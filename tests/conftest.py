@@ -42,6 +42,30 @@ SECONDS = 30.0
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pbx", choices=["simulator", "asterisk", "both"], default="both", help="what the scenarios run on")
     parser.addoption("--interleavings", type=int, default=1000, help="how many seeded races test_interleavings.py runs")
+    parser.addoption(
+        "--crash-points",
+        default="8",
+        metavar="N|all|7+,8-…",
+        help="at which of the journal's writes the daemon dies in scenarios/kill/test_crash_points.py",
+    )
+    parser.addoption(
+        "--upgrade-from",
+        metavar="FOLDER",
+        help="a checkout of an older easycall, whose daemon is followed by ours in scenarios/kill/test_upgrade.py",
+    )
+    parser.addoption(
+        "--virtual-days", type=float, default=2.0, help="how many days test_virtual_days.py and _callbacks.py let pass"
+    )
+    parser.addoption("--restarts", type=float, default=6.0, help="how often a day the daemon is restarted in them")
+    parser.addoption(
+        "--long", action="store_true", help="faults last as long as the table of faults says, and come as often"
+    )
+    parser.addoption(
+        "--virtual-crash-points", type=int, default=20, help="at how many writes test_crash_points.py lets it die"
+    )
+    parser.addoption(
+        "--callback-stories", type=int, default=50, help="how many random stories test_callbacks_model.py tells"
+    )
     parser.addoption("--matrix", metavar="FILE", help="where scenarios/test_matrix.py writes its table")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
+from twisted.internet.utils import getProcessOutputAndValue
 
 from easycall.acd.waits import Waits
 from easycall.api.app import Api
@@ -35,8 +39,10 @@ from easycall.stats.journey import Step, journey
 from easycall.stats.metrics import Metrics
 from easycall.stats.record import Record, fold
 from easycall.stats.recordings import Recording
+from easycall.stats.recovery import Recovery
 from easycall.stats.service_level import ServiceLevels
 from easycall.store.recordings import RecordingFiles
+from easycall.transactions import Transactions
 from easycall.verbs import NotNow, Verb
 
 TOKEN = "ec_0123456789"
@@ -262,6 +268,9 @@ class Log:
     def write(self) -> None:
         """There is no file."""
 
+    def turn_page(self) -> None:
+        """Nor pages."""
+
     async def flush(self) -> None:
         if self.away:
             raise StoreUnavailable("away")
@@ -302,12 +311,13 @@ class Running:
         self.desk, self.contacts, self.journal = Desk(), Live(), Log()
         self.waits = Waits(self.desk, self.desk.agents, reactor.seconds)
         self.levels = ServiceLevels(self.desk.queues)
+        self.recovery = Recovery(self.desk.queues)
         self.supervisions = Listening()
         self.requests = Wishes(self.contacts)
         self.desktops = Screens()
         self.dialling = Dialling(RULES, Lines(RULES.trunks), (), reactor)
         self.do_not_call = DoNotCall(Papers(), reactor, self.journal)
-        self.links = {"main": SimpleNamespace(up=True)}
+        self.links = {"main": SimpleNamespace(up=True, trouble="")}
         self.files = RecordingFiles(folder, reactor)
         self.health = self._health()
         self.api = Api(
@@ -317,10 +327,13 @@ class Running:
                 "profiles": None,
                 "edits": None,
                 "desktops": self.desktops,
+                "customers": None,
                 **more,
             },
             waits=self.waits,
             levels=self.levels,
+            recovery=self.recovery,
+            history=SimpleNamespace(missing={}),
             contacts=self.contacts,
             requests=self.requests,
             supervisions=self.supervisions,
@@ -331,6 +344,7 @@ class Running:
             files=self.files,
             dialling=self.dialling,
             do_not_call=self.do_not_call,
+            transactions=Transactions(self.journal, reactor, lambda: self.contacts.live, 3600.0),
         )
         self.port = 0
 
@@ -342,6 +356,7 @@ class Running:
             distributor=self.desk,
             staff=self.desk,
             levels=self.levels,
+            recovery=self.recovery,
             contacts=self.contacts,
             journal=self.journal,
             links=self.links,
@@ -377,6 +392,16 @@ async def running(folder: Path = Path("/nowhere"), **more: Any) -> AsyncIterator
         await listening.stopListening()
         while factory.protocols:
             await pause()
+
+
+async def command(site: Running, *words: str, typed: str = "") -> tuple[str, str, int]:
+    """What a command that asks this API prints, what it complains of, and its exit code."""
+    code = "from easycall.cli.main import cli; cli()"
+    line = shlex.join([sys.executable, "-c", code, *words, "--port", str(site.port)])
+    environ = {**os.environ, "EASYCALL_TOKEN": TOKEN, "COLUMNS": "200"}
+    told = ["-c", f"printf %s {shlex.quote(typed)} | {line}"]
+    out, err, status = await getProcessOutputAndValue("/bin/sh", told, env=environ)
+    return out.decode(), err.decode(), status
 
 
 async def pause(seconds: float = 0.01) -> None:

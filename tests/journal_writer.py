@@ -1,6 +1,7 @@
 """A process that records for all it is worth until it is killed: ``python -m tests.journal_writer FOLDER``.
 
-It prints the sequence of each event as the live feed would: in the next turn, when it is written.
+It prints the sequence of each event as the live feed would: in the next turn, when it is written.  Before, it ends with
+status 1 when its journal does not know what the process before left as the database does, which has all events by then.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from twisted.python.failure import Failure
 from easycall.clock import SteadyClock
 from easycall.events import ContactArrived, ContactEnded, Event, FlowStep
 from easycall.model import EndedBy, Outcome
+from easycall.stats.crash_point import CrashPoint
 from easycall.stats.journal import Journal
-from easycall.stats.log_file import CrashPoint, LogFile
+from easycall.stats.log_file import LogFile
+from easycall.stats.standing import Standing
 from easycall.store.contacts import ContactArchive
 from easycall.store.journal_folder import JournalFolder
 from easycall.store.sqlite import SQLite
@@ -38,6 +41,10 @@ async def live(folder: Path, crash: str) -> None:
     file = LogFile(JournalFolder(folder / "journal"), clock, in_thread, segment_bytes=20_000, crash=point)
     journal = Journal(clock, ContactArchive(database), file)
     await journal.start()
+    await journal.flush()
+    known = Standing.of(await ContactArchive(database).standing(clock.seconds()))
+    if known.stories != journal.left.stories:
+        raise AssertionError(f"{journal.left.stories} is not what was left: {known.stories}")
     told: list[int] = []
 
     def hear(sequence: int, event: Event) -> None:

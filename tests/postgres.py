@@ -12,10 +12,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg2
 from attrs import define, field
@@ -27,6 +28,8 @@ PASSWORD = "of the tests: ü %@:/"
 USER = "easycall"
 SECONDS = 20.0
 SETTINGS = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "16MB", "max_connections": "60"}
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "shared_buffers": "128MB"}
+"""As a site has it: for who measures."""
 
 
 @define
@@ -37,6 +40,8 @@ class Cluster:
     binaries: Path
     user: str
     port: int
+    settings: Mapping[str, str] = field(factory=dict)
+    """Others than those of tests."""
     _names: Iterator[int] = field(factory=count)
 
     def address(self, name: str, *, tcp: bool = False) -> Address:
@@ -84,7 +89,7 @@ class Cluster:
         initdb = [self.binaries / "initdb", "-D", self._data, "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
                   "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}"]  # fmt: skip
         subprocess.run([*self._as(), *initdb], check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
-        settings = {**SETTINGS, "listen_addresses": "'127.0.0.1'", "port": str(self.port)}
+        settings = {**SETTINGS, **self.settings, "listen_addresses": "'127.0.0.1'", "port": str(self.port)}
         settings["unix_socket_directories"] = f"'{self.folder}'"
         with (self._data / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.writelines(f"{name} = {value}\n" for name, value in settings.items())
@@ -114,10 +119,10 @@ class Cluster:
 
 
 @contextmanager
-def running() -> Iterator[Cluster]:
-    """A cluster, with the database ``migrated`` in it."""
-    with tempfile.TemporaryDirectory(prefix="easycall-pg-") as name:  # a short path: it holds a socket
-        cluster = Cluster(Path(name), _binaries(), "postgres" if os.getuid() == 0 else "", _free_port())
+def running(settings: Mapping[str, str] = MappingProxyType({}), folder: Path | None = None) -> Iterator[Cluster]:
+    """A cluster, with the database ``migrated`` in it; ``folder``: where, with a short path, as it holds a socket."""
+    with tempfile.TemporaryDirectory(prefix="easycall-pg-", dir=folder) as name:
+        cluster = Cluster(Path(name), _binaries(), "postgres" if os.getuid() == 0 else "", _free_port(), settings)
         if cluster.user:
             pwd.getpwnam(cluster.user)
         cluster.make()

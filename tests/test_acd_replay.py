@@ -34,8 +34,8 @@ from easycall.events import (
     QueueLeft,
     QueueOverflowed,
 )
-from easycall.lab.day.centre import MIDNIGHT, VirtualCentre
-from easycall.lab.day.plan import DAY_SECONDS, Habits, Plan
+from easycall.lab.day.centre import VirtualCentre
+from easycall.lab.day.plan import DAY_SECONDS, MIDNIGHT, Habits, Plan
 from easycall.lab.day.site import configuration
 from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, OverflowWhen
 from easycall.policy import AgentOrder, Channel, QueuePolicy, Ring

@@ -24,7 +24,9 @@ from easycall.stats.codec import encode
 from easycall.store import past as past_module
 from easycall.store.contacts import ADD_EVENT
 from easycall.store.migrations import upgrade_sqlite
-from easycall.store.past import Past
+from easycall.store.past import Past, SqliteReader
+
+from .postgres import Cluster
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC).astimezone().replace(hour=0)
 """A midnight of this machine's."""
@@ -251,11 +253,32 @@ def test_the_database_is_only_read(site: Path) -> None:
         writing.close()
 
 
+def test_a_day_that_is_in_postgresql(site: Path, postgresql: Cluster) -> None:
+    """It was moved there, and the accounts are the same; the daemon has it open meanwhile."""
+    said = answer(site, policy=ANYBODY)
+    assert CliRunner().invoke(cli, ["db", "-c", str(site / "easycall.toml"), "export", str(site / "out")]).exit_code == 0
+    name = postgresql.create("template0")
+    at = postgresql.address(name)
+    (site / "easycall.toml").write_text(CONFIGURATION + f'[store]\nurl = "{at.url}"\n', encoding="utf-8")
+    assert "is no database of easycall" in complaint(site)
+    assert CliRunner().invoke(cli, ["db", "-c", str(site / "easycall.toml"), "import", str(site / "out")]).exit_code == 0
+    (site / "easycall.db").unlink()
+    daemon = at.connect()
+    with daemon.cursor() as cursor:
+        cursor.execute("DELETE FROM events")
+        assert answer(site, policy=ANYBODY) == said
+    daemon.close()
+    postgresql.sql("UPDATE alembic_version SET version_num = '9999'", name)
+    assert "its schema is version 9999" in complaint(site)
+    postgresql.drop(name)
+    assert f'database "{name}" does not exist' in complaint(site)
+
+
 @pytest.mark.parametrize("page", [1, 7, 5_000])
 def test_the_first_event_from_a_moment_on(site: Path, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(past_module, "PAGE", page)
     events = a_day()
-    with Past(site / "easycall.db") as past:
+    with Past(SqliteReader(site / "easycall.db")) as past:
         assert past.extent() == (events[0].at, events[-1].at)
         for at in {event.at + shift for event in events for shift in (-0.5, 0.0, 0.5)}:
             assert list(past.events(at, at + 120, READ)) == [event for event in events if at <= event.at < at + 120]

@@ -14,7 +14,7 @@ from easycall.api import site as bounds
 from easycall.fax import Documents, FaxDesk, Inbox, ReceivedFax
 from easycall.verbs import Fax
 
-from .fakes import clock_at
+from .clocks import clock_at
 from .fakes_api import ANA, NOTHING, TOKEN, Running, running
 from .pages import two_pages
 from .test_fax_files import in_thread, settings

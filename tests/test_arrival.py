@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from easycall.asterisk import arrival
 
-from .fakes import FakePbx, FakeSession
+from .fakes_wires import FakePbx, FakeSession
 
 
 def name_of(text: str) -> str:

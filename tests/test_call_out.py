@@ -13,8 +13,8 @@ from twisted.internet.task import deferLater
 
 from easycall.config import DialingSettings
 from easycall.events import CallDialled, CallFailed
-from easycall.model import AgentState, EndedBy, Stage, Trunk
-from easycall.outbound.call import CallOut, First
+from easycall.model import AgentState, EndedBy, First, Stage, Trunk
+from easycall.outbound.call import CallOut
 from easycall.outbound.rules import NotDialled, Why
 from easycall.ports import Channel
 from easycall.simulator.faults import Faults

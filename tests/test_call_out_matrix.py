@@ -14,8 +14,7 @@ import pytest
 
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import lasting, violations
-from easycall.model import EndedBy, Party, Stage
-from easycall.outbound.call import First
+from easycall.model import EndedBy, First, Party, Stage
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import Alternate, Complete, Consult, Drop, Merge, NotNow, ToNumber, Verb
 

@@ -16,10 +16,12 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from easycall.events import Event
 from easycall.ivr.capture import BranchNode, CollectNode, Keys, PostNode, ReturnNode, SealNode, taken
-from easycall.ivr.flow import Done, Failed, Flow, FlowError, Known, Position, Prompt, Silence, begin, collected, step
+from easycall.ivr.flow import Position, begin, collected, step
 from easycall.ivr.function import Field, Function, Unfit
+from easycall.ivr.instructions import Done, Failed, Known, Silence
 from easycall.ivr.lint import lint
-from easycall.ivr.prompt import spell
+from easycall.ivr.nodes import Flow, FlowError
+from easycall.ivr.prompt import Prompt, spell
 from easycall.ivr.runner import Means, Returned, run
 from easycall.ivr.source import parse
 from easycall.ivr.values import parse_text
@@ -28,7 +30,7 @@ from easycall.ports import Channel, HungUp, ServiceFailed
 from easycall.recording import CannotPause
 from easycall.secure.secret import Forgotten, Secret
 
-from .fakes import Logged
+from .fakes_journal import Logged
 
 CARD = "4111111111111111"
 PIN = "90716345"

@@ -16,7 +16,8 @@ from easycall.defer import start
 from easycall.model import OfferOutcome
 from easycall.ports import HungUp, NotAnswered, Taken
 
-from .fakes import WAITS, FakePbx, FakeSession, event
+from .fakes_wires import WAITS, FakePbx, FakeSession, event
+from .legs import Tried, outcome_of
 
 
 class Leg(AsteriskChannel):
@@ -43,34 +44,6 @@ class Leg(AsteriskChannel):
         session.answers = {verb.replace("_", " "): script for verb, script in answers.items()}
         self.came_home(session)  # type: ignore[arg-type]
         return session
-
-
-class Tried:
-    """What became of something that was tried."""
-
-    def __init__(self, work: Coroutine[Any, Any, Any] | Deferred[Any]) -> None:
-        self.result: Any = None
-        self.raised: type[BaseException] | None = None
-        self.running = work if isinstance(work, Deferred) else start(work)
-        self.running.addCallbacks(self._done, self._failed)
-
-    def _done(self, result: Any) -> None:
-        self.result = "done" if result is None else result
-
-    def _failed(self, failure: Any) -> None:
-        self.raised = failure.type
-
-    @property
-    def pending(self) -> bool:
-        return self.result is None and self.raised is None
-
-
-def outcome_of(leg: AsteriskChannel) -> OfferOutcome:
-    """Why the leg was not answered."""
-    why: list[Any] = []
-    start(leg.answered()).addErrback(lambda failure: why.append(failure.value))
-    assert isinstance(why[0], NotAnswered)
-    return why[0].outcome
 
 
 VERBS: dict[str, Callable[[AsteriskChannel], Coroutine[Any, Any, Any]]] = {

@@ -6,27 +6,35 @@ import gzip
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import pytest_twisted
-from attrs import define
+from attrs import define, evolve
 from click.testing import CliRunner, Result
 from twisted.internet import reactor
 
+from easycall.callback.shelf import Taken
 from easycall.cli.main import cli
+from easycall.events import Event, NumberListed, NumberUnlisted
+from easycall.model import Callback, CallbackSource, CallbackState
+from easycall.ports import StoreUnusable
 from easycall.stats.codec import encode
+from easycall.stats.framing import Frame, frame
 from easycall.stats.journal import Entry
 from easycall.stats.record import fold
 from easycall.store import migrations
+from easycall.store.callbacks import CallbackShelf
 from easycall.store.contacts import ContactArchive
+from easycall.store.journal_folder import JournalFolder
 from easycall.store.postgres import PostgreSQL
 from easycall.store.sqlite import SQLite, take
 
 from .postgres import Cluster
-from .test_record import STORY
+from .test_record import STORY, C
 
 pytestmark = pytest.mark.requirement("A3")
 
@@ -81,6 +89,10 @@ def empty(postgresql: Cluster) -> Iterator[str]:
     postgresql.drop(name)
 
 
+OPEN = Callback("b2", "cards", "+49301", CallbackSource.ASKED, 9.0, 10.0, 99.0, data={"Ä": '"'})
+CALLBACKS = (OPEN, evolve(OPEN, id="b1", state=CallbackState.REACHED, created=1.0, ended=5.5))
+
+
 async def filled(database: SQLite | PostgreSQL) -> None:
     """Give it a record, events, and numbers that are not called."""
     await database.open()
@@ -89,6 +101,8 @@ async def filled(database: SQLite | PostgreSQL) -> None:
     events = [Entry(seq, event, encode(event)) for seq, event in enumerate(STORY, 1)]
     await ContactArchive(database).append(events, [record])
     await database.transact(("INSERT INTO do_not_call VALUES (?, ?, ?, ?)", NUMBERS))
+    for callback in CALLBACKS:
+        await CallbackShelf(database).put(callback)
     await database.close()
 
 
@@ -234,7 +248,7 @@ def test_a_server_that_refuses_is_told_without_the_password(site: Site, postgres
 
 
 def contents(ask: Callable[[str], list[tuple[object, ...]]]) -> dict[str, list[tuple[object, ...]]]:
-    tables = ("events", "contacts", "segments", "do_not_call", "recordings", "requests")
+    tables = ("events", "contacts", "segments", "do_not_call", "recordings", "requests", "callbacks")
     return {table: sorted(map(tuple, ask(f"SELECT * FROM {table}")), key=repr) for table in tables}  # noqa: S608
 
 
@@ -254,11 +268,15 @@ async def test_a_site_moves_to_postgresql_and_back(site: Site, postgresql: Clust
     moved = contents(lambda sql: postgresql.sql(sql, empty))
     assert moved == in_file(site.file)
     assert len(moved["do_not_call"]) == len(NUMBERS)
+    assert len(moved["callbacks"]) == len(CALLBACKS)
     site.run("import", str(there), says="it is not empty (", status=1)
     assert contents(lambda sql: postgresql.sql(sql, empty)) == moved
     database = PostgreSQL(postgresql.address(empty), reactor)
     await database.open()
     assert await ContactArchive(database).last() == len(STORY)
+    assert await CallbackShelf(database).open() == [OPEN]
+    with pytest.raises(Taken):
+        await CallbackShelf(database).put(evolve(CALLBACKS[1], ended=0.0))
     back = site.folder / "back.gz"
     site.run("export", str(back), says="1,234 do_not_call")  # beside a daemon
     await database.close()
@@ -362,3 +380,152 @@ class TestWhatIsNoExport:
         site.run("export", str(half), says="cannot be written: No space left on device", status=1)
         assert not half.exists()
         assert not half.with_name("half.gz.partial").is_symlink()
+
+
+# The journal's files of a daemon that was stopped while its database was away
+
+
+def waits_in_files(site: Site, first: int = 1, story: Sequence[Event] = STORY) -> None:
+    """Events that no database has."""
+    folder = site.folder / "journal"
+    folder.mkdir(exist_ok=True)
+    frames = [Frame(seq, event.at, event.kind, encode(event)) for seq, event in enumerate(story, first)]
+    (folder / f"{first:020}.log").write_bytes(b"".join(map(frame, frames)))
+
+
+def told(site: Site, table: str = "events") -> int:
+    with closing(sqlite3.connect(site.file)) as connection:
+        [(count,)] = connection.execute(f"SELECT count(*) FROM {table}")  # noqa: S608
+    return int(count)
+
+
+CARRIED = f"{len(STORY)} events and 1 records were carried over from the journal's files"
+
+
+@pytest.mark.parametrize("kind", ["SQLite", "PostgreSQL"])
+def test_an_upgrade_carries_over_what_only_the_files_have(site: Site, postgresql: Cluster, empty: str, kind: str) -> None:
+    if kind == "PostgreSQL":
+        site.use(postgresql.address(empty).url)
+        site.run("upgrade", says="was empty")
+    else:
+        old(site.file)
+    waits_in_files(site)
+    site.run("upgrade", says=CARRIED)
+    assert CARRIED not in site.run("upgrade", says="already").output
+    if kind == "SQLite":
+        assert (told(site), told(site, "contacts")) == (len(STORY), 2)
+    else:
+        assert postgresql.sql("SELECT id FROM contacts", empty) == [(C,)]
+
+
+def test_a_downgrade_carries_over_before_and_refuses_what_it_cannot(site: Site) -> None:
+    migrations.upgrade_sqlite(str(site.file))
+    waits_in_files(site)
+    site.run("downgrade", "0008", "--yes", says=CARRIED)
+    waits_in_files(site, len(STORY) + 1)
+    said = f"has {len(STORY)} events that the database does not have, whose schema is version 0008: run easycall db upgrade"
+    site.run("downgrade", "0007", "--yes", says=said, status=1)
+    assert versions(site.file) == [("0008",)]
+    site.run("upgrade", says=f"{len(STORY)} events")
+
+
+def test_nothing_is_carried_under_a_daemon(site: Site) -> None:
+    migrations.upgrade_sqlite(str(site.file))
+    waits_in_files(site)
+    daemon = JournalFolder(site.folder / "journal")
+    daemon.open()
+    site.run("upgrade", says="journal: another easycall uses it: stop the daemon first", status=1)
+    daemon.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_import_carries_over_what_came_after_the_export(site: Site, tmp_path: Path) -> None:
+    await filled(SQLite(str(site.file), reactor))
+    site.run("export", str(tmp_path / "out"))
+    site.file.unlink()
+    waits_in_files(site, len(STORY) + 1, [evolve(event, contact="c2") for event in STORY])
+    site.run("import", str(tmp_path / "out"), says=CARRIED)
+    assert (told(site), told(site, "contacts")) == (2 * len(STORY), 2)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_import_beside_the_files_of_another_site_is_refused(site: Site, tmp_path: Path) -> None:
+    await filled(SQLite(str(site.file), reactor))
+    site.run("export", str(tmp_path / "out"))
+    site.file.unlink()
+    waits_in_files(site, 1, [evolve(event, at=event.at + 5) for event in STORY])
+    site.run("import", str(tmp_path / "out"), says="they are of different sites or times", status=1)
+    assert not site.file.exists() or told(site, "sqlite_master") == 0
+
+
+# A damaged file
+
+
+def damage(file: Path, *pages: int) -> None:
+    with file.open("r+b") as opened:
+        for page in pages:
+            opened.seek(4096 * page)
+            opened.write(b"\xa5" * 4096)
+
+
+@pytest.mark.fault("F89")
+@pytest.mark.parametrize("page", [0, 3, 20])
+@pytest_twisted.ensureDeferred
+async def test_a_damaged_file_is_refused_at_once_and_left_alone(site: Site, page: int) -> None:
+    await filled(SQLite(str(site.file), reactor))
+    damage(site.file, page)
+    before, began = site.file.read_bytes(), time.monotonic()
+    with pytest.raises(StoreUnusable, match=r"damaged \(.*run easycall db rebuild, which keeps it"):
+        await SQLite(str(site.file), reactor).open()
+    assert time.monotonic() - began < 1.0
+    assert site.file.read_bytes() == before
+    site.run("check", says="", status=1)
+
+
+@pytest.mark.fault("F89")
+@pytest.mark.seconds(120)
+@pytest_twisted.ensureDeferred
+async def test_a_damaged_file_is_rebuilt_of_what_can_be_read_and_of_the_journals_files(site: Site) -> None:
+    await filled(SQLite(str(site.file), reactor))
+    whole, pages = site.file.read_bytes(), site.file.stat().st_size // 4096
+    waits_in_files(site)
+    for page in range(1, pages):
+        for path in site.folder.glob("easycall.db*"):
+            path.unlink()
+        site.file.write_bytes(whole)
+        damage(site.file, page)
+        said = site.run("rebuild", says="rebuilt").output
+        assert (site.folder / "easycall.db.damaged").read_bytes() != whole
+        site.run("check", says=f"version {HEAD}")
+        assert told(site) == len(STORY), "from the journal's files"
+        assert told(site, "contacts") in (1, 2), "and the record that can be made of them"
+        rows = told(site, "do_not_call")
+        assert rows == len(NUMBERS) or "lost: do_not_call" in said
+        assert rows >= len(NUMBERS) - 120 or "everything behind row 0 " in said, said
+        assert told(site, "callbacks") == len(CALLBACKS) or "lost: callbacks" in said
+        database = SQLite(str(site.file), reactor)
+        await database.open()
+        await database.close()
+
+
+@pytest.mark.fault("F89")
+def test_a_number_that_was_on_the_do_not_call_list_is_on_it_again(site: Site) -> None:
+    migrations.upgrade_sqlite(str(site.file))
+    damage(site.file, *range(5))
+    on = [NumberListed(at=float(seq), number=f"+4930{seq}", reason="asked us", by="crm") for seq in range(3)]
+    waits_in_files(site, 1, [*on, NumberUnlisted(at=9.0, number="+49301", by="crm")])
+    site.run("rebuild", says="2 numbers are on the do-not-call list again")
+    with closing(sqlite3.connect(site.file)) as connection:
+        kept = connection.execute("SELECT * FROM do_not_call ORDER BY number").fetchall()
+    assert kept == [("+49300", "asked us", 0.0, "crm"), ("+49302", "asked us", 2.0, "crm")]
+
+
+@pytest.mark.fault("F89")
+def test_a_file_that_is_no_database_any_more_is_rebuilt_of_the_journals_files_alone(site: Site) -> None:
+    migrations.upgrade_sqlite(str(site.file))
+    damage(site.file, *range(5))
+    waits_in_files(site)
+    output = site.run("rebuild", says="rebuilt, with losses").output
+    assert "lost: do_not_call: everything" in output
+    assert CARRIED in output
+    assert (told(site), told(site, "contacts")) == (len(STORY), 1)

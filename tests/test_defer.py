@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from easycall.defer import Bell, background, cancelled, dropped, first, limited, shielded, start, unattended
 
-from .fakes import Logged
+from .fakes_journal import Logged
 
 
 async def waits(deferred: Deferred[Any]) -> Any:

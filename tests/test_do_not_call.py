@@ -12,7 +12,8 @@ from easycall.outbound.donotcall import DoNotCall, Entry
 from easycall.ports import Database, StoreUnavailable
 from easycall.store.donotcall import DoNotCallShelf
 
-from .fakes import Notes, clock_at
+from .clocks import clock_at
+from .fakes_journal import Notes
 
 NUMBER = "+49301234567"
 

@@ -169,13 +169,21 @@ class TestTheScore:
         assert score.bias is None or score.bias >= -1
 
 
+def joins(
+    queue: Expectation, contact: str, now: float, ahead: int = 0, agents: float = 1, since: float | None = None
+) -> None:
+    """A contact joins, and what is expected is told."""
+    began = now if since is None else since
+    queue.joined(contact, now, began, queue.foreseen(ahead, agents, now, began))
+
+
 class TestAQueue:
     def test_the_head_of_the_line_takes_over_when_the_formula_is_wrong(self) -> None:
         """An agent who counts and never takes a call: the formula believes in two, only one serves."""
         queue, now = Expectation(0.0, 0.0), 0.0
         line: list[str] = []
         for number in range(400):
-            queue.joined(str(number), len(line), 2, now)
+            joins(queue, str(number), now, len(line), 2)
             line.append(str(number))
             queue.busy(1, now)
             now += 100
@@ -191,7 +199,7 @@ class TestAQueue:
     def test_who_gives_up_is_held_against_the_moment_of_its_turn(self) -> None:
         queue = Expectation(0.0, 0.0)
         for name, at in (("a", 0.0), ("b", 1.0), ("c", 2.0)):
-            queue.joined(name, 0, 1, at)
+            joins(queue, name, at)
         queue.gave_up("b", 5.0)
         queue.answered("a", 10.0)
         assert queue.score.number == 1
@@ -200,17 +208,17 @@ class TestAQueue:
 
     def test_the_turn_has_come_too_when_an_agent_is_free_and_nobody_waits(self) -> None:
         queue = Expectation(0.0, 0.0)
-        queue.joined("a", 0, 1, 0.0)
+        joins(queue, "a", 0.0)
         queue.gave_up("a", 5.0)
         queue.free(20.0)
         assert queue.score.waited == 20
-        queue.joined("b", 0, 1, 100.0)
+        joins(queue, "b", 100.0)
         queue.gave_up("b", 103.0, free=True)
         assert queue.score.waited == pytest.approx(23, rel=0.01)
 
     def test_who_comes_back_to_an_old_place_is_not_scored(self) -> None:
         queue = Expectation(0.0, 1000.0)
-        queue.joined("a", 0, 1, 1000.0, since=400.0)
+        joins(queue, "a", 1000.0, since=400.0)
         queue.answered("a", 1010.0)
         assert queue.score.number == 0
         assert queue.last_wait == 610
@@ -218,7 +226,7 @@ class TestAQueue:
     def test_those_who_gave_up_are_kept_in_bounds(self) -> None:
         queue = Expectation(0.0, 0.0)
         for number in range(2 * ABSENT):
-            queue.joined(str(number), 0, 1, float(number))
+            joins(queue, str(number), float(number))
             queue.gave_up(str(number), number + 0.5)
         queue.free(1e4)
         assert queue.score.waited > 0
@@ -226,7 +234,7 @@ class TestAQueue:
 
     def test_who_is_taken_elsewhere_teaches_nothing(self) -> None:
         queue = Expectation(0.0, 0.0)
-        queue.joined("a", 0, 1, 0.0)
+        joins(queue, "a", 0.0)
         queue.taken("a", 50.0)
         assert (queue.left.events, queue.left.exposed, queue.score.number) == (0, 0, 0)
 

@@ -23,7 +23,7 @@ from easycall.fax.tiff import count_pages
 from easycall.ivr.prompts import CommandMissing
 from easycall.verbs import NotNow
 
-from .fakes import clock_at
+from .clocks import clock_at
 from .pages import two_pages
 from .transcripts.record import white_page
 

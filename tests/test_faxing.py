@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from attrs import evolve
 
-from easycall.ivr.flow import FaxNode, Flow, HangUpNode, SayNode, parse_prompt
+from easycall.ivr.nodes import FaxNode, Flow, HangUpNode, SayNode
+from easycall.ivr.prompt import parse_prompt
 from easycall.lab.day.site import NUMBER
 from easycall.model import RecordRule
 from easycall.simulator.fax import Machine

@@ -132,6 +132,9 @@ async def test_snapshot_then_events_in_order(site: Running) -> None:
         "waited": 23.6,
         "answers": {},
         "data": {"customer": "7"},
+        "callback": "",
+        "reason": "",
+        "waited_before": 0.0,
     }
 
 

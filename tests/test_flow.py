@@ -11,38 +11,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easycall.ivr import library
-from easycall.ivr.flow import (
+from easycall.ivr.flow import Position, begin, chosen, step
+from easycall.ivr.instructions import (
     Ask,
-    Choice,
     Done,
-    FaxNode,
     Finish,
-    Flow,
-    FlowError,
-    HangUpNode,
-    HoursNode,
     Instruction,
     Key,
     Known,
     LookAtHours,
-    MenuNode,
-    Position,
-    Prompt,
-    QueueNode,
     Receive,
     Said,
     Say,
-    SayNode,
     Silence,
     ToQueue,
     ToVoicemail,
-    VoicemailNode,
-    begin,
-    chosen,
-    parse_prompt,
-    step,
 )
 from easycall.ivr.lint import lint
+from easycall.ivr.nodes import (
+    Choice,
+    FaxNode,
+    Flow,
+    FlowError,
+    HangUpNode,
+    HoursNode,
+    MenuNode,
+    QueueNode,
+    SayNode,
+    VoicemailNode,
+)
+from easycall.ivr.prompt import Prompt, parse_prompt
 from easycall.ivr.source import FILE_LIMIT, parse
 from easycall.model import Queue
 
@@ -217,7 +215,7 @@ def test_values_are_what_stands_in_the_file(value: str) -> None:
         (
             ("  queue:\n    queue", "  queue:\n    qeue"),
             "f.yaml:17: queue: a node has exactly one of say, menu, queue, voicemail, fax, hours, hangup, collect, seal, "
-            "post, branch, return",
+            "post, branch, return, transaction",
         ),
         (("    queue: sales", "    queue: sales\n    say: x"), "f.yaml:17: queue: a node has exactly one of"),
         (("    queue: sales", "    queue: [sales]"), "f.yaml:18: queue: must be a single value"),

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 import yaml
-from attrs import define, field
+from attrs import define, field, fields
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -33,11 +33,15 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from easycall.config import Config
 from easycall.config.schema import SCHEMA
 from easycall.defer import start
 from easycall.events import (
     Answered,
     CallAnswered,
+    CallbackAsked,
+    CallbackEnded,
+    CallbackLate,
     CallDialled,
     CallFailed,
     ContactArrived,
@@ -52,8 +56,18 @@ from easycall.events import (
 )
 from easycall.health import Lag, Notifier, Pulse, Vitals
 from easycall.health import pulse as pulses
+from easycall.health.watchdog import GRACE, LOOKS
 from easycall.lab.site import CONVERT, SPEAK
-from easycall.model import DialOutcome, EndedBy, OfferOutcome, Outcome, OverflowWhen
+from easycall.model import (
+    CallbackSource,
+    CallbackState,
+    DialOutcome,
+    Direction,
+    EndedBy,
+    OfferOutcome,
+    Outcome,
+    OverflowWhen,
+)
 from easycall.policy import Channel, WorkItem
 from easycall.ports import StoreUnavailable
 from easycall.stats.metrics import Histogram, Metrics
@@ -99,7 +113,7 @@ class Ill:
 
     def __init__(self) -> None:
         self.clock, self.journal, self.database = Clock(), Journal(), Database()
-        self.links = {"a": SimpleNamespace(up=True), "b": SimpleNamespace(up=True)}
+        self.links = {name: SimpleNamespace(up=True, trouble="") for name in "ab"}
         self.vitals = Vitals(self.clock, self.journal, self.links, self.database)
 
     def after(self, seconds: int) -> list[str]:
@@ -119,6 +133,15 @@ def test_each_link_that_is_down_is_named() -> None:
     assert ill.after(1) == ["no link to Asterisk 'b'"]
     ill.links["b"].up = True
     assert ill.after(1) == []
+
+
+@pytest.mark.fault("F31")
+def test_what_is_wrong_with_an_asterisk_is_told() -> None:
+    ill = Ill()
+    ill.links["a"].trouble = "there is no home"
+    assert ill.after(1) == ["Asterisk 'a': there is no home"]
+    ill.links["a"].up = ill.links["b"].up = False
+    assert ill.after(1) == ["Asterisk 'a': there is no home", "no link to Asterisk 'b'"]
 
 
 def test_a_store_that_takes_nothing_is_told_with_since_when() -> None:
@@ -294,15 +317,21 @@ def test_counters_equal_a_brute_force_count(events: list[Event]) -> None:
     assert metrics.reconnects["main"] == sum(up and not before for before, up in pairwise(links))
     contacts: Counter[Any] = Counter()
     waits: dict[str, list[float]] = defaultdict(list)
+    attempts: Counter[Any] = Counter()
     for life in lives(events):
+        came = [event.channel for event in life if isinstance(event, ContactArrived | Queued)]
         seen = [event for event in life if isinstance(event, Queued | QueueOverflowed | Answered)]
         for before, event in pairwise(seen):
-            if isinstance(before, Queued) and isinstance(event, Answered):
+            on_the_line = isinstance(before, Queued) and before.channel is not Channel.CALLBACK
+            if on_the_line and isinstance(event, Answered):
                 waits[event.queue].append(event.waited)
         if isinstance(life[-1], ContactEnded):
-            channels = [event.channel for event in life if isinstance(event, ContactArrived | Queued)]
-            contacts[seen[-1].queue if seen else "", life[-1].outcome, channels[-1]] += 1
+            queue = seen[-1].queue if seen else ""
+            contacts[queue, life[-1].outcome, came[-1]] += 1
+            dialled = any(isinstance(event, CallDialled) for event in life)
+            attempts[queue, life[-1].outcome] += dialled and came[-1] is Channel.CALLBACK
     assert metrics.contacts == contacts
+    assert metrics.callback_attempts == attempts
     assert {queue: (sum(one.counts), one.sum) for queue, one in metrics.waits.items()} == {
         queue: (len(values), sum(values)) for queue, values in waits.items()
     }
@@ -358,9 +387,33 @@ def fill(site: Running) -> None:
         ContactEnded(at=now + 40, contact="01ABC", outcome=Outcome.ANSWERED, ended_by=EndedBy.CALLER),
         PbxDown(at=now + 41, pbx="main", reason="cut"),
         PbxUp(at=now + 42, pbx="main"),
+        *called_back(now),
     ):
         site.levels.take(0, event)
+        site.recovery.take(0, event)
         site.journal.record(event)
+
+
+def called_back(now: float) -> list[Event]:
+    """A caller asks to be called back and is not reached; another callback is late."""
+    facts = {"pbx": "main", "leg": "m", "caller_name": "Eva"}
+    outwards = {"caller": "+49301", "dialled": "+49301234", "direction": Direction.OUTBOUND, "channel": Channel.CALLBACK}
+    dialled = {"leg": "m", "number": "+49301234", "trunk": "out", "caller_id": "+49301", "purpose": "customer"}
+    asked = {"queue": "cards", "number": "+49301234", "session": "01ABD", "due": now, "expires": now + 9e4}
+    ended = {"callback": "01ABE", "queue": "cards", "source": CallbackSource.ASKED, "attempts": 1, "created": now}
+    return [
+        ContactArrived(at=now, contact="01ABD", caller="+49301234", dialled="95588", **facts),
+        Queued(at=now, contact="01ABD", queue="cards", position=1),
+        CallbackAsked(at=now + 5, contact="01ABD", callback="01ABE", source=CallbackSource.ASKED, **asked),
+        ContactEnded(at=now + 6, contact="01ABD", outcome=Outcome.CALLBACK, ended_by=EndedBy.FLOW),
+        ContactArrived(at=now + 9, contact="01ABF", callback="01ABE", **facts, **outwards),
+        Queued(at=now + 9, contact="01ABF", queue="cards", position=1, channel=Channel.CALLBACK),
+        CallDialled(at=now + 9, contact="01ABF", **dialled),
+        ContactEnded(at=now + 40, contact="01ABF", outcome=Outcome.NO_ANSWER, ended_by=EndedBy.NETWORK),
+        CallbackEnded(at=now + 40, contact="01ABF", state=CallbackState.EXHAUSTED, **ended),
+        CallbackAsked(at=now + 50, callback="01ABG", source=CallbackSource.REQUESTED, **asked),
+        CallbackLate(at=now + 50, callback="01ABG", queue="cards", due=now),
+    ]
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -398,6 +451,12 @@ async def test_two_scrapes_parse_and_counters_do_not_grow_by_being_looked_at(sit
     assert value(found, "easycall_answer_wait_seconds_bucket", queue="cards", le="10.0") == 1
     assert value(found, "easycall_talk_seconds_sum", queue="cards") == pytest.approx(31)
     assert value(found, "easycall_service_level_ratio", queue="cards", channel="call") == 1
+    assert value(found, "easycall_callbacks_open", queue="cards", state="scheduled") == 1
+    assert value(found, "easycall_callbacks_open", queue="loans", state="in_line") == 0
+    assert value(found, "easycall_callbacks_late", queue="cards") == 1
+    assert value(found, "easycall_callbacks_ended_total", queue="cards", source="asked", state="exhausted") == 1
+    assert value(found, "easycall_callback_attempts_total", queue="cards", outcome="no_answer") == 1
+    assert value(found, "easycall_lost_contacts_recovered_ratio", queue="cards") == 0
     assert value(found, "easycall_offers_total", outcome="answered") == 1
     assert value(found, "easycall_offers_total", outcome="declined") == 0
     assert value(found, "easycall_calls_dialled_total", trunk="out", outcome="busy") == 1
@@ -760,7 +819,17 @@ def test_a_daemon_under_systemd(unit: Unit) -> None:
     assert "Traceback" not in (unit.folder / "out").read_text() + (unit.folder / "err").read_text()
 
 
+@pytest.mark.fault("F35")
+def test_one_that_hangs_is_there_again_within_15_s() -> None:
+    """As it is configured if nothing is: the watchdog notices, and systemd starts it anew, also after SIGABRT."""
+    unit = dict(re.findall(r"(?m)^(\w+)=(.*)$", (HERE / "etc/easycall.service").read_text(encoding="utf-8")))
+    [limit] = [one.default for one in fields(Config) if one.name == "watchdog_seconds"]
+    assert unit["Restart"] in ("on-failure", "on-abnormal", "always")
+    assert limit + limit / LOOKS + GRACE + float(unit["RestartSec"]) <= 15
+
+
 @pytest.mark.alone
+@pytest.mark.fault("F35")
 def test_a_daemon_that_hangs_ends(unit: Unit) -> None:
     unit.hears("READY=1")
     unit.process.send_signal(signal.SIGUSR2)

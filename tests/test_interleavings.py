@@ -177,7 +177,13 @@ class Race:
             return
         contact, agent = self.random.choice(live), self.random.choice(AGENTS)
         self.asked += 1
-        self.joined.contacts.ask(contact, self.verb(contact, agent)).addCallbacks(self.done, self.refused)
+        process = self.daemon.process
+
+        def of_this_daemon(hear: Any) -> Any:
+            return lambda answer: hear(answer) if process.alive else None
+
+        answer = self.joined.contacts.ask(contact, self.verb(contact, agent))
+        answer.addCallbacks(of_this_daemon(self.done), of_this_daemon(self.refused))
 
     def verb(self, contact: str, agent: str) -> Verb:
         """Any at all."""

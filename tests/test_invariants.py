@@ -15,7 +15,7 @@ from easycall.lab.invariants import assert_invariants, lasting, violations
 from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, Stage
 from easycall.stats.record import Record, Segment, SegmentKind
 
-from .fakes import event
+from .fakes_wires import event
 
 # A centre in which all is well: k1 talks with ana, k2 waits, bo is rung for k3, k4 is in the menu
 
@@ -200,10 +200,10 @@ def test_i4_each_contact_has_one_record_that_adds_up() -> None:
 
 
 def test_i5_a_callback_is_dialled_once_at_a_time() -> None:
-    once = PbxChannel("main", "2.1", contact="back", role="callback")
+    once = PbxChannel("main", "2.1", contact="back", role="caller")
     twice = evolve(once, id="2.2")
     assert not [one for one in pbx(*CHANNELS, once) if one.startswith("I5")]
-    assert "I5: callback back is dialled on 2.1 and 2.2" in pbx(*CHANNELS, once, twice)
+    assert "I5: the customer of contact back is on 2.1 and 2.2" in pbx(*CHANNELS, once, twice)
 
 
 def test_i6_at_rest_nothing_is_left() -> None:

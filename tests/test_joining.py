@@ -21,6 +21,7 @@ from easycall.events import (
     AskIgnored,
     ContactArrived,
     ContactEnded,
+    Event,
     FlowStep,
     Offered,
     QueueAmended,
@@ -28,11 +29,12 @@ from easycall.events import (
     QueueLeft,
     QueueResumed,
 )
-from easycall.ivr.flow import Asks, Choice, Flow, FlowError, MenuNode, QueueNode, parse_prompt
 from easycall.ivr.lint import lint
+from easycall.ivr.nodes import Asks, Choice, Flow, FlowError, MenuNode, QueueNode
+from easycall.ivr.prompt import parse_prompt
 from easycall.ivr.source import parse
 from easycall.ivr.values import parse_text
-from easycall.model import AgentState, EndedBy, LastTalk, Outcome, Stage
+from easycall.model import AgentState, Direction, EndedBy, LastTalk, Outcome, Queue, Stage
 from easycall.policy import Asked
 from easycall.ports import StoreUnavailable
 from easycall.skills import ANYBODY
@@ -40,8 +42,9 @@ from easycall.skills import parse as skills
 from easycall.stats.record import fold
 from easycall.verbs import Amend, AttachData, NotNow, ToQueue
 
-from .fakes import FakeChannel, clock_at
-from .test_contact import FLOWS, World, check
+from .clocks import clock_at
+from .contact_world import FLOWS, World, check
+from .fakes_ports import FakeChannel
 from .test_talk import Stage as Scene
 from .virtual import opened
 
@@ -439,6 +442,32 @@ class TestNumbers:
         assert not known or known.strip("+0")
 
 
+REDIALS = {name: Queue(name, name, redial_seconds=30.0) for name in "ab"} | {"never": Queue("never", "never")}
+
+
+def broken_off(contact: str, number: str, queue: str, began: float, at: float, **more: Any) -> list[Event]:
+    """The events of a call that was given up."""
+    about = {"outcome": Outcome.ABANDONED, "ended_by": EndedBy.CALLER, **more}
+    direction = about.pop("direction", Direction.INBOUND)
+    return [
+        arrives(contact, began, number, direction),
+        Queued(at=began, contact=contact, queue=queue, position=1, since=began),
+        ContactEnded(at=at, contact=contact, **about),
+    ]
+
+
+def arrives(contact: str, at: float, number: str, direction: Direction = Direction.INBOUND) -> ContactArrived:
+    return ContactArrived(
+        at=at, contact=contact, pbx="main", leg=contact, caller=number, caller_name="", dialled="1", direction=direction
+    )
+
+
+def heard(events: list[Event], redials: Redials) -> Redials:
+    for number, event in enumerate(events):
+        redials.take(number, event)
+    return redials
+
+
 class TestRedials:
     @given(
         st.lists(
@@ -446,24 +475,43 @@ class TestRedials:
         )
     )
     def test_a_place_is_given_once_and_in_time(self, steps: list[tuple[bool, str, str, float]]) -> None:
-        redials, given_up, now = Redials(), dict[tuple[str, str], Abandoned](), 0.0
+        redials, given_up, now = Redials(str, REDIALS), dict[tuple[str, str], Abandoned](), 0.0
         for number, (leaves, caller, queue, passed) in enumerate(steps):
             now += passed
             if leaves:
-                place = Abandoned(f"c{number}", now - 1, now)
-                redials.abandoned(caller, queue, place)
+                heard(broken_off(f"c{number}", caller, queue, now - 1, now), redials)
                 if caller:
-                    given_up[caller, queue] = place
+                    given_up[caller, queue] = Abandoned(f"c{number}", now - 1, now)
             else:
                 left = given_up.pop((caller, queue), None)
-                assert redials.resume(caller, queue, 30.0, now) == (left if left and now < left.at + 30 else None)
+                place = redials.resume(caller, queue, now)
+                assert place == (left if left and now < left.at + 30 else None)
+                if place is not None:
+                    back = QueueResumed(at=now, contact="x", queue=queue, of=place.contact, since=place.enqueued)
+                    redials.take(0, back)
+                    assert redials.resume(caller, queue, now) is None
 
     def test_so_many_are_kept(self) -> None:
-        redials = Redials(3)
+        redials = Redials(str, REDIALS, 3)
         for number in range(5):
-            redials.abandoned(str(number), "sales", Abandoned("c", 0.0, 0.0))
+            heard(broken_off(f"c{number}", str(number), "a", 0.0, 1.0), redials)
         assert len(redials) == 3
-        assert redials.resume("1", "sales", 30.0, 0.0) is None
+        assert redials.resume("1", "a", 1.0) is None
+        assert redials.resume("2", "a", 1.0) == Abandoned("c2", 0.0, 1.0)
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"queue": "never"},
+            {"outcome": Outcome.ABANDONED_IN_IVR},
+            {"outcome": Outcome.ANSWERED},
+            {"ended_by": EndedBy.API},
+            {"direction": Direction.OUTBOUND},
+        ],
+    )
+    def test_only_a_caller_who_broke_off_has_a_place(self, more: dict[str, Any]) -> None:
+        queue = more.pop("queue", "a")
+        assert heard(broken_off("c", "1", queue, 0.0, 1.0, **more), Redials(str, REDIALS)).resume("1", queue, 2.0) is None
 
     def lines_up(self, **queue: Any) -> World:
         """One caller, gone after a minute, and another behind."""

@@ -33,6 +33,7 @@ class MemoryArchive:
     def __init__(self, last: int = 0) -> None:
         self._last = last
         self.away = False
+        self.full = False
         self.faulty = False
         self.slow: Deferred[None] | None = None
         self.batches: list[list[Entry]] = []
@@ -43,12 +44,14 @@ class MemoryArchive:
         return [entry.seq for batch in self.batches for entry in batch]
 
     async def last(self) -> int:
+        if self.away:
+            raise StoreUnavailable("away")
         return self._last
 
     async def append(self, entries: Sequence[Entry], records: Sequence[Record]) -> None:
         if self.slow is not None:
             await self.slow
-        if self.away:
+        if self.away or self.full:
             raise StoreUnavailable("away")
         if self.faulty:
             raise ZeroDivisionError("faulty")
@@ -60,6 +63,9 @@ class MemoryArchive:
 
     async def events(self, contact: str) -> list[tuple[int, Event]]:
         return [(e.seq, e.event) for batch in self.batches for e in batch if e.event.contact == contact]
+
+    async def standing(self, now: float) -> list[tuple[int, Event]]:
+        return [(entry.seq, entry.event) for batch in self.batches for entry in batch]
 
     async def ended(self, limit: int, before: str) -> list[Record]:
         return list(self.records.values())[:limit]
@@ -89,7 +95,9 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     int: st.integers(0, 2**31),
     float: st.floats(allow_nan=False, allow_infinity=False),
+    float | None: st.none() | st.floats(allow_nan=False, allow_infinity=False),
     tuple[str, ...]: st.lists(TEXT).map(tuple),
+    Channel: st.sampled_from(Channel),
     Mapping[str, str]: st.dictionaries(TEXT, TEXT),
     Mapping[str, Channel]: st.dictionaries(TEXT, st.sampled_from(Channel)),
     Mapping[str, Any]: st.dictionaries(TEXT, st.none() | st.booleans() | st.integers(0, 2**31) | TEXT | st.lists(TEXT)),
@@ -97,11 +105,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     Mapping[str, Any]: st.dictionaries(TEXT, TEXT | st.integers(0, 2**31) | st.none()),
     AgentState | None: st.none() | st.sampled_from(AgentState),
     Missed | None: st.none() | st.builds(Missed, TEXT, st.floats(allow_nan=False, allow_infinity=False)),
-    **{
-        kind: st.sampled_from(kind)
-        for kind in vars(model).values()
-        if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum
-    },
+    **{kind: st.sampled_from(kind) for kind in vars(model).values() if isinstance(kind, type) and issubclass(kind, StrEnum)},
 }
 
 

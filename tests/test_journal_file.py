@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import signal
@@ -20,62 +19,19 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from easycall.ports import StoreUnavailable
+from easycall.stats.crash_point import CrashPoint
 from easycall.stats.framing import Damage, Frame, frame, scan
-from easycall.stats.journal import Journal
-from easycall.stats.log_file import CrashPoint, LogFile
+from easycall.stats.journal import Entry, Journal
+from easycall.stats.log_file import LogFile
 from easycall.store.journal_folder import JournalFolder
-from easycall.tap import _crash_point
+from easycall.tap.disk import crash_point
+from tests.disk import Disk
 from tests.test_journal import MemoryArchive, complaints, up
 from tests.test_record import STORY, C
 
 HERE = Path(__file__).parent.parent
 KILLS = 50
-
-
-class Disk:
-    """A folder in memory that can be full, broken or torn."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.room = 1 << 40
-        self.broken: set[str] = set()
-        """What fails: "append", "read", "sync", "cut"."""
-        self.appends = 0
-        self.syncs = 0
-
-    def _check(self, what: str) -> None:
-        if what in self.broken:
-            raise OSError(errno.EIO, "Input/output error")
-
-    def open(self) -> dict[str, int]:
-        return {name: len(data) for name, data in self.files.items()}
-
-    def append(self, name: str, data: bytes) -> int:
-        self._check("append")
-        self.appends += 1
-        free = self.room - sum(map(len, self.files.values()))
-        if free <= 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        self.files[name] = self.files.get(name, b"") + data[:free]
-        return min(free, len(data))
-
-    def read(self, name: str, offset: int, size: int) -> bytes:
-        self._check("read")
-        return self.files[name][offset : offset + size]
-
-    def cut(self, name: str, size: int) -> None:
-        self._check("cut")
-        self.files[name] = self.files[name][:size]
-
-    def sync(self, name: str) -> None:
-        self._check("sync")
-        self.syncs += 1
-
-    def remove(self, name: str) -> None:
-        self.files.pop(name, None)
-
-    def close(self) -> None:
-        pass
 
 
 class Node:
@@ -285,6 +241,87 @@ async def test_behind_a_slow_store_no_tries_queue_up() -> None:
     await journal.stop()
 
 
+@pytest.mark.fault("F80")
+@pytest_twisted.ensureDeferred
+async def test_a_start_without_the_store_goes_on_from_the_file_and_every_record_is_made() -> None:
+    node = Node()
+    await node.starts()
+    node.records(20)
+    node.passes(1)
+    node.archive.away = True
+    for event in STORY[:3]:
+        node.journal.record(event)
+    node.clock.advance(0)
+    node.is_killed()
+    journal = await node.starts()
+    assert journal.last > 23
+    assert journal.behind == 0, "nobody knows yet what the store has"
+    node.records(2)
+    node.is_killed()
+    journal = await node.starts()
+    for event in STORY[3:]:
+        journal.record(event)
+    node.passes(1)
+    assert journal.behind == len(STORY[3:])
+    node.archive.away = False
+    node.passes(6)
+    kept = node.archive.stored
+    assert kept == sorted(set(kept))
+    assert len(kept) == 20 + len(STORY) + 2
+    assert node.archive.records[C].talked == _record_of_story()
+    assert (journal.behind, journal.dropped) == (0, 0)
+    await journal.stop()
+
+
+@pytest.mark.fault("F80")
+@pytest_twisted.ensureDeferred
+async def test_a_store_that_goes_away_while_the_journal_starts_is_no_reason_not_to() -> None:
+    node = Node()
+    await node.starts()
+    node.archive.away = True
+    node.records(5)
+    node.is_killed()
+    node.archive.away, node.archive.full = False, True
+    journal = await node.starts()
+    node.records(1)
+    assert (journal.last, journal.behind) == (6, 6)
+    node.archive.full = False
+    node.passes(6)
+    assert node.archive.stored == list(range(1, 7))
+    await journal.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_first_start_needs_the_store() -> None:
+    node = Node()
+    node.archive.away = True
+    with pytest.raises(StoreUnavailable, match="the journal's file has no event that says where to go on"):
+        await node.starts()
+    await node.journal.stop()
+
+
+@pytest.mark.fault("F80")
+@pytest_twisted.ensureDeferred
+async def test_a_file_far_older_than_the_store_is_told_and_costs_no_record() -> None:
+    node = Node()
+    await node.starts()
+    node.records(1)
+    node.passes(1)
+    node.is_killed()
+    node.archive.away = True
+    journal = await node.starts()
+    for event in STORY:
+        journal.record(event)
+    node.archive.batches.append([Entry(seq, up(), "{}") for seq in (journal.last + 500,)])
+    node.archive._last = journal.last + 500
+    node.archive.away = False
+    with capturedLogs() as lines:
+        node.passes(6)
+    assert any("the file is older than the database" in line for line in complaints(lines))
+    assert C in node.archive.records
+    await journal.stop()
+
+
 # A disk that fails
 
 
@@ -447,10 +484,10 @@ def test_a_crash_point_is_before_or_after_one_write() -> None:
 
 @pytest.mark.fault("F33")
 def test_crash_points_are_for_tests_only() -> None:
-    assert _crash_point({}) == (None, "")
-    assert "EASYCALL_TEST=1" in _crash_point({"EASYCALL_CRASH_AT": "3+"})[1]
-    assert "must be the number" in _crash_point({"EASYCALL_CRASH_AT": "x", "EASYCALL_TEST": "1"})[1]
-    assert _crash_point({"EASYCALL_CRASH_AT": "3+", "EASYCALL_TEST": "1"})[0] is not None
+    assert crash_point({}) == (None, "")
+    assert "EASYCALL_TEST=1" in crash_point({"EASYCALL_CRASH_AT": "3+"})[1]
+    assert "must be the number" in crash_point({"EASYCALL_CRASH_AT": "x", "EASYCALL_TEST": "1"})[1]
+    assert crash_point({"EASYCALL_CRASH_AT": "3+", "EASYCALL_TEST": "1"})[0] is not None
 
 
 # The disk
@@ -510,10 +547,13 @@ def stored(folder: Path) -> list[int]:
 @pytest.mark.fault("F32", "F33", "F90")
 @pytest.mark.requirement("A3")
 @pytest.mark.seconds(400)
-def test_killed_again_and_again_nothing_that_was_told_is_lost_or_doubled(tmp_path: Path) -> None:
+def test_killed_again_and_again_nothing_that_was_told_is_lost_or_doubled(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    kills = 200 if request.config.getoption("--long") else KILLS
     dice = random.Random(1)  # noqa: S311 - a test
     told: list[int] = []
-    for number in range(KILLS):
+    for number in range(kills):
         crash = f"{dice.randint(1, 60)}{dice.choice('+-')}" if number % 5 == 4 else ""
         told += killed_writer(tmp_path, 0 if crash else dice.choice((0, 1, dice.randint(2, 400))), crash)
     assert told == sorted(set(told)), "no number was given twice"
@@ -522,4 +562,4 @@ def test_killed_again_and_again_nothing_that_was_told_is_lost_or_doubled(tmp_pat
     kept = stored(tmp_path)
     assert kept == sorted(set(kept)), "in their order, once each"
     assert set(before) <= set(kept), "all that was told is there"
-    assert len(before) > KILLS
+    assert len(before) > kills

@@ -59,10 +59,10 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 
 def gone(wanted: Order) -> bool:
-    """Whether nothing of a lab runs, listens or is mounted."""
+    """Nothing of a lab runs, listens or is mounted.  A process that ends gives its ports back a moment after its name."""
     return (
         not running(wanted)
-        and taken(Ports(wanted.base)) is None
+        and eventually(lambda: taken(Ports(wanted.base)) is None)
         and str(wanted.folder) not in Path("/proc/mounts").read_text()
     )
 

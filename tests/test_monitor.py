@@ -13,7 +13,7 @@ from easycall.asterisk.link import ActionRefused, ActionTimeout, LinkLost
 from easycall.defer import start
 from easycall.ports import CannotRecord, HungUp, Taken
 
-from .fakes import WAITS, FakePbx, FakeSession
+from .fakes_wires import WAITS, FakePbx, FakeSession
 
 
 class Tried:

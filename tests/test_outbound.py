@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -177,6 +178,25 @@ class TestLines:
             for name, number in (("berlin", 2), ("world", 1)):
                 used = sum(one.trunk == name for one in held)
                 assert (lines.used(name), lines.free(name)) == (used, max(0, number - used))
+
+    def test_whoever_waits_longest_is_told_of_a_line_that_is_given_back(self) -> None:
+        lines, told = Lines((BERLIN, WORLD)), list[str]()
+
+        def waits(name: str, since: float, *trunks: str) -> Callable[[], None]:
+            return lines.wait(trunks, since, lambda: told.append(name))
+
+        taken = [lines.occupy("main", f"PJSIP/{trunk}") for trunk in ("berlin", "berlin", "berlin", "world", "world")]
+        berlin = [line for line in taken[:3] if line is not None]
+        waits("late", 9.0, "berlin")
+        waits("first", 1.0, "berlin", "world")
+        waits("gone", 0.5, "berlin")()
+        waits("abroad", 0.0, "world")
+        berlin[0].release()
+        assert told == []  # more calls came in than there are lines
+        berlin[1].release()
+        assert told == ["first"]
+        berlin[2].release()
+        assert told == ["first", "late"]
 
     def test_calls_from_elsewhere_have_none(self) -> None:
         lines = Lines((BERLIN, Trunk("odd", "main", "Local/{number}@x@y/n", 1)))

@@ -16,7 +16,7 @@ from easycall.acd.presence import AT_WORK, Presence
 from easycall.acd.routing import PRIVATE_CALL
 from easycall.events import AgentAssigned, AgentChanged, Answered, ContactEnded, Offered, OfferEnded, Queued, QueueOverflowed
 from easycall.hours import Hours, spans_of
-from easycall.ivr.flow import Flow, QueueNode
+from easycall.ivr.nodes import Flow, QueueNode
 from easycall.model import (
     AgentState,
     Closing,
@@ -34,8 +34,8 @@ from easycall.overflow import OVERFLOW_LIMIT
 from easycall.stats.record import fold
 from easycall.verbs import Pick
 
-from .fakes import Logged
-from .test_contact import FLOWS, World, refuses, words
+from .contact_world import FLOWS, World, refuses, words
+from .fakes_journal import Logged
 
 DAILY = Hours("office", ZoneInfo("UTC"), dict.fromkeys(range(7), spans_of(["08:00-18:00"])))
 DAY = 86400.0

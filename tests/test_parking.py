@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from twisted.python.failure import Failure
 
-from easycall.ivr.flow import Flow, Prompt, SayNode, VoicemailNode
+from easycall.ivr.nodes import Flow, SayNode, VoicemailNode
+from easycall.ivr.prompt import Prompt
 from easycall.model import AgentState, AutoAnswer, Message
 from easycall.verbs import Answer, AttachData, Consult, Hold, Lend, NotNow, Park, Pick, ToFlow, ToVoicemail, Verb
 

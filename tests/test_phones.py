@@ -16,7 +16,8 @@ from easycall.asterisk.phones import Phones
 from easycall.model import OfferOutcome, PhoneState
 from easycall.ports import NotAnswered
 
-from .fakes import NOON, FakePbx, clock_at, event
+from .clocks import NOON, clock_at
+from .fakes_wires import FakePbx, event
 
 ENGAGED = ["INUSE", "BUSY", "ONHOLD", "RINGING", "RINGINUSE"]
 DEVICES = [*ENGAGED, "NOT_INUSE", "UNAVAILABLE", "INVALID", "UNKNOWN", "", "SOMETHING NEW"]

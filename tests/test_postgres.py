@@ -15,11 +15,11 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThread
 
 from easycall.defer import start
-from easycall.ports import StoreUnavailable
+from easycall.ports import StoreUnavailable, StoreUnusable
 from easycall.stats.journal import Journal
 from easycall.store.contacts import ADD_EVENT, ContactArchive
 from easycall.store.postgres import PostgreSQL
-from easycall.store.postgres.address import Address
+from easycall.store.postgres.address import Address, mends_itself
 
 from .postgres import Cluster, running
 from .test_record import STORY
@@ -184,15 +184,78 @@ async def test_nobody_listens_there(own: Cluster) -> None:
             await PostgreSQL(Address(f"postgresql://u@127.0.0.1:{bound.getsockname()[1]}/d"), reactor).open()
 
 
+WRONG = [
+    'FATAL:  password authentication failed for user "clerk"',
+    'FATAL:  database "calls" does not exist',
+    'FATAL:  role "clerk" does not exist',
+    "FATAL:  Passwort-Authentifizierung für Benutzer »clerk« fehlgeschlagen",
+    "FATAL:  la base de données « calls » n'existe pas".replace("« ", "«").replace(" »", "»"),
+    'FATAL:  no pg_hba.conf entry for host "192.0.2.1", user "clerk", database "calls", no encryption',
+    'FATAL:  permission denied for database "calls"',
+    "fe_sendauth: no password supplied",
+    "server does not support SSL, but SSL was required",
+    "SSL error: certificate verify failed",
+]
+AWAY = [
+    "Connection refused",
+    "No route to host",
+    "timeout expired",
+    "FATAL:  the database system is starting up",
+    "FATAL:  das Datenbanksystem startet",
+    "FATAL:  the database system is shutting down",
+    "FATAL:  the database system is in recovery mode",
+    "FATAL:  sorry, too many clients already",
+    'FATAL:  too many connections for role "clerk"',
+    "server closed the connection unexpectedly",
+    "[Errno -3] Temporary failure in name resolution",
+    "no answer within 3 s",
+]
+
+
+@pytest.mark.parametrize("prefix", ["", 'connection to server at "192.0.2.9", port 5432 failed: '])
+def test_what_mends_itself_is_told_from_what_the_operator_must_mend(prefix: str) -> None:
+    address = Address("postgresql://clerk@192.0.2.9/calls")
+    assert [said for said in WRONG if mends_itself(prefix + said, address)] == []
+    assert [said for said in AWAY if not mends_itself(prefix + said, address)] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_password_and_a_database_that_is_not_there_are_not_waited_for(own: Cluster, name: str) -> None:
+    at = own.address(name, tcp=True)
+    for address in (Address(at.url, "a wrong one"), own.address("absent"), Address(at.url)):
+        with pytest.raises(StoreUnusable):
+            await PostgreSQL(address, reactor).open()
+
+
+@pytest.mark.fault("F80")
+@pytest_twisted.ensureDeferred
+async def test_a_database_is_opened_when_its_server_is_there(own: Cluster, name: str) -> None:
+    database = PostgreSQL(own.address(name), reactor)
+    await deferToThread(own.stop)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable) as caught:
+            await database.open()
+        assert not isinstance(caught.value, StoreUnusable)
+    await deferToThread(own.start)
+    await database.open()
+    assert await database.query("SELECT 1") == [(1,)]
+    await database.close()
+
+
 # What askers do
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_statement_that_takes_too_long_is_ended_and_the_connection_goes_on(database: PostgreSQL) -> None:
-    before = await database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'easycall'")
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'easycall'"
+
+    async def all_up() -> bool:
+        return await database.query(count) == [(5,)]
+
+    await until(all_up)
     with pytest.raises(StoreUnavailable, match="statement timeout"):
         await database.query("SELECT pg_sleep(60)")
-    assert await database.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'easycall'") == before
+    assert await database.query(count) == [(5,)]
 
 
 @pytest_twisted.ensureDeferred

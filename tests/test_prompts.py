@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, globalLogPublisher
 
 from easycall.config import PromptSettings
-from easycall.ivr.flow import Prompt, parse_prompt
+from easycall.ivr.prompt import Prompt, parse_prompt
 from easycall.ivr.prompts import BEEP, CommandFailed, PromptError, Prompts, pipe
 
 HELLO = Prompt(texts=(("en", "Hello."), ("zh", "您好。")))

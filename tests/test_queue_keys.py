@@ -14,29 +14,17 @@ from easycall.events import (
     Queued,
     QueueLeft,
 )
-from easycall.ivr.flow import (
-    Choice,
-    Flow,
-    FlowError,
-    HangUpNode,
-    Key,
-    MenuNode,
-    Position,
-    QueueNode,
-    Silence,
-    ToQueue,
-    begin,
-    chosen,
-    parse_prompt,
-    step,
-)
+from easycall.ivr.flow import Position, begin, chosen, step
+from easycall.ivr.instructions import Key, Silence, ToQueue
 from easycall.ivr.lint import lint
+from easycall.ivr.nodes import Choice, Flow, FlowError, HangUpNode, MenuNode, QueueNode
+from easycall.ivr.prompt import parse_prompt
 from easycall.ivr.runner import Finish, Waiting
 from easycall.ivr.source import parse
 from easycall.model import AgentState, EndedBy, OfferOutcome, Outcome, Stage
 from easycall.stats.record import SegmentKind, fold
 
-from .test_contact import FLOWS, World, answers, check, refuses
+from .contact_world import FLOWS, World, answers, check, refuses
 from .test_runner import Call
 
 LINE = """
@@ -209,7 +197,7 @@ class TestTheLine:
         caller.dies()
         world.run()
         assert outcome(world) == (Outcome.ABANDONED, EndedBy.CALLER)
-        assert world.waits._queues["sales"].left.events == pytest.approx(1), "once"
+        assert world.waits.lessons.queues["sales"].left.events == pytest.approx(1), "once"
 
     def test_who_is_led_to_an_end_has_served_oneself(self) -> None:
         world = World()

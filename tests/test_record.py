@@ -6,12 +6,21 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from easycall.events import (
+    AgentChanged,
     Answered,
     AskIgnored,
+    CallAnswered,
+    CallbackAsked,
+    CallbackBegun,
+    CallbackChanged,
+    CallbackEnded,
+    CallbackLate,
+    CallbackSettled,
     CallDialled,
     CallFailed,
     ConferenceEnded,
@@ -34,17 +43,24 @@ from easycall.events import (
     OutsideStarted,
     QueueAmended,
     Queued,
+    QueueLeft,
     QueueOverflowed,
     QueueResumed,
     ScreenPop,
     ScreenPopRevoked,
+    SessionJoined,
     SupervisionChanged,
     SupervisionEnded,
     SupervisionMoved,
     SupervisionStarted,
     TalkEnded,
+    WrapUpEnded,
 )
 from easycall.model import (
+    OPEN,
+    AgentState,
+    CallbackSource,
+    CallbackState,
     DialOutcome,
     Direction,
     EndedBy,
@@ -55,8 +71,9 @@ from easycall.model import (
     Party,
     SupervisionMode,
 )
+from easycall.policy import Channel
 from easycall.stats.journey import journey
-from easycall.stats.record import Overflowed, Record, SegmentKind, fold
+from easycall.stats.record import Dial, NodeVisit, OfferMade, Overflowed, Record, SegmentKind, WrappedUp, completed, fold
 
 C = "01C"
 
@@ -306,6 +323,10 @@ def test_who_supervised_is_a_fact_of_the_contact(event: Event, text: str) -> Non
             "has the place in sales that contact 01B gave up",
         ),
         (
+            SessionJoined(at=1.0, contact=C, session="01B", callback="01X"),
+            "was to be called back: goes on with session 01B, callback 01X is over",
+        ),
+        (
             ScreenPopRevoked(at=1.0, contact=C, agent="bo", attempt=2, outcome=OfferOutcome.ELSEWHERE, by="ana"),
             "the screen of bo drops the pop: ana has answered",
         ),
@@ -385,6 +406,20 @@ def test_given_to_somebody_outside() -> None:
         SegmentKind.DIAL,
         SegmentKind.OUTSIDE,
     ]
+
+
+def test_somebody_outside_who_answers_is_no_customer_who_waits() -> None:
+    """The customer waited before; between the answer and the first word outside there is a moment."""
+    record = outbound(
+        Queued(at=1.0, contact=C, queue="q", position=1),
+        Answered(at=2.0, contact=C, agent="ana", queue="q", waited=1.0),
+        TalkEnded(at=5.0, contact=C, agent="ana", ended_by=EndedBy.AGENT),
+        dialled(5.0, "transfer"),
+        CallAnswered(at=7.9, contact=C, leg="l", number="+49302"),
+        OutsideStarted(at=8.0, contact=C, number="+49302"),
+    )
+    kinds = [one.kind for one in record.segments]
+    assert kinds[-2:] == [SegmentKind.DIAL, SegmentKind.OUTSIDE], kinds
 
 
 def conference(*events: Event) -> list[tuple[str, str, float]]:
@@ -470,3 +505,199 @@ def test_a_fax_in_a_flow() -> None:
         FaxEnded(at=103.0, contact=C, operation="receive", outcome=FaxOutcome.DONE, pages=1),
     ]
     assert told(whole([*STORY[:2], *faxed, *STORY[2:]]))[:3] == [("ivr", 1.0, ""), ("fax", 2.0, ""), ("ivr", 2.0, "")]
+
+
+# What belongs to a contact beside the segments of its time
+
+
+def test_nodes_offers_and_wrap_ups() -> None:
+    after = [
+        AgentChanged(at=193.25, contact=C, agent="bo", state=AgentState.WRAP_UP),
+        AgentChanged(at=199.0, contact=C, agent="bo", state=AgentState.WRAP_UP, disposition="sold"),
+    ]
+    menu = FlowStep(at=102.0, contact=C, flow="day", node="menu")
+    ends = WrapUpEnded(at=213.25, contact=C, agent="bo", queue="cards", started=193.25)
+    record = whole([*STORY, menu, *after, ends])
+    assert record.nodes == (NodeVisit("day", "greet", 100.1, 102.0), NodeVisit("day", "menu", 102.0, 105.0))
+    assert record.offers == (
+        OfferMade("ana", "cards", 1, 107.0, 127.0, OfferOutcome.NO_ANSWER),
+        OfferMade("bo", "cards", 2, 128.5, 133.0, OfferOutcome.ANSWERED),
+    )
+    assert record.wrap_ups == (WrappedUp("bo", "cards", 193.25, 213.25),)
+    assert whole([*STORY, *after]).wrap_ups == (WrappedUp("bo", "", 193.25, None),), "it goes on"
+    check_partition(record, 193.5)
+
+
+def test_of_agents_rung_at_once_each_has_an_offer() -> None:
+    rung = [
+        Offered(at=107.0, contact=C, agent=agent, queue="cards", attempt=attempt, at_once=3)
+        for attempt, agent in enumerate(("ana", "bo", "cy"), 1)
+    ]
+    events = [
+        *STORY[:4],
+        *rung,
+        OfferEnded(at=110.0, contact=C, agent="ana", attempt=1, outcome=OfferOutcome.DECLINED),
+        OfferEnded(at=112.0, contact=C, agent="bo", attempt=2, outcome=OfferOutcome.ANSWERED),
+        OfferEnded(at=112.0, contact=C, agent="cy", attempt=3, outcome=OfferOutcome.ELSEWHERE),
+        Answered(at=112.5, contact=C, agent="bo", queue="cards", waited=7.5),
+        TalkEnded(at=120.0, contact=C, agent="bo", ended_by=EndedBy.CALLER),
+        ContactEnded(at=120.0, contact=C, outcome=Outcome.ANSWERED, ended_by=EndedBy.CALLER),
+    ]
+    record = whole(events)
+    assert [(one.agent, one.started, one.ended, one.outcome and one.outcome.value) for one in record.offers] == [
+        ("ana", 107.0, 110.0, "declined"),
+        ("bo", 107.0, 112.0, "answered"),
+        ("cy", 107.0, 112.0, "answered_elsewhere"),
+    ]
+    check_partition(record, 120.0)
+
+
+def test_a_node_ends_where_the_customer_leaves_the_flow() -> None:
+    """Into a queue and back by a key, and when the caller hangs up."""
+    events = [
+        STORY[0],
+        FlowStep(at=100.5, contact=C, flow="day", node="line"),
+        Queued(at=100.5, contact=C, queue="cards", position=1),
+        QueueLeft(at=110.0, contact=C, queue="cards", waited=9.5),
+        FlowStep(at=110.0, contact=C, flow="day", node="other"),
+        ContactEnded(at=115.0, contact=C, outcome=Outcome.ABANDONED_IN_IVR, ended_by=EndedBy.CALLER),
+    ]
+    assert whole(events).nodes == (NodeVisit("day", "line", 100.5, 100.5), NodeVisit("day", "other", 110.0, 115.0))
+
+
+@given(st.permutations(STORY), st.lists(st.sampled_from(STORY), max_size=5))
+def test_what_belongs_to_it_does_not_depend_on_order_or_doubles(events: list[Event], doubled: list[Event]) -> None:
+    record, right = whole([*events, *doubled]), whole(STORY)
+    assert (record.nodes, record.offers, record.wrap_ups) == (right.nodes, right.offers, right.wrap_ups)
+    end = record.ended
+    assert end is not None
+    for node in record.nodes:
+        assert record.arrived <= node.started <= node.ended <= end
+    for offer in record.offers:
+        assert offer.outcome is not None
+        assert offer.ended is not None
+        assert offer.started <= offer.ended <= end
+
+
+def called_back(*events: Event) -> Record:
+    """A caller is called back at second 10; what happens until second 60."""
+    outwards = {"pbx": "main", "leg": "l", "caller": "+4930", "caller_name": "", "dialled": "+49301"}
+    came = ContactArrived(
+        at=0.0, contact=C, direction=Direction.OUTBOUND, channel=Channel.CALLBACK, session="01A", callback="01K", **outwards
+    )
+    waits = Queued(at=0.0, contact=C, queue="cards", position=1, since=-300.0, channel=Channel.CALLBACK)
+    dialled = {"leg": "l", "number": "+49301", "trunk": "out", "caller_id": "", "purpose": "customer", "queue": "cards"}
+    ended = ContactEnded(at=60.0, contact=C, outcome=Outcome.ANSWERED, ended_by=EndedBy.CALLER)
+    record = fold(C, [came, waits, CallDialled(at=10.0, contact=C, **dialled), *events, ended])
+    assert record is not None
+    assert sum(Fraction(part.ended) - Fraction(part.started) for part in record.segments) == 60
+    return record
+
+
+def test_a_callback_whose_customer_is_not_reached_has_the_dial_with_its_cause() -> None:
+    failed = CallFailed(at=35.0, contact=C, leg="l", number="+49301", outcome=DialOutcome.NO_ANSWER, cause=19)
+    record = called_back(failed)
+    assert [(part.kind.value, part.seconds) for part in record.segments] == [("waiting", 10.0), ("dial", 50.0)]
+    assert record.dials == (Dial("+49301", "out", "customer", 10.0, 35.0, DialOutcome.NO_ANSWER, 19),)
+    assert (record.session, record.callback, record.channel) == ("01A", "01K", Channel.CALLBACK)
+    assert called_back().dials == (Dial("+49301", "out", "customer", 10.0, 60.0, DialOutcome.CANCELLED),)
+
+
+def test_who_is_called_back_before_an_agent_is_free_waits_in_line_from_the_answer() -> None:
+    answers = CallAnswered(at=20.0, contact=C, leg="l", number="+49301")
+    offered = Offered(at=24.0, contact=C, agent="ana", queue="cards", attempt=1)
+    talks = Answered(at=26.0, contact=C, agent="ana", queue="cards", waited=326.0)
+    record = called_back(answers, offered, talks)
+    assert [(part.kind.value, part.seconds) for part in record.segments] == [
+        ("waiting", 10.0),
+        ("dial", 10.0),
+        ("waiting", 4.0),
+        ("offer", 2.0),
+        ("talk", 34.0),
+    ]
+    assert (record.waited, record.dials[0].outcome) == (16.0, DialOutcome.ANSWERED)
+
+
+def test_who_is_called_back_for_an_agent_who_waits_does_not_wait() -> None:
+    offered = Offered(at=5.0, contact=C, agent="ana", queue="cards", attempt=1)
+    rung = OfferEnded(at=8.0, contact=C, agent="ana", attempt=1, outcome=OfferOutcome.ANSWERED)
+    answers = CallAnswered(at=20.0, contact=C, leg="l", number="+49301")
+    talks = Answered(at=20.5, contact=C, agent="ana", queue="cards", waited=320.5)
+    record = called_back(offered, rung, answers, talks)
+    assert told(record) == [("waiting", 5.0, ""), ("offer", 5.0, "ana"), ("dial", 10.5, "ana"), ("talk", 39.5, "ana")]
+
+
+def test_a_stored_record_is_completed_by_its_events() -> None:
+    whole_story = called_back(CallAnswered(at=20.0, contact=C, leg="l", number="+49301"))
+    arrived = ContactArrived(
+        at=0.0, contact=C, pbx="", leg="l", caller="", caller_name="", dialled="", session="01A", callback="01K"
+    )
+    number = {"leg": "l", "number": "+49301"}
+    dialled = CallDialled(at=10.0, contact=C, trunk="out", caller_id="", purpose="customer", **number)
+    stored = evolve(whole_story, session="", callback="", dials=())
+    assert completed(stored, [arrived, dialled, CallAnswered(at=20.0, contact=C, **number)]) == whole_story
+    assert completed(stored, []) == stored
+
+
+ASKED = CallbackAsked(
+    at=0.0, contact=C, callback="01K", queue="cards", number="+49301", source=CallbackSource.ASKED, session=C, due=60.0,
+    expires=9e4, since=1.0, reason="card", agent="ana",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            ASKED,
+            "is to be called back by ana for cards from 1970-01-01 00:01:00 UTC (callback 01K): the caller asks for it, "
+            "and keeps the place, about card",
+        ),
+        (
+            evolve(ASKED, since=0.0, reason="", agent="", source=CallbackSource.REQUESTED, by="crm"),
+            "is to be called back for cards from 1970-01-01 00:01:00 UTC (callback 01K): somebody requests it, asked by crm",
+        ),
+        (
+            CallbackBegun(at=0.0, contact=C, callback="01K", queue="cards", attempt=2, agent="ana"),
+            "attempt 2 of callback 01K begins, for ana alone at first",
+        ),
+        (
+            CallbackSettled(at=0.0, callback="01K", queue="q", outcome=Outcome.NO_ANSWER, dialled=True, due=60.0, cause=19),
+            "callback 01K is tried again at 1970-01-01 00:01:00 UTC: no answer (cause 19)",
+        ),
+        (
+            CallbackSettled(at=0.0, callback="01K", queue="q", outcome=Outcome.CANCELLED, dialled=False, due=60.0),
+            "callback 01K is tried again at 1970-01-01 00:01:00 UTC: it was not dialled",
+        ),
+        (
+            CallbackChanged(at=0.0, callback="01K", queue="cards", due=60.0, expires=9e4, agent="bo", by="desk"),
+            "callback 01K is due at 1970-01-01 00:01:00 UTC by bo for cards now, by desk",
+        ),
+        (
+            CallbackLate(at=0.0, callback="01K", queue="cards", due=60.0),
+            "callback 01K is late: it was due at 1970-01-01 00:01:00 UTC, and is everybody's now",
+        ),
+        (
+            CallbackEnded(
+                at=0.0, callback="01K", queue="q", source=CallbackSource.ASKED, state=CallbackState.EXHAUSTED, attempts=4,
+                created=0.0, why="4 attempts, the last one: busy",
+            ),
+            "callback 01K is over, there are no more attempts: 4 attempts, the last one: busy",
+        ),
+        (
+            Queued(at=90.0, contact=C, queue="cards", position=1, since=30.0, channel=Channel.CALLBACK),
+            "is in the line of cards at place 1, as one who waits for 60 s",
+        ),
+    ],
+)  # fmt: skip
+def test_the_steps_of_a_callback_have_words(event: Event, text: str) -> None:
+    assert journey([(1, event)])[0].text == text
+
+
+def test_every_source_and_end_of_a_callback_has_words() -> None:
+    ended = CallbackEnded(
+        at=0.0, callback="k", queue="q", source=CallbackSource.ASKED, state=CallbackState.MET, attempts=0, created=0.0
+    )
+    ends = [evolve(ended, state=state) for state in CallbackState if state not in OPEN]
+    told_of = journey([*enumerate([*(evolve(ASKED, source=source) for source in CallbackSource), *ends])])
+    assert len({step.text for step in told_of}) == len(told_of)

@@ -11,20 +11,9 @@ import pytest_twisted
 
 from easycall.events import Event, FlowStep, MenuAnswered
 from easycall.hours import Hours, spans_of
-from easycall.ivr.flow import (
-    Choice,
-    Finish,
-    Flow,
-    HangUpNode,
-    HoursNode,
-    MenuNode,
-    Prompt,
-    QueueNode,
-    SayNode,
-    ToVoicemail,
-    VoicemailNode,
-    parse_prompt,
-)
+from easycall.ivr.instructions import Finish, ToVoicemail
+from easycall.ivr.nodes import Choice, Flow, HangUpNode, HoursNode, MenuNode, QueueNode, SayNode, VoicemailNode
+from easycall.ivr.prompt import Prompt, parse_prompt
 from easycall.ivr.runner import Left, Means, Returned, Stuck, Waiting, run
 from easycall.model import Contact
 from easycall.ports import Channel, HungUp, Taken
@@ -102,7 +91,7 @@ class Call:
     async def run(self, waited: Waiting | None = None) -> Left | Returned:
         channel: Channel = self.channel  # type: ignore[assignment]  # only the verbs a flow uses
         means = Means(hours={"office": OFFICE})
-        ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds, means, waited=waited)
+        ended = await run(self.flow, channel, self.tell, self.now, self.contact, sounds, means, goes_on=waited)
         assert not self.channel.answers, "everything scripted was asked for"
         return ended
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easycall.events import Answered, ContactEnded, Event, Queued, QueueLeft, QueueOverflowed
+from easycall.events import Answered, CallAnswered, ContactArrived, ContactEnded, Event, Queued, QueueLeft, QueueOverflowed
 from easycall.hours import Hours, spans_of
-from easycall.model import EndedBy, Outcome, OverflowWhen, Queue
+from easycall.model import Direction, EndedBy, Outcome, OverflowWhen, Queue
 from easycall.policy import Channel
 from easycall.stats.service_level import Level, ServiceLevels
 
@@ -67,6 +67,72 @@ def test_the_example_of_the_facts() -> None:
     assert (level.waiting, level.late) == (0, 0)
 
 
+@pytest.mark.requirement("D5")
+def test_every_share_of_the_facts_follows_from_the_counts() -> None:
+    """The same day, with 5 who asked to be called back, 3 of them within 20 s: two went on in the flow."""
+    events: list[Event] = []
+    for number in range(100):
+        name, begin = f"c{number}", NOON + number
+        events.append(joins(name, begin))
+        if number < 80:
+            events.append(answered(name, begin + (10 if number < 60 else 30)))
+        elif number < 95:
+            events.append(ends(name, begin + (10 if number < 85 else 30)))
+        else:
+            at = begin + (10 if number < 98 else 30)
+            if number % 2:
+                events.append(QueueLeft(at=at, contact=name, queue="sales", waited=at - begin))
+            events.append(asked_for(name, at + (60 if number % 2 else 0)))
+    tally = calls(events).tally
+    assert (tally.queued, tally.converted, tally.converted_within, tally.abandoned_within) == (100, 5, 3, 5)
+    decided = tally.answered + tally.abandoned
+    shares = [
+        tally.answered_within / tally.answered,
+        tally.answered_within / (decided + tally.converted + tally.flowed_out),
+        tally.answered_within / decided,
+        tally.answered_within / (decided - tally.abandoned_within),
+        (tally.answered_within + tally.abandoned_within) / decided,
+        (tally.answered_within + tally.abandoned_within + tally.converted_within) / tally.queued,
+    ]
+    assert [round(100 * share, 1) for share in shares] == [75.0, 60.0, 63.2, 66.7, 68.4, 68.0]
+
+
+def asked_for(contact: str, at: float) -> ContactEnded:
+    return ContactEnded(at=at, contact=contact, outcome=Outcome.CALLBACK, ended_by=EndedBy.CALLER)
+
+
+def called_back(at: float, *events: Event, channel: Channel = Channel.CALLBACK) -> Level:
+    """What is counted of one that is called back from then on, whose caller joined two days before."""
+    facts = {"pbx": "main", "leg": "l", "caller": "", "caller_name": "", "dialled": "+49301"}
+    came = ContactArrived(at=at, contact="k", channel=channel, direction=Direction.OUTBOUND, **facts)
+    waits = joins("k", at, since=at - 2 * 86_400 if channel is Channel.CALLBACK else at, channel=channel)
+    return levels([came, waits, *events]).of_queue("sales", NOON + 1000)[channel]
+
+
+def picks_up(at: float) -> CallAnswered:
+    return CallAnswered(at=at, contact="k", leg="l", number="+49301")
+
+
+def test_a_callback_counts_from_when_it_is_in_line_and_on_that_day() -> None:
+    level = called_back(NOON, picks_up(NOON + 200), answered("k", NOON + 280), ends("k", NOON + 400))
+    assert (level.tally.queued, level.tally.answered, level.tally.answered_within) == (1, 1, 1)
+    late = called_back(NOON, joins("k", NOON + 100, since=NOON - 9, channel=Channel.CALLBACK), answered("k", NOON + 301))
+    assert (late.tally.queued, late.tally.answered, late.tally.answered_within) == (1, 1, 0)
+    assert called_back(NOON).waiting == 1
+
+
+@pytest.mark.parametrize("channel", [Channel.CALLBACK, Channel.CALL_ME])
+@pytest.mark.parametrize("by", EndedBy)
+def test_a_customer_who_did_not_answer_has_not_abandoned(by: EndedBy, channel: Channel) -> None:
+    tally = called_back(NOON, ends("k", NOON + 60, by), channel=channel).tally
+    assert (tally.queued, tally.unreached, tally.abandoned, tally.failed) == (1, 1, 0, 0)
+
+
+def test_a_customer_who_answers_and_hangs_up_in_line_has_abandoned() -> None:
+    tally = called_back(NOON, picks_up(NOON + 20), ends("k", NOON + 29)).tally
+    assert (tally.queued, tally.unreached, tally.abandoned, tally.abandoned_within) == (1, 0, 1, 1)
+
+
 def test_who_still_waits_and_for_too_long() -> None:
     level = calls([joins("a", NOON), joins("b", NOON + 15)], NOON + 30)
     assert (level.waiting, level.late, level.share) == (2, 1, None)
@@ -117,7 +183,9 @@ def test_each_kind_of_work_has_its_clock() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from("abc"), st.sampled_from(["join", "other", "aside", "answer", "end", "cut"]), st.integers(0, 40)
+            st.sampled_from("abc"),
+            st.sampled_from(["join", "other", "aside", "answer", "end", "cut", "asked", "callback", "reach"]),
+            st.integers(0, 40),
         ),
         max_size=60,
     )
@@ -133,6 +201,13 @@ def test_whoever_came_is_answered_or_left_or_waits(steps: list[tuple[str, str, i
                 events.append(QueueLeft(at=now, contact=contact, queue="sales", waited=1))
             case "answer":
                 events.append(answered(contact, now))
+            case "asked":
+                events.append(asked_for(contact, now))
+            case "callback":
+                facts = {"pbx": "main", "leg": "l", "caller": "", "caller_name": "", "dialled": "+49301"}
+                events.append(ContactArrived(at=now, contact=contact, channel=Channel.CALL_ME, **facts))
+            case "reach":
+                events.append(CallAnswered(at=now, contact=contact, leg="l", number="+49301"))
             case "end" | "cut":
                 events.append(ends(contact, now, EndedBy.CALLER if what == "end" else EndedBy.SYSTEM))
     fold = levels(events)
@@ -140,7 +215,9 @@ def test_whoever_came_is_answered_or_left_or_waits(steps: list[tuple[str, str, i
         level = fold.of_queue(queue, now)[Channel.CALL]
         tally = level.tally
         aside = sum(wait.left and wait.queue == queue for wait in fold._waits.values())
-        assert tally.queued == tally.answered + tally.abandoned + tally.flowed_out + tally.failed + level.waiting + aside
+        gone = tally.answered + tally.abandoned + tally.flowed_out + tally.converted + tally.unreached + tally.failed
+        assert tally.queued == gone + level.waiting + aside
+        assert tally.converted_within <= tally.converted
         assert tally.answered_within <= tally.answered
         assert tally.abandoned_within <= tally.abandoned
     assert len(fold._waits) <= 3

@@ -231,6 +231,7 @@ class TestDesktops:
 
     def test_back_in_time_nothing_happens(self) -> None:
         _, desktops, clock, notes = self.made()
+        desktops.came("ana")
         told = len(notes.events)
         for _ in range(3):
             desktops.went("ana")

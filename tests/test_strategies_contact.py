@@ -10,8 +10,8 @@ from attrs import evolve
 from easycall.events import Answered, ContactEnded, Offered, Queued, QueueEdited, QueueOverflowed, StrategyAsked
 from easycall.model import AgentState, OfferOutcome, Outcome, OverflowRule, OverflowTo, OverflowWhen, Stage
 from easycall.verbs import Pick
+from tests.contact_world import World, answers, check, refuses, words
 from tests.strategies import Oracle
-from tests.test_contact import World, answers, check, refuses, words
 
 pytestmark = pytest.mark.requirement("D1")
 

@@ -25,7 +25,9 @@ from easycall.supervision.scene import Ear, ear_at_agent, ear_at_contact, may_su
 from easycall.supervision.watch import Order
 from easycall.verbs import Alternate, Cancel, Complete, Consult, Hold, Lend, NotAllowed, NotNow, Retrieve, ToAgent, ToQueue
 
-from .fakes import FakeSwitch, Notes, clock_at
+from .clocks import clock_at
+from .fakes_journal import Notes
+from .fakes_ports import FakeSwitch
 from .test_talk import MUSIC, Person, Stage
 from .virtual import opened
 

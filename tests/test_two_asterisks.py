@@ -100,7 +100,7 @@ def test_one_that_dies_takes_only_its_own_with_it(stage: Stage) -> None:
     assert stage.talking(talks_a, stage.people["ana"])
     stage.pass_(1.5)
     assert [item.contact for item in stage.joined.distributor.waiting("sales")] == ["c2", "c4"]
-    assert {event.contact: event.ended_by for event in stage.daemon.of("contact.ended")} == {"c3": "caller"}
+    assert {event.contact: event.ended_by for event in stage.daemon.of("contact.ended")} == {"c3": "system"}
     stage.pass_(8)
     assert stage.state("bo") in ("wrap_up", "ready", "ringing", "talking")
     assert {event.contact for event in stage.daemon.of("contact.ended")} == {"c1", "c3"}

@@ -47,7 +47,8 @@ from easycall.defer import start
 from easycall.simulator import virtual
 from easycall.simulator.virtual import NothingToCome, TimeStandsStill, VirtualCall, VirtualReactor
 
-from .fakes import NOON, Logged
+from .clocks import NOON
+from .fakes_journal import Logged
 
 # Time
 

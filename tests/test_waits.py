@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from easycall.acd.expectation import BEYOND, RANGES
-from easycall.events import Answered, ContactEnded, Event, Offered, Queued
+from easycall.events import Answered, ContactEnded, Event, Offered, Queued, WaitExpected
 from easycall.ivr import library
 from easycall.ivr.announcement import LAST_POSITION, Announcements
-from easycall.ivr.flow import FlowError
+from easycall.ivr.nodes import FlowError
 from easycall.model import AgentState, EndedBy, OfferOutcome, Queue
+from easycall.policy import Channel
 
-from .fakes import FakeChannel
-from .test_contact import World, check, refuses
+from .contact_world import World, check, refuses
+from .fakes_ports import FakeChannel
 
 
 def told(leg: FakeChannel) -> list[str]:
@@ -48,7 +49,7 @@ class TestWhatIsLearnt:
     def test_handling_takes_what_it_took(self) -> None:
         world = World({"ana": ("sales",)})
         learns(world, 12)
-        served = world.waits._queues["sales"].served
+        served = world.waits.lessons.queues["sales"].served
         assert served.exposed == 0
         assert served.events == pytest.approx(12, rel=0.1)
         assert served.exposure / served.events == pytest.approx(102, rel=0.01), "ringing is part of it"
@@ -60,7 +61,7 @@ class TestWhatIsLearnt:
         world.until(count(world, Offered, 2))
         caller.dies()
         world.run()
-        served = world.waits._queues["sales"].served
+        served = world.waits.lessons.queues["sales"].served
         assert served.events == 0
         assert served.exposure > 19
 
@@ -77,13 +78,14 @@ class TestWhatIsLearnt:
         assert forecast.known
         assert 200 < (forecast.seconds or 0) < 400
         world.until(count(world, Answered, 14))
-        assert world.waits._queues["sales"].score.waited == pytest.approx(57, abs=3)
+        assert world.waits.lessons.queues["sales"].score.waited == pytest.approx(57, abs=3)
         for leg in waiting:
             leg.dies()
         world.run()
         check(world)
         assert world.waits.of_queue("sales").compared == 3, "the two who gave up, too"
-        assert world.waits._queue_of == world.waits._offered == world.waits._works == {}
+        lessons = world.waits.lessons
+        assert lessons._queue_of == lessons._offered == lessons._works == {}
 
     def test_who_finds_a_free_agent_does_not_wait(self) -> None:
         world = World({"ana": ("sales",)})
@@ -99,7 +101,18 @@ class TestWhatIsLearnt:
         world.contacts.hang_up(world.contact.id)
         world.run()
         assert world.notes.of(ContactEnded)[0].ended_by is EndedBy.API
-        assert world.waits._queues["sales"].left.events == 0
+        assert world.waits.lessons.queues["sales"].left.events == 0
+
+    def test_of_a_callback_nothing_is_expected_or_learnt_but_how_long_it_keeps_an_agent(self) -> None:
+        world = World({"ana": ("sales",)})
+        lessons = world.waits.lessons
+        facts = {"queue": "sales", "position": 1, "since": -9000.0}
+        world.waits.take(0, Queued(at=1.0, contact="k", channel=Channel.CALLBACK, **facts))
+        assert lessons.queue_of("k") == "sales", "an agent who has it works for the queue"
+        world.waits.take(0, Answered(at=9.0, contact="k", agent="ana", queue="sales", waited=9009.0))
+        assert lessons.queues["sales"].last_wait is None
+        assert lessons.queues["sales"].left.exposed == 0
+        assert not world.notes.of(WaitExpected)
 
     def test_nobody_serves_the_queue(self) -> None:
         assert World().waits.of_queue("sales").seconds is None

@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from easycall.acd.agent import HANDLING
 from easycall.hours import Hours
-from easycall.ivr.flow import Flow, HangUpNode, SayNode, VoicemailNode, parse_prompt
+from easycall.ivr.nodes import Flow, HangUpNode, SayNode, VoicemailNode
+from easycall.ivr.prompt import parse_prompt
 from easycall.lab.day.site import NUMBER
 from easycall.lab.evidence import Evidence, held
 from easycall.lab.invariants import lasting, violations
@@ -37,7 +38,6 @@ from easycall.skills import parse
 from easycall.stats.record import SegmentKind
 from easycall.store.memory import MemoryDatabase
 from easycall.verbs import Answer, AttachData, Close, Hold, Leave, NotNow, Pick, ToAgent, ToQueue, Verb
-from easycall.work.line import RESTORED_SECONDS
 
 from .test_call_out import CAROL, OutsideStage
 from .test_parking import Mail
@@ -216,7 +216,7 @@ class TestAtTheDesk:
             stage.daemon.desktops.went("ana")
             stage.pass_(60 if accepted else 1)
             if not accepted:
-                stage.daemon.joined.distributor.staff.desktop_is("ana", lost=True)
+                stage.daemon.joined.distributor.staff.desktop_lost("ana")
         stage.pass_(0.1)
         assert (stage.work("ana"), stage.line_of("sales")) == ([], [*chats, *later])
         stage.check()
@@ -498,7 +498,7 @@ class TestCallMe:
 
 
 class TestRestart:
-    def test_what_is_not_done_waits_again_at_its_old_place(self, database: MemoryDatabase) -> None:
+    def test_what_is_not_done_goes_on(self, database: MemoryDatabase) -> None:
         stage = WorkStage(database, rules={"overflow": rules(("nobody_logged_in", "hang_up"))})
         stage.ready("ana")
         begun = stage.reactor.seconds()
@@ -513,18 +513,16 @@ class TestRestart:
         assert sum(stage.daemon.stop().values()) == 0
 
         again = WorkStage(database)
-        assert again.line_of("sales") == [had, offered]
-        assert [item.enqueued for item in again.joined.distributor.waiting("sales")] == [begun, begun]
-        again.pass_(RESTORED_SECONDS - 1)
-        again.ready("bo")
-        assert again.work("bo") == [had, offered]
-        again.accepts(had, offered)
+        assert again.line_of("sales") == [offered]
+        assert [item.enqueued for item in again.joined.distributor.waiting("sales")] == [begun]
+        assert again.work("ana") == [had, offered]
+        again.accepts(offered)
         assert again.joined.contacts.live[had].data == {"order": "1"}
         again.verb(had, Close())
         record = again.daemon.record(had)
         assert record is not None
         assert record.arrived == begun
-        assert [part.agent for part in record.segments if part.kind is SegmentKind.TALK] == ["ana", "bo"]
+        assert [part.agent for part in record.segments if part.kind is SegmentKind.TALK] == ["ana"]
         assert again.stored() == [offered]
         again.close()
 
@@ -649,11 +647,11 @@ class Random(WorkStage):
                 with suppress(NotNow):
                     staff.log_out(agent)
             case 6 if staff.agents[agent].state is not AgentState.OFFLINE:
-                staff.desktop_is(agent, lost=True)
+                staff.desktop_lost(agent)
                 self.looks()
                 self.pass_(0.2)
                 self.looks()
-                staff.desktop_is(agent, lost=False)
+                staff.desktop_came(agent)
             case 7 | 8 if contact:
                 self.verb(contact, Answer())
             case 9 if contact:

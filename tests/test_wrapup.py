@@ -13,7 +13,7 @@ from easycall.acd.agent import NotNow
 from easycall.acd.staff import Assignment, Staff
 from easycall.acd.wrapping_up import MISSING
 from easycall.acd.wrapup import WrapUp, WrapUpRules
-from easycall.events import AgentChanged, DispositionSet
+from easycall.events import AgentChanged, DispositionSet, WrapUpEnded
 from easycall.model import Agent, AgentState, DispositionRule, Queue
 from tests.acd import Notes
 
@@ -101,6 +101,40 @@ class Shift:
     @property
     def now(self) -> tuple[AgentState, str]:
         return self.ana.state, self.ana.reason
+
+
+class TestRecord:
+    """Each wrap-up is told when it is over, however that comes: once, with its contact."""
+
+    @pytest.mark.parametrize(
+        ("end", "seconds"),
+        [
+            (lambda shift: shift.clock.advance(10.0), 10.0),
+            (lambda shift: (shift.clock.advance(4.0), shift.staff.wrap_ups.end("ana")), 4.0),
+            (lambda shift: (shift.staff.wrap_ups.extend("ana", 20.0), shift.clock.pump([1.0] * 60)), 30.0),
+            (lambda shift: (shift.clock.advance(3.0), shift.staff.log_out("ana"), shift.clock.advance(60.0)), 3.0),
+        ],
+    )
+    def test_it_is_told(self, end: Any, seconds: float) -> None:
+        shift = Shift(DispositionRule.OFF)
+        shift.clock.advance(100.0)
+        shift.parts()
+        end(shift)
+        [told] = [event for event in shift.notes.events if isinstance(event, WrapUpEnded)]
+        assert told == WrapUpEnded(at=100.0 + seconds, contact="c1", agent="ana", queue="sales", started=100.0)
+
+    def test_the_disposition_is_waited_for_in_it(self) -> None:
+        shift = Shift()
+        shift.parts()
+        shift.clock.advance(25.0)
+        shift.staff.wrap_ups.dispose("ana", "sold")
+        [told] = [event for event in shift.notes.events if isinstance(event, WrapUpEnded)]
+        assert (told.at, told.started) == (25.0, 0.0)
+
+    def test_one_of_no_time_is_none(self) -> None:
+        shift = Shift(DispositionRule.OFF, wrap_up_seconds=0.0)
+        shift.parts()
+        assert not [event for event in shift.notes.events if isinstance(event, WrapUpEnded)]
 
 
 class TestDispositions:

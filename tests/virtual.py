@@ -8,31 +8,36 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from easycall.config import AgentSettings, AsteriskBox, DialingSettings, FaxSettings, StaffSettings
+from easycall.defer import start
 from easycall.events import Event
 from easycall.fax import Document, FaxDesk, ReceivedFax
-from easycall.ivr.flow import Flow, HangUpNode, Prompt, QueueNode, SayNode
+from easycall.ivr.nodes import Flow, HangUpNode, QueueNode, SayNode
+from easycall.ivr.prompt import Prompt
 from easycall.ivr.source import parse
 from easycall.lab.day.site import AGI_PORT, AMI_PORT, PBX, SECRET, Spoken, configuration
 from easycall.lab.evidence import PbxChannel
 from easycall.lab.layout import shipped
 from easycall.model import Queue, Trunk
 from easycall.policy import Channel
-from easycall.ports import Messages
+from easycall.ports import Messages, StoreUnavailable
 from easycall.service import Part, nothing
 from easycall.simulator.asterisk import Account, Settings, SimulatedAsterisk
 from easycall.simulator.faults import Faults
 from easycall.simulator.line import Outside
 from easycall.simulator.virtual import VirtualReactor
+from easycall.simulator.virtual_process import VirtualProcess
+from easycall.stats.log_file import LogFile
 from easycall.stats.record import Record
 from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
 from easycall.tap import join_conduct, make_conduct
 
+from .disk import Disk
 from .transcripts.record import white_page
 
 RIGHTS = Account(SECRET, frozenset({"system", "call", "reporting"}), frozenset({"call", "originate", "reporting"}))
@@ -57,6 +62,19 @@ nodes:
     "card",
 )
 """A function that asks for two secrets."""
+
+
+class Mortal:
+    """Something that a process uses, and cannot any more when it is dead: a folder, a database."""
+
+    def __init__(self, used: Any, process: VirtualProcess) -> None:
+        self._used = used
+        self._process = process
+
+    def __getattr__(self, name: str) -> Any:
+        if not self._process.alive and name != "close":
+            raise StoreUnavailable("the process is dead") if name in ("query", "transact") else OSError("dead")
+        return getattr(self._used, name)
 
 
 @contextmanager
@@ -166,9 +184,11 @@ class VirtualDaemon:
         auto_accept: tuple[Channel, ...] = (),
         voicemail_queues: Mapping[str, str] = {},
         fax_queues: Mapping[str, str] = {},
+        flows: Mapping[str, Flow] = {},
     ) -> None:
         """``takes``, ``beside``, ``auto_accept``: of all agents; ``boxes``: the names of the Asterisks; ``phones``: those
-        that have a device -> its state at the beginning; ``mailboxes``: of voice mail -> greeting."""
+        that have a device -> its state at the beginning; ``mailboxes``: of voice mail -> greeting; ``flows``: number
+        dialled -> its flow, where that is another."""
         self.reactor = reactor
         self.database = database
         self.told: list[Event] = []
@@ -205,23 +225,47 @@ class VirtualDaemon:
         config = evolve(config, voicemail=evolve(config.voicemail, boxes=mailboxes or {}, queues=voicemail_queues))
         desk = StaffSettings(takes=takes, beside=beside, auto_accept=auto_accept)
         config = evolve(config, staff=desk, fax=evolve(config.fax, queues=fax_queues))
-        flows, ids = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD)}, map("c{}".format, range(10_000))
-        conduct = make_conduct(
-            config, flows, reactor, reactor, database, Spoken().sounds, ids.__next__, dice, self._size, fax, messages
-        )
-        self.dialling, self.do_not_call = conduct.dialling, conduct.do_not_call
-        self.profiles, self.desktops, self.requests = conduct.profiles, conduct.desktops, conduct.requests
-        self.joined = join_conduct(conduct, reactor, self.fatal.append, [Part("store", nothing, nothing)])
-        self.joined.journal.subscribe(self._take)
+        config = evolve(config, numbers={number: flow.name for number, flow in flows.items()})
+        self._flows = {flow.name: flow for flow in (STRAIGHT, NOTICE, CARD, *flows.values())}
+        ids = map("c{}".format, range(10_000))
+        self._config, self._new_id, self._dice, self._fax, self._messages = config, ids.__next__, dice, fax, messages
+        self.disk = Disk()
         for asterisk in self.asterisks.values():
             self.now(asterisk.start())
-        self.joined.daemon.startService()
+        self.begin()
         reactor.run_until(lambda: all(pbx.switch.up for pbx in self.joined.pbxs), within=60)
+
+    def begin(self) -> None:
+        """The daemon begins, as a process of its own."""
+        process = self.process = VirtualProcess(self.reactor)
+        self.base = Mortal(self.database, process)
+        file = LogFile(Mortal(self.disk, process), process, maybeDeferred)
+        given = self._config, self._flows, process, process, self.base, Spoken().sounds, self._new_id, self._dice, self._size
+        self.conduct = conduct = make_conduct(*given, self._fax, self._messages, file)
+        self.dialling, self.do_not_call = conduct.dialling, conduct.do_not_call
+        self.profiles, self.desktops, self.requests = conduct.profiles, conduct.desktops, conduct.requests
+        self.joined = join_conduct(conduct, process, self.fatal.append, [Part("store", nothing, nothing)])
+        self.joined.journal.subscribe(lambda sequence, event: self._take(event) if process.alive else None)
+        self.joined.daemon.startService()
+
+    def kill(self, *, unsent: bool) -> None:
+        """SIGKILL.  ``unsent``: what it told its connections in this moment was not sent any more."""
+        self.joined.journal.write()  # in its turn, before anything is sent
+        if unsent:
+            self.process.drop_unsent()
+        self.process.kill()
+        # What it had under way is ended, so that nothing of it is found half done; nobody hears of it any more.
+        self.conduct.let_go()
+        start(self.joined.daemon.stopService()).addErrback(lambda failure: None)
+
+    def restart(self) -> None:
+        """Another one begins, at once, over the same journal and database."""
+        self.begin()
 
     async def _size(self, file: str) -> int | None:
         return self.file_size(file)
 
-    def _take(self, sequence: int, event: Event) -> None:
+    def _take(self, event: Event) -> None:
         self.told.append(event)
         self._hear(event)
 

@@ -92,6 +92,16 @@ class DeskWork:
         self._bells[agent_id, contact] = Bell()
         self._staff.tell(agent)
 
+    def resume(self, agent_id: str, contact: str, channel: Channel, attempt: int) -> DeskAssignment | None:
+        """The agent had the contact when the process before us ended, and has it still; None: is not there any more."""
+        agent = self._staff.agents.get(agent_id)
+        if agent is None or agent.state is AgentState.OFFLINE or agent.desktop_lost:
+            return None
+        agent.work = {**agent.work, contact: channel}
+        self._bells[agent_id, contact] = Bell()
+        self._staff.tell(agent)
+        return DeskAssignment(self._staff, agent_id, contact, attempt)
+
     def when_lost(self, agent_id: str, contact: str) -> Deferred[None]:
         """Fires when the agent has it no more: logged out, or the desktop is gone.  Cancel it to stop waiting.
 

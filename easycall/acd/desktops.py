@@ -29,13 +29,22 @@ class Desktops:
     def came(self, agent_id: str) -> None:
         """The agent's desktop is there."""
         self._drop(agent_id)
-        self._staff.desktop_is(agent_id, lost=False)
+        self._staff.desktop_came(agent_id)
 
     def went(self, agent_id: str) -> None:
         """The agent's desktop is gone: perhaps it comes back."""
         self._drop(agent_id)
-        if not self._stopped and self._staff.agents[agent_id].state is not AgentState.OFFLINE:
+        agent = self._staff.agents[agent_id]
+        if agent.state is AgentState.OFFLINE:
+            agent.desktop = False
+        elif not self._stopped:
             self._leases[agent_id] = self._clock.callLater(self._seconds, self._lost, agent_id)
+
+    def recovered(self) -> None:
+        """The daemon has begun, and restored the agents: whoever had a desktop has to come back with it."""
+        for agent in self._staff.agents.values():
+            if agent.desktop and not agent.desktop_lost:
+                self.went(agent.id)
 
     def stop(self) -> None:
         """Nobody loses a lease any more."""
@@ -50,4 +59,4 @@ class Desktops:
 
     def _lost(self, agent_id: str) -> None:
         del self._leases[agent_id]
-        self._staff.desktop_is(agent_id, lost=True)
+        self._staff.desktop_lost(agent_id)

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from easycall.acd.agent import NotNow, Step
 from easycall.acd.attendance import Attendance, absence
 from easycall.acd.decisions import Decision
-from easycall.acd.offers import Place
+from easycall.acd.offers import Offer, Place
 from easycall.acd.routing import has_room
 from easycall.acd.staff import Assignment, Staff
 from easycall.acd.strategies import Strategies
@@ -74,10 +74,12 @@ class Distributor:
 
     # The waiting room
 
-    def enter(self, item: WorkItem) -> Place:
+    def enter(self, item: WorkItem, began: float | None = None, *, told: bool = False) -> Place:
         """Give an item its place, tell the journal, and look for an agent.
 
-        Raises KeyError for an unknown queue, ValueError when the contact has a place already.
+        ``began``: since when it waits, as the rules of the queue count; None: since it counts as having joined.
+        ``told``: it waited there before this process began, and the journal knows.  Raises KeyError for an unknown queue,
+        ValueError when the contact has a place already.
         """
         if item.queue not in self.queues:
             raise KeyError(item.queue)
@@ -87,6 +89,26 @@ class Distributor:
         pairs = self._heard(now)
         pairs += self.room.enter(item, now)
         place = self._places[item.contact] = Place(self, item)
+        if not told:
+            self._tell_entered(item, item.enqueued if began is None else began, now)
+        self._reserve(pairs)
+        return place
+
+    def enter_offered(self, item: WorkItem, rung: Sequence[tuple[str, int]]) -> tuple[Place, list[Offer]]:
+        """Give an item its place that is offered to agents already, whose phones ring: agent, attempt.
+
+        It was so before this process began, and the journal knows.  Raises as :meth:`enter`, and KeyError for an agent who
+        is not held by the contact.
+        """
+        now = self._clock.seconds()
+        pairs = self._heard(now)
+        pairs += self.room.enter_offered(item, [agent for agent, _ in rung], now)
+        place = self._places[item.contact] = Place(self, item)
+        offers = [Offer(self, place, self.staff.agents[agent], attempt) for agent, attempt in rung]
+        self._reserve(pairs)
+        return place, offers
+
+    def _tell_entered(self, item: WorkItem, began: float, now: float) -> None:
         self._journal.record(
             Queued(
                 at=now,
@@ -94,6 +116,7 @@ class Distributor:
                 queue=item.queue,
                 position=self.position(item.contact),
                 since=item.enqueued,
+                began=began,
                 channel=item.channel,
                 skills=item.requires.text,
                 offset=item.offset,
@@ -101,8 +124,6 @@ class Distributor:
                 owner_until=item.owner_until,
             )
         )
-        self._reserve(pairs)
-        return place
 
     def amend(self, contact: str, *, offset: float | None, requires: Requirement | None, by: str) -> WorkItem:
         """Give a contact that waits another priority, or let it ask for other skills: counts at once; None: as before.

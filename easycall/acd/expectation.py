@@ -280,17 +280,21 @@ class Expectation:
         head = now - next(iter(self._waiting.values())).since
         return head * min(1.0, ahead / len(self._waiting))
 
-    # What happens in the queue
-
-    def joined(self, contact: str, ahead: int, agents: float, now: float, since: float | None = None) -> None:
-        """A contact joins and nobody is free for it; ``since``: when it counts as having joined."""
+    def foreseen(self, ahead: int, agents: float, now: float, since: float) -> tuple[float | None, float | None]:
+        """What is to be held against the wait of one that joins now and counts as having joined then: by the formula, and by
+        the head of the line."""
+        if since < now - 1:
+            # One who comes back to an older place has a part of the wait behind it: its estimate is of another kind.
+            return None, None
         self.served.pass_to(now)
         self.left.pass_to(now)
-        began = now if since is None else since
-        # One who comes back to an older place has a part of the wait behind it: its estimate is of another kind.
-        scored = began >= now - 1
-        formula = self._by_formula(ahead, agents) if scored else None
-        self._waiting[contact] = _Estimate(began, formula, self._by_head(ahead, now) if scored else None)
+        return self._by_formula(ahead, agents), self._by_head(ahead, now)
+
+    # What happens in the queue
+
+    def joined(self, contact: str, now: float, since: float, foreseen: tuple[float | None, float | None]) -> None:
+        """A contact joins and nobody is free for it; ``since``: when it counts as having joined; see :meth:`foreseen`."""
+        self._waiting[contact] = _Estimate(since, *foreseen)
         self.left.expose(len(self._waiting), now)
 
     def answered(self, contact: str, now: float, rang: float = 0.0) -> None:

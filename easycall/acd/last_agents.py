@@ -97,6 +97,10 @@ class LastAgents:
             talk = known.latest(queue, since)
         return talk.agent if talk is not None else ""
 
+    def forget(self, number: str) -> None:
+        """Nothing is known of a number any more."""
+        self._known.pop(number, None)
+
     async def _look_up(self, history: TalkHistory, known: _Known, number: str, queue: str, since: float) -> None:
         """Ask the database, if that is no burden on it."""
         if self._running >= AT_ONCE or self._clock.seconds() < self._rests_until:

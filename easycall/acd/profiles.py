@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from easycall.acd.staff import Staff
 from easycall.defer import shielded
 from easycall.model import Profile
+from easycall.ports import StoreUnavailable
 
 __all__ = ["Profiles", "Shelf"]
 
@@ -47,21 +48,32 @@ class Profiles:
         self._clock = clock
         self._configured = {agent.id: Profile(agent.id, agent.own_queues, agent.skills) for agent in staff.agents.values()}
         self._changed: dict[str, Profile] = {}
+        self._unread = self._late = False
         self._one_by_one = DeferredLock()
 
     async def start(self) -> None:
-        """Read them.  An agent or a queue that is configured no more is passed over.  Raises StoreUnavailable."""
+        """Read them.  An agent or a queue that is configured no more is passed over.
+
+        Raises StoreUnavailable, and can be tried again: until then nothing can be changed.
+        """
+        self._unread, self._late = True, self._unread
         for profile in await self._shelf.all():
             agent = self._staff.agents.get(profile.agent)
             if agent is None:
                 continue
             if profile.queues is not None:
-                known = tuple(queue for queue in profile.queues if queue in self._staff.queues)
-                profile = evolve(profile, queues=known)
-                agent.own_queues = agent.queues = known
-            if profile.skills is not None:
-                agent.skills = profile.skills
+                profile = evolve(profile, queues=tuple(queue for queue in profile.queues if queue in self._staff.queues))
             self._changed[agent.id] = profile
+            queues = agent.own_queues if profile.queues is None else profile.queues
+            skills = agent.skills if profile.skills is None else profile.skills
+            if self._late:  # contacts wait already, and the journal has it otherwise
+                chosen = agent.queues != agent.own_queues  # at the log-in
+                serves = tuple(queue for queue in agent.queues if queue in queues) if chosen else queues
+                self._staff.assign(agent.id, queues, serves, skills, profile.changed_by)
+            else:
+                agent.own_queues = agent.queues = queues
+                agent.skills = skills
+        self._unread = False
 
     async def set_queues(self, agent_id: str, queues: Queues, by: str) -> None:
         """The agent's queues are these.  Raises ValueError when one is unknown."""
@@ -94,6 +106,8 @@ class Profiles:
     ) -> None:
         """One after another, or one change could undo another; who asks may go away: what is stored always holds."""
         self._staff.agents[agent_id]
+        if self._unread:
+            raise StoreUnavailable("what was changed of agents could not be read yet")
 
         async def in_turn() -> None:
             await self._one_by_one.run(self._store, agent_id, change, serves, by)

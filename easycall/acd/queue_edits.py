@@ -19,7 +19,7 @@ from easycall.config.routing import edited, routing_of
 from easycall.defer import shielded
 from easycall.events import QueueEdited
 from easycall.model import QueueEdit
-from easycall.ports import Journal
+from easycall.ports import Journal, StoreUnavailable
 
 __all__ = ["QueueEdits", "Routing", "Shelf"]
 
@@ -65,10 +65,15 @@ class QueueEdits:
         self._clock = clock
         self._journal = journal
         self._edits: dict[str, QueueEdit] = {}
+        self._unread = False
         self._one_by_one = DeferredLock()
 
     async def start(self) -> None:
-        """Read them.  What does not fit the configuration any more is passed over and told.  Raises StoreUnavailable."""
+        """Read them.  What does not fit the configuration any more is passed over and told.
+
+        Raises StoreUnavailable, and can be tried again: until then nothing can be changed.
+        """
+        self._unread = True
         for edit in await self._shelf.all():
             if edit.queue not in self._config.queues:
                 continue
@@ -84,6 +89,7 @@ class QueueEdits:
                 continue
             self._edits[edit.queue] = edit
             self._distributor.set_queue(queue)
+        self._unread = False
 
     def of(self, queue_id: str) -> Routing:
         """A queue's routing.  Raises KeyError."""
@@ -104,6 +110,8 @@ class QueueEdits:
     async def _carry_out(self, queue_id: str, changes: Mapping[str, Any] | None, by: str) -> None:
         """One after another, or one change could undo another; who asks may go away: what is stored always holds."""
         self._config.queues[queue_id]
+        if self._unread:
+            raise StoreUnavailable("what was changed of queues could not be read yet")
 
         async def in_turn() -> None:
             await self._one_by_one.run(self._store, queue_id, changes, by)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from easycall.model import Agent, PhoneState
 from easycall.policy import Channel
 
-__all__ = ["PRIVATE_CALL", "has_room", "hindrance", "hindrance_everywhere"]
+__all__ = ["DESKTOP_LOST", "PRIVATE_CALL", "has_room", "hindrance", "hindrance_everywhere"]
 
 PRIVATE_CALL = "on a private call"
 """The one hindrance that ends by itself: see :func:`hindrance`."""
+
+DESKTOP_LOST = "desktop lost"
+"""The hindrance of an agent whose desktop is gone."""
 
 PRIVATE = frozenset({PhoneState.IN_USE, PhoneState.RINGING})
 
@@ -28,7 +31,7 @@ def hindrance_everywhere(agent: Agent) -> str:
     """The same of what counts wherever a contact is: a private call, and a desktop that is gone."""
     if PRIVATE.intersection(agent.phones.values()):
         return PRIVATE_CALL
-    return "desktop lost" if agent.desktop_lost else ""
+    return DESKTOP_LOST if agent.desktop_lost else ""
 
 
 def has_room(agent: Agent, channel: Channel) -> bool:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from twisted.internet.interfaces import IReactorTime
 
 from easycall.acd import routing
-from easycall.acd.agent import BUSY, NotNow, Step, after
+from easycall.acd.agent import BUSY, HANDLING, NotNow, Step, after
 from easycall.acd.desk_work import DeskWork, described
 from easycall.acd.wrapping_up import WrapUps
-from easycall.acd.wrapup import WrapUpRules
+from easycall.acd.wrapup import NO_WRAP_UP, WrapUpRules
 from easycall.events import AgentAssigned, AgentChanged, Event
 from easycall.model import PHONE, Agent, AgentState, Missed, OfferOutcome, PhoneState, Queue
 from easycall.policy import Channel
@@ -79,6 +79,11 @@ class Assignment:
         """The agent has the customer back."""
         self._staff.step(self.agent, Step.RETRIEVES)
 
+    def has_back(self) -> None:
+        """The agent has the customer, and may have had all the time."""
+        if self._staff.agents[self.agent].state is AgentState.HELD:
+            self.retrieves()
+
     def parted(self, wrap_up: WrapUpRules) -> None:
         """They parted: the agent wraps up."""
         self._staff.wrap_ups.begin(self.agent, wrap_up)
@@ -107,6 +112,8 @@ class Staff:
         self._freed: Callable[[], None] = lambda: None
         self._desk_left: Callable[[str], None] = lambda agent_id: None
         self._changed: Callable[[Agent], None] = lambda agent: None
+        self._unclaimed: dict[str, None] = {}
+        """Agents who were held when the process before us ended, until it is known by whom."""
         self._stopped = False
 
     def when_changed(self, changed: Callable[[Agent], None]) -> None:
@@ -175,9 +182,9 @@ class Staff:
         :meth:`supervised` lets the agent go, to the state the agent had or has asked for meanwhile.
         """
         agent = self.agents[agent_id]
-        was, why = agent.state, agent.reason
+        after(agent.state, Step.SUPERVISES)
+        agent.wants = None if agent.state is AgentState.READY else (agent.state, agent.reason)
         self.step(agent_id, Step.SUPERVISES)
-        agent.wants = None if was is AgentState.READY else (was, why)
         return agent.phone
 
     def supervised(self, agent_id: str) -> None:
@@ -189,6 +196,49 @@ class Staff:
         """Hold an agent who supervises for the contact itself.  Raises NotNow when the agent does not supervise."""
         self.step(agent_id, Step.RESERVED, contact=contact)
         return Assignment(self, self.agents[agent_id], attempt)
+
+    # After a restart
+
+    def restore(self, agent_id: str, was: AgentChanged, since: float, idle_since: float) -> None:
+        """An agent is what the process before us told last; ``since`` and ``idle_since``: see :class:`Agent`.
+
+        Whoever was held by a contact is so until that one takes the agent up (:meth:`held_by`), or none does
+        (:meth:`let_go`).  Raises KeyError for an agent who is no more.
+        """
+        agent = self.agents[agent_id]
+        agent.state, agent.reason, agent.until = was.state, was.reason, was.until
+        agent.since, agent.idle_since = since, idle_since
+        agent.phone, agent.phones = was.phone, self._phones.setdefault(was.phone, {}) if was.phone else {}
+        agent.queues = tuple(queue for queue in was.queues if queue in self.queues)
+        agent.contact, agent.disposition, agent.missed = was.contact, was.disposition, was.missed
+        agent.queue = was.queue if was.queue in self.queues else ""
+        agent.wants = (was.next, was.next_reason) if was.next is not None else None
+        agent.desktop, agent.desktop_lost = was.desktop, was.hindrance == routing.DESKTOP_LOST
+        agent.phone_lost = was.state is AgentState.NOT_READY and was.reason == NOT_READY_AFTER[OfferOutcome.UNREACHABLE]
+        if agent.state in BUSY:
+            self._unclaimed[agent_id] = None
+        self.tell(agent)
+        if was.state is AgentState.WRAP_UP:
+            self.wrap_ups.resume(agent_id)
+
+    def held_by(self, agent_id: str, contact: str, attempt: int) -> Assignment | None:
+        """The agent was held by this contact when the process before us ended, and is still; None: is not."""
+        agent = self.agents.get(agent_id)
+        if agent is None or agent.contact != contact or agent.state not in HANDLING:
+            return None
+        self._unclaimed.pop(agent_id, None)
+        return Assignment(self, agent, attempt)
+
+    def let_go(self) -> None:
+        """Of the others, whatever held them when the process before us ended is over: they are released, or in wrap-up."""
+        while self._unclaimed:
+            agent = self.agents[self._unclaimed.popitem()[0]]
+            if agent.state in (AgentState.TALKING, AgentState.HELD):
+                queue = self.queues.get(agent.queue)
+                self.wrap_ups.begin(agent.id, WrapUpRules.of(queue) if queue else NO_WRAP_UP)
+            else:
+                self.step(agent.id, Step.RELEASED)
+        self.freed()
 
     def talks(self, agent_id: str, queue: str) -> None:
         """The agent has somebody of the contact, which came from ``queue``."""
@@ -270,15 +320,22 @@ class Staff:
         self.record(AgentAssigned(at=now, agent=agent_id, queues=own_queues, serves=queues, skills=skills, by=by))
         self.freed()
 
-    def desktop_is(self, agent_id: str, *, lost: bool) -> None:
-        """Whether the agent's desktop is gone."""
+    def desktop_came(self, agent_id: str) -> None:
+        """The agent has a desktop, or has it back."""
         agent = self.agents[agent_id]
-        if agent.desktop_lost != lost:
-            agent.desktop_lost = lost
-            self.tell(agent)
-            if lost:
-                self.desk_work.lose(agent_id)
-            self.freed()
+        if agent.desktop_lost or not agent.desktop:
+            agent.desktop, agent.desktop_lost = True, False
+            if agent.state is not AgentState.OFFLINE:
+                self.tell(agent)
+                self.freed()
+
+    def desktop_lost(self, agent_id: str) -> None:
+        """The agent's desktop is gone."""
+        agent = self.agents[agent_id]
+        agent.desktop_lost = True
+        self.tell(agent)
+        self.desk_work.lose(agent_id)
+        self.freed()
 
     # How a state changes
 
@@ -366,6 +423,9 @@ class Staff:
                 until=agent.until,
                 hindrance=routing.hindrance(agent),
                 next=agent.wants[0] if agent.wants else None,
+                next_reason=agent.wants[1] if agent.wants else "",
+                queue=agent.queue,
+                desktop=agent.desktop,
                 disposition=agent.disposition,
                 missed=agent.missed,
                 work=agent.work,

@@ -8,6 +8,8 @@ that it is called at :meth:`WaitingRoom.next_due` too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from easycall.acd.courses import Courses
 from easycall.acd.item import Course, Item
 from easycall.acd.matching import Matching, Pair
@@ -131,20 +133,8 @@ class WaitingRoom(Matching):
         """An item comes.  Raises KeyError for an unknown queue, ValueError for a contact that is here already."""
         pairs = self.due(now) if now >= self._next else []
         contact = ticket.contact
-        line = self.lines[ticket.queue]
-        if contact in self.items:
-            raise ValueError(f"contact {contact} is waiting already")
-        course = self._courses.take(line, ticket.channel, ticket.pbx, ticket.requires)
-        item = self.items[contact] = Item(contact, ticket.enqueued, ticket.offset, course)
-        due = item.enqueued + course.times[0]
-        if due <= now:
-            due = item.relax(now)
-        if ticket.owner_until > now and ticket.owner in self.seats:
-            item.owner, item.owner_until = ticket.owner, ticket.owner_until
-        if ticket.refused:
-            for agent, until in ticket.refused.items():
-                if until > now and agent in self.seats:
-                    self._refuse(item, self.seats[agent], until)
+        item = self._made(ticket, now)
+        due = item.enqueued + item.course.times[item.ring]
         if not (item.row.columns & self.idle.heads.mask and self.find(item, now, pairs)):
             self.wait(item)
         if item.owner or item.refused:
@@ -155,6 +145,50 @@ class WaitingRoom(Matching):
             if due < self._next:
                 self._next = due
         return pairs
+
+    def enter_offered(self, ticket: WorkItem, agents: Sequence[str], now: float) -> list[Pair]:
+        """An item comes that is offered to these agents already, who are busy with it: it has its place meanwhile.
+
+        Raises KeyError and ValueError as :meth:`enter`, and KeyError for an agent who is not here or not busy with it.
+        """
+        pairs = self.due(now) if now >= self._next else []
+        contact = ticket.contact
+        seats = [self.seats[agent] for agent in agents]
+        for seat in seats:
+            seat.holds[contact]
+        item = self._made(ticket, now)
+        first, *others = seats
+        line = item.course.line
+        item.agent, item.before = first.id, (now, first.idle_since, None)
+        line.reserved += 1
+        line.held += 1
+        first.counts(contact, item.course.hold)
+        for seat in others:
+            seat.counts(contact, item.course.spare)
+        if others:
+            self.beside[contact] = tuple(seat.id for seat in others)
+        if line.held >= line.cap:
+            self.close()
+        self._schedule(item)
+        return pairs
+
+    def _made(self, ticket: WorkItem, now: float) -> Item:
+        """A new item, which is not to be had yet."""
+        contact = ticket.contact
+        line = self.lines[ticket.queue]
+        if contact in self.items:
+            raise ValueError(f"contact {contact} is waiting already")
+        course = self._courses.take(line, ticket.channel, ticket.pbx, ticket.requires)
+        item = self.items[contact] = Item(contact, ticket.enqueued, ticket.offset, course)
+        if item.enqueued + course.times[0] <= now:
+            item.relax(now)
+        if ticket.owner_until > now and ticket.owner in self.seats:
+            item.owner, item.owner_until = ticket.owner, ticket.owner_until
+        if ticket.refused:
+            for agent, until in ticket.refused.items():
+                if until > now and agent in self.seats:
+                    self._refuse(item, self.seats[agent], until)
+        return item
 
     def amend(
         self, contact: str, now: float, *, offset: float | None = None, requires: Requirement | None = None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.acd.agent import NotNow, Step
-from easycall.acd.wrapup import WrapUp, WrapUpRules
-from easycall.events import DispositionSet
+from easycall.acd.wrapup import NO_WRAP_UP, WrapUp, WrapUpRules
+from easycall.events import DispositionSet, WrapUpEnded
 from easycall.model import Agent, AgentState, DispositionRule
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ class WrapUps:
         wrap_up = WrapUp(rules, self._clock.seconds(), disposed=bool(agent.disposition))
         self._staff.step(agent_id, Step.PARTED, until=wrap_up.ends, contact=agent.contact)
         self._run(agent_id, wrap_up)
+
+    def resume(self, agent_id: str) -> None:
+        """The agent was in wrap-up when the process before us ended: it ends when it was to end then."""
+        agent = self._staff.agents[agent_id]
+        queue = self._staff.queues.get(agent.queue)
+        rules = WrapUpRules.of(queue) if queue is not None else NO_WRAP_UP
+        self._run(agent_id, WrapUp.until(agent.until, rules, agent.since, disposed=bool(agent.disposition)))
 
     def extend(self, agent_id: str, seconds: float, by: str = "") -> None:
         """The wrap-up lasts so much longer.  Raises NotNow when there is none, or beyond what its queue allows."""
@@ -93,7 +100,14 @@ class WrapUps:
 
     def drop(self, agent_id: str) -> None:
         """The agent wraps up no more."""
-        self._running.pop(agent_id, None)
+        wrap_up, now = self._running.pop(agent_id, None), self._clock.seconds()
+        if wrap_up is not None and now > wrap_up.began:
+            agent = self._staff.agents[agent_id]
+            facts = {"contact": agent.contact, "agent": agent_id, "queue": agent.queue}
+            self._staff.record(WrapUpEnded(at=now, started=wrap_up.began, **facts))
+        self._disarm(agent_id)
+
+    def _disarm(self, agent_id: str) -> None:
         timer = self._timers.pop(agent_id, None)
         if timer is not None and timer.active():
             timer.cancel()
@@ -116,7 +130,7 @@ class WrapUps:
         self._run(agent.id, wrap_up)
 
     def _run(self, agent_id: str, wrap_up: WrapUp) -> None:
-        self.drop(agent_id)
+        self._disarm(agent_id)
         self._running[agent_id] = wrap_up
         left = wrap_up.ends - self._clock.seconds()
         if left > 0 and not self._stopped:

@@ -51,6 +51,17 @@ class WrapUp:
     disposed: bool = False
     """A disposition was given."""
 
+    @classmethod
+    def until(cls, ends: float, rules: WrapUpRules, began: float, *, disposed: bool) -> Self:
+        """One that began then and is to end then, whoever extended it.
+
+        An end too early for the time in which a disposition is waited for is that of an agent who owes none.
+        """
+        wrap_up = cls(rules, began, disposed=disposed)
+        if wrap_up.missing and ends < wrap_up.ends:
+            wrap_up = evolve(wrap_up, rules=evolve(rules, dispositions=()))
+        return evolve(wrap_up, extended=max(0.0, ends - wrap_up.ends))
+
     @property
     def own_end(self) -> float:
         """When its own time is over."""

@@ -14,17 +14,21 @@ from werkzeug.exceptions import HTTPException
 
 from easycall.api.agents import AgentRoutes
 from easycall.api.auth import Tokens
+from easycall.api.callbacks import CallbackRoutes
 from easycall.api.calls import CallRoutes
 from easycall.api.conduct import (
+    Callbacks,
     Contacts,
     Desktops,
     Distributor,
     Health,
+    History,
     Journal,
     MessageBoxes,
     Profiles,
     QueueEdits,
     RecordingFiles,
+    Recovery,
     Requests,
     ServiceLevels,
     Staff,
@@ -32,6 +36,7 @@ from easycall.api.conduct import (
     Waits,
 )
 from easycall.api.contacts import ContactRoutes
+from easycall.api.customers import CustomerRoutes, Customers
 from easycall.api.donotcall import DoNotCallRoutes
 from easycall.api.exchange import refuse
 from easycall.api.faxes import DOCUMENTS, FaxRoutes
@@ -42,12 +47,14 @@ from easycall.api.live import LiveRoutes
 from easycall.api.problems import Problem
 from easycall.api.queues import QueueRoutes
 from easycall.api.recordings import RecordingRoutes
+from easycall.api.reports import ReportRoutes
 from easycall.api.requests import RequestRoutes
 from easycall.api.routes import add_routes
 from easycall.api.routing import RoutingRoutes
 from easycall.api.schemas import board
 from easycall.api.site import bounded_site
 from easycall.api.supervision import SupervisionRoutes
+from easycall.api.transactions import TransactionRoutes, Transactions
 from easycall.api.voicemails import VoicemailRoutes
 from easycall.api.why import WhyRoutes
 from easycall.config import Token
@@ -74,6 +81,8 @@ class Api:
         distributor: Distributor,
         waits: Waits,
         levels: ServiceLevels,
+        recovery: Recovery,
+        history: History,
         contacts: Contacts,
         requests: Requests,
         supervisions: Supervisions,
@@ -84,15 +93,18 @@ class Api:
         files: RecordingFiles,
         dialling: Dialling,
         do_not_call: DoNotCall,
+        customers: Customers,
+        transactions: Transactions,
+        callbacks: Callbacks | None = None,
         fax: FaxDesk | None = None,
         messages: MessageBoxes | None = None,
         tell_agents: bool = True,
     ) -> None:
-        """``files``: of recordings; ``fax``, ``messages``: faxes and voice mail, if
+        """``files``: of recordings; ``callbacks``, ``fax``, ``messages``: callbacks, faxes and voice mail, if
         there are any; ``tell_agents``: agents learn that they are supervised."""
 
         def see(agent: str) -> Mapping[str, Any]:
-            return board(staff, distributor, contacts.live, agent, clock.seconds())
+            return board(staff, distributor, levels, recovery, history, contacts.live, agent, clock.seconds())
 
         self._clock = clock
         self._takes_fax = fax is not None
@@ -103,7 +115,8 @@ class Api:
             self.app,
             HealthRoutes(health, clock),
             AgentRoutes(staff, profiles, journal),
-            QueueRoutes(staff, distributor, waits, levels, clock),
+            QueueRoutes(staff, distributor, waits, levels, recovery, history, clock),
+            ReportRoutes(distributor, recovery, history, clock),
             RoutingRoutes(staff, distributor, edits),
             ContactRoutes(contacts, journal, clock, staff=staff, tell_agents=tell_agents),
             WhyRoutes(staff=staff, distributor=distributor, contacts=contacts, journal=journal, clock=clock),
@@ -112,10 +125,14 @@ class Api:
             RequestRoutes(requests, distributor, contacts, journal, dialling, clock),
             CallRoutes(staff, distributor, contacts, dialling, clock),
             DoNotCallRoutes(do_not_call, dialling.rules),
+            CustomerRoutes(customers, journal),
+            TransactionRoutes(transactions, contacts, journal),
             RecordingRoutes(journal, files, clock),
             FaxRoutes(fax, requests, contacts),
             LiveRoutes(staff, self._feed),
         )
+        if callbacks is not None:
+            add_routes(self.app, CallbackRoutes(callbacks, staff, distributor, dialling.rules, clock))
         self.app.handle_errors(Problem)(_problem)
         self.app.handle_errors(HTTPException)(_not_routed)
         self.app.handle_errors(StoreUnavailable)(_no_store)

@@ -23,7 +23,8 @@ from easycall.api.routes import route
 from easycall.api.schemas import Id
 from easycall.api.site import BoundedRequest
 from easycall.api.verbs import Attached
-from easycall.outbound.call import CallOut, First
+from easycall.model import First
+from easycall.outbound.call import CallOut
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.rules import NotDialled, Why
 from easycall.verbs import NotNow
@@ -42,9 +43,10 @@ STATUS: Mapping[Why, HTTPStatus] = {
     Why.CALLER_ID: HTTPStatus.FORBIDDEN,
     Why.CAPPED: HTTPStatus.FORBIDDEN,
     Why.NO_LINE: HTTPStatus.CONFLICT,
+    Why.NOT_READ: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-FIELD: Mapping[Why, str] = {Why.CALLER_ID: "caller_id", Why.NO_LINE: "", Why.CAPPED: ""}
+FIELD: Mapping[Why, str] = {Why.CALLER_ID: "caller_id", Why.NO_LINE: "", Why.CAPPED: "", Why.NOT_READ: ""}
 """The field to blame, where that is not the number."""
 
 
@@ -114,7 +116,8 @@ class CallRoutes:
 def refused(why: NotNow) -> Problem:
     """The answer to a call that is not made."""
     if isinstance(why, NotDialled):
-        return Problem(STATUS[why.why], str(why), field=FIELD.get(why.why, "number"))
+        headers = {"Retry-After": "5"} if why.why is Why.NOT_READ else None
+        return Problem(STATUS[why.why], str(why), field=FIELD.get(why.why, "number"), headers=headers)
     return Problem(HTTPStatus.CONFLICT, str(why))
 
 

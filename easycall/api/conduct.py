@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import tzinfo
+from datetime import date, tzinfo
 from typing import Any, BinaryIO, Protocol
 
 from twisted.internet.defer import Deferred
@@ -12,22 +12,28 @@ from easycall.acd.decisions import Decision
 from easycall.acd.queue_edits import Routing
 from easycall.acd.waits import Forecast
 from easycall.acd.why import AgentWhy, ContactWhy
+from easycall.callback.lifecycle import Later
+from easycall.callback.shelf import Filter
+from easycall.callback.wish import Change, Wish
 from easycall.events import Event
 from easycall.health import Figures, Lag, Vitals
-from easycall.model import Agent, AgentState, Contact, EndedBy, Message, Queue, Request, SupervisionMode
+from easycall.model import Agent, AgentState, Callback, Contact, EndedBy, Message, Queue, Request, SupervisionMode
 from easycall.outbound.call import CallOut
 from easycall.policy import Channel, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
+from easycall.stats.recovery import RecoveryDay, Standing
 from easycall.stats.service_level import Level
 from easycall.verbs import Verb
 
 __all__ = [
+    "Callbacks",
     "Contacts",
     "Desktops",
     "Distributor",
     "Health",
+    "History",
     "Journal",
     "MessageBoxes",
     "Profiles",
@@ -156,6 +162,30 @@ class ServiceLevels(Protocol):
         """Of each kind of work in a queue.  Raises KeyError."""
 
 
+class Recovery(Protocol):
+    """Lost contacts and callbacks, by queue and day.  Every method of one queue raises KeyError."""
+
+    def of_queue(self, queue: str, now: float) -> Mapping[date, RecoveryDay]:
+        """Each of the last days on which there was something, the earliest first."""
+
+    def first_day(self, queue: str, days: int, now: float) -> date:
+        """With which day the last so many began, today being one of them."""
+
+    def abandonment(self, queue: str, now: float) -> float | None:
+        """The share of customers who answered and were kept waiting, over 30 days; None while nobody answered."""
+
+    def open(self) -> Mapping[str, Standing]:
+        """Queue -> its open callbacks, of those that have any."""
+
+
+class History(Protocol):
+    """The figures that go on after a restart."""
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Figure -> why it knows nothing from before the start; those that do are not in it."""
+
+
 class Waits(Protocol):
     """The expected waits."""
 
@@ -189,6 +219,39 @@ class Requests(Protocol):
 
     async def ask(self, request: Request) -> Contact:
         """Store one; it waits from then on.  Raises NotNow, StoreUnavailable."""
+
+
+class Callbacks(Protocol):
+    """Those who are to be called back.
+
+    What changes something is stored first.  It raises StoreUnavailable, KeyError when no callback of that id is open or
+    there is no such queue, NotNow, and ValueError for times that make no sense.
+    """
+
+    @property
+    def live(self) -> Mapping[str, Callback]:
+        """Those that are open, by id."""
+
+    async def ask(self, wish: Wish, /) -> tuple[Callback, bool]:
+        """A new one, or the open one of that queue and number; whether it is new.  Raises NotDialled too."""
+
+    async def edit(self, callback: str, change: Change, by: str, /) -> Callback:
+        """Change one."""
+
+    async def cancel(self, callback: str, by: str, /) -> Callback:
+        """Nobody is called back any more."""
+
+    async def call_now(self, callback: str, by: str, /) -> Callback:
+        """It is due at once."""
+
+    def why(self, callback: str, /) -> tuple[Later | None, str]:
+        """Why it is not made yet, and in words; None: it is in line, or may begin.  Raises KeyError."""
+
+    async def find(self, wanted: Filter, limit: int, /) -> Sequence[Callback]:
+        """Open or not, the latest first, so many at most.  Raises StoreUnavailable."""
+
+    async def one(self, callback: str, /) -> Callback | None:
+        """The one of that id, open or not.  Raises StoreUnavailable."""
 
 
 class Journal(Protocol):

@@ -80,6 +80,10 @@ class Gate(Resource):
             request.notifyFinish().addCallbacks(_log_change, lambda _: None, callbackArgs=(request,))
 
 
+CUSTOMERS = "/api/v1/customers/"
+"""Behind it stands whose data is erased, which must not be in the log then."""
+
+
 def _is_plain(raw: bytes) -> bool:
     try:
         return raw.decode().isprintable()
@@ -89,6 +93,8 @@ def _is_plain(raw: bytes) -> bool:
 
 def _log_change(_: object, request: BoundedRequest) -> None:
     path = request.path.decode("ascii", "backslashreplace")
+    if path.startswith(CUSTOMERS):
+        path = f"{CUSTOMERS}…"
     log.info(
         "{token}: {verb} {path} -> {code}",
         token=request.token.name,

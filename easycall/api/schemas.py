@@ -17,14 +17,15 @@ from attrs import asdict
 
 from easycall.acd.routing import hindrance
 from easycall.acd.waits import Forecast
-from easycall.api.conduct import Distributor, Staff
+from easycall.api.conduct import Distributor, History, Recovery, ServiceLevels, Staff
 from easycall.api.problems import Problem
 from easycall.hours import Hours, Opening
-from easycall.model import Agent, AgentState, Contact, Queue
+from easycall.model import OPEN, Agent, AgentState, Contact, Queue
 from easycall.policy import Channel, WorkItem
 from easycall.stats.journey import Step
 from easycall.stats.record import Record
 from easycall.stats.recordings import Recording
+from easycall.stats.recovery import Standing
 from easycall.stats.service_level import Level
 
 __all__ = [
@@ -216,11 +217,11 @@ def queue_view(queue: Queue, waiting: Sequence[WorkItem], agents: Mapping[str, A
 def wait_view(forecast: Forecast) -> dict[str, Any]:
     """What is expected of a queue's waits, and how good such expectations were of late."""
     return {
-        "seconds": _rounded(forecast.seconds, 1),
+        "seconds": rounded(forecast.seconds, 1),
         "known": forecast.known,
         "method": "head_of_line" if forecast.by_head else "formula",
-        "bias": _rounded(forecast.bias, 4),
-        "mean_absolute_error": _rounded(forecast.mean_absolute_error, 1),
+        "bias": rounded(forecast.bias, 4),
+        "mean_absolute_error": rounded(forecast.mean_absolute_error, 1),
         "compared": forecast.compared,
     }
 
@@ -233,13 +234,20 @@ def level_view(levels: Mapping[Channel, Level]) -> dict[str, Any]:
             **asdict(level.tally),
             "waiting": level.waiting,
             "late": level.late,
-            "sl_abandons": _rounded(level.share, 4),
+            "talking": level.talking,
+            "sl_abandons": rounded(level.share, 4),
         }
         for channel, level in levels.items()
     }
 
 
-def _rounded(value: float | None, places: int) -> float | None:
+def standing_view(standing: Standing) -> dict[str, int]:
+    """How many callbacks of a queue are open."""
+    return {**{state.value: standing.states[state] for state in sorted(OPEN)}, "late": standing.late}
+
+
+def rounded(value: float | None, places: int) -> float | None:
+    """It with so many places; None: there is none."""
     return None if value is None else round(value, places)
 
 
@@ -279,10 +287,15 @@ def contact_view(contact: Contact) -> dict[str, Any]:
     }
 
 
+BESIDE = ("session", "callback", "nodes", "offers", "dials", "wrap_ups", "transactions")
+"""What lists of contacts do not show of a record, beside its segments and recordings."""
+
+
 def record_view(record: Record) -> dict[str, Any]:
-    """A contact's record without its segments and recordings, as lists show it."""
+    """A contact's record without its segments and what belongs to it beside them, as lists show it."""
     view: dict[str, Any] = msgspec.to_builtins(record)
-    del view["segments"], view["recordings"]
+    for beside in (*BESIDE, "segments", "recordings"):
+        del view[beside]
     return view
 
 
@@ -295,21 +308,39 @@ def recording_view(contact: str, recording: Recording) -> dict[str, Any]:
 
 
 def record_with_journey(record: Record, steps: Sequence[Step]) -> dict[str, Any]:
-    """A contact's record with its segments, its recordings and its story."""
+    """A contact's record with all that belongs to it, and its story."""
     view = record_view(record)
+    for beside in BESIDE:
+        view[beside] = msgspec.to_builtins(getattr(record, beside))
     view["segments"] = [{**msgspec.to_builtins(part), "seconds": round(part.seconds, 3)} for part in record.segments]
     view["recordings"] = [recording_view(record.id, one) for one in record.recordings]
     view["journey"] = msgspec.to_builtins(steps)
     return view
 
 
-def board(staff: Staff, distributor: Distributor, live: Mapping[str, Contact], agent: str, now: float) -> dict[str, Any]:
+def board(
+    staff: Staff,
+    distributor: Distributor,
+    levels: ServiceLevels,
+    recovery: Recovery,
+    history: History,
+    live: Mapping[str, Contact],
+    agent: str,
+    now: float,
+) -> dict[str, Any]:
     """Everything a live board starts from; with ``agent``, only that agent and the contact it has."""
-    agents = staff.agents
-    lines = {queue.id: distributor.waiting(queue.id) for queue in distributor.queues.values()}
+    agents, standing = staff.agents, recovery.open()
     return {
         "at": now,
         "agents": [agent_view(one) for one in agents.values() if agent in ("", one.id)],
-        "queues": [queue_view(queue, lines[queue.id], agents, now) for queue in distributor.queues.values()],
+        "queues": [
+            queue_view(queue, distributor.waiting(queue.id), agents, now)
+            | {
+                "service_level": level_view(levels.of_queue(queue.id, now)),
+                "callbacks": standing_view(standing.get(queue.id) or Standing()),
+            }
+            for queue in distributor.queues.values()
+        ],
         "contacts": [contact_view(one) for one in live.values() if agent in ("", one.agent, *one.rung)],
+        "incomplete": dict(history.missing),
     }

@@ -14,6 +14,7 @@ __all__ = [
     "caller_number",
     "dialled_number",
     "endpoint",
+    "endpoint_of",
     "is_agent",
     "is_outside",
     "leg_id",
@@ -56,7 +57,12 @@ def is_outside(session: Session) -> bool:
 
 def endpoint(session: Session) -> str:
     """The technology and endpoint of the leg: ``PJSIP/carrier`` of the channel ``PJSIP/carrier-0000002a``; else ``""``."""
-    found = re.fullmatch(r"([A-Za-z0-9]+/[A-Za-z0-9_.-]+)-[0-9a-f]+", session.variables.get("agi_channel", ""))
+    return endpoint_of(session.variables.get("agi_channel", ""))
+
+
+def endpoint_of(channel: str) -> str:
+    """The same of the name of a channel."""
+    found = re.fullmatch(r"([A-Za-z0-9]+/[A-Za-z0-9_.-]+)-[0-9a-f]+", channel)
     return found[1] if found else ""
 
 

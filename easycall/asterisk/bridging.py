@@ -53,7 +53,7 @@ class Bridging:
         """After a refusal: wait for the news that one of them is gone, else look."""
         await first(deferLater(self._clock, NEWS_SECONDS), one.when_gone(), other.when_gone())
         if not (one.gone or other.gone):
-            await shielded(self._reconciliation.reconcile())
+            await shielded(self._reconciliation.reconcile(one, other))
 
     async def _join(self, one: AsteriskChannel, other: AsteriskChannel) -> AsteriskConversation:
         await self._unheard({leg.id for leg in (one, other) if leg.place is Place.AWAY})
@@ -73,7 +73,7 @@ class Bridging:
                 continue
             except ActionTimeout:
                 # A second Bridge of two who talk would part them for a moment.
-                await shielded(self._reconciliation.reconcile())
+                await shielded(self._reconciliation.reconcile(one, other))
             except AmiError as refusal:
                 raise BridgeFailed(str(refusal)) from None
 
@@ -98,10 +98,25 @@ class Bridging:
                 news = first(one.when_joined(), other.when_joined(), one.when_gone(), other.when_gone())
                 await limited(start(news), ARRIVAL_SECONDS, self._clock)
             except TimeoutError:
-                await shielded(self._reconciliation.reconcile())
+                await shielded(self._reconciliation.reconcile(one, other))
                 if not (one.bridge and one.bridge == other.bridge):
                     raise BridgeFailed("they are not together") from None
         return AsteriskConversation(one, other)
+
+    def together(self, one: Channel, other: Channel) -> AsteriskConversation | None:
+        """Two legs that are in one bridge already, if they are."""
+        legs = self._legs.get(one.id), self._legs.get(other.id)
+        if legs[0] is None or legs[1] is None or not legs[0].bridge or legs[0].bridge != legs[1].bridge:
+            return None
+        return AsteriskConversation(legs[0], legs[1])
+
+    def gathered(self, room: str, *channels: Channel) -> AsteriskConference | None:
+        """Those of these legs who are in one conference already; None: there are not two of them."""
+        legs = [leg for channel in channels if (leg := self._legs.get(channel.id)) is not None and leg.bridge]
+        there = [leg for leg in legs if leg.bridge == legs[0].bridge]
+        if len(there) < 2:
+            return None
+        return AsteriskConference(room, [Attendance(leg, room, there=True) for leg in there], self._control.link.send)
 
     async def confer(self, room: str, *channels: Channel) -> AsteriskConference:
         """Put legs into a conference, and wait until all are shown in it."""
@@ -121,7 +136,7 @@ class Bridging:
                     raise BridgeFailed("one of them is not in the conference")
         except TimeoutError:
             await self._control.reachable(*legs)
-            await shielded(self._reconciliation.reconcile())
+            await shielded(self._reconciliation.reconcile(*legs))
             if not _are_there(legs, present):
                 raise BridgeFailed("they are not together") from None
         return AsteriskConference(conference.room, [*conference.attendances, *coming], self._control.link.send)

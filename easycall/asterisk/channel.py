@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
-from easycall.asterisk import fax, media
+from easycall.asterisk import answering, arrival, fax, media
 from easycall.asterisk.causes import ANSWERED_ELSEWHERE, NORMAL_CLEARING
 from easycall.asterisk.fastagi import CommandFailed, Session, SessionOver
 from easycall.defer import Bell, unattended
@@ -79,10 +79,18 @@ class AsteriskChannel:
         """It shall be hung up, as soon as it can be reached."""
         self.died_of = ""
         """The cause of its end, when nobody hung up."""
+        self.hung_up = False
+        """Asterisk said so at home, the last time it was there."""
         self.visits = 0
         """How often it came home."""
         self.overdue = False
         """It is in between for longer than news takes: Asterisk must tell where it is."""
+        self.doubted = False
+        """Something says that it is gone, or was never made: one list of all channels that does not show it is enough."""
+        self.missed: float | None = None
+        """Since when Asterisk's list of all channels does not show it; None: it does."""
+        self.expected = False
+        """It was there before our process began: Asterisk must tell where it is now."""
         self.cause = 0
         """Why it was not answered, as the network told (ITU-T Q.850); 0: it did not."""
         self.errand: Callable[[Session], None] | None = None
@@ -112,13 +120,17 @@ class AsteriskChannel:
 
     # What Asterisk tells, by way of the switch
 
+    def is_there(self) -> None:
+        """Asterisk shows it."""
+        self.seen, self.doubted, self.missed = True, False, None
+
     def came_home(self, session: Session) -> None:
         """A FastAGI connection of this leg arrived."""
         if self.gone:
             session.close()
             return
         self.name = session.variables.get("agi_channel", self.name)
-        self.seen = True
+        self.is_there()
         self.taking = False
         self.bridge = self.listens_to = ""
         if self.doomed:
@@ -151,6 +163,16 @@ class AsteriskChannel:
         """The phone rings."""
         self.seen = True
         self._ringing.ring()
+
+    def found(self, bridge: str) -> None:
+        """Asterisk shows a leg that was expected: not at home, it is in that bridge, or (``""``) on its way."""
+        self.expected = False
+        self.bridge = bridge
+        if self.place is Place.BETWEEN or (self.place is Place.DIALLED and bridge):
+            self._answered = True
+            self._move(Place.AWAY)
+            self._ringing.ring()
+            self._decided.ring()
 
     def refused(self, outcome: OfferOutcome) -> None:
         """The dialled phone will not answer, and why; the leg's end is told apart."""
@@ -197,6 +219,11 @@ class AsteriskChannel:
     def id(self) -> str:
         """Asterisk's Uniqueid of the leg; for a leg we rang, the one we chose."""
         return self._leg
+
+    @property
+    def endpoint(self) -> str:
+        """Its technology and endpoint, once its name is known; ``""`` of one that has none."""
+        return arrival.endpoint_of(self.name)
 
     @property
     def idle(self) -> bool:
@@ -305,6 +332,10 @@ class AsteriskChannel:
             self._page = page
             self._tell_page(page)
 
+    async def who_answered(self) -> str:
+        """By the sound of it: ``machine``, ``person``, or ``""``."""
+        return await self._verb(answering.detect)
+
     async def listen_for_fax(self, on: bool) -> None:
         """Listen for the tone of a fax machine, or not."""
         await self._verb(lambda session: fax.detect(session, on))
@@ -348,6 +379,7 @@ class AsteriskChannel:
         if session is not self._session:
             return
         self._session = None
+        self.hung_up = session.hung_up
         if self.taking or self.bridge:
             self._move(Place.AWAY)
         else:

@@ -28,13 +28,15 @@ SETTINGS: Mapping[str, str] = {"quiet": "yes", "dtmf_passthrough": "yes"}
 
 
 class Attendance:
-    """One leg's stay in a room.  Made of a leg at home; it is on its way there then."""
+    """One leg's stay in a room.  Made of a leg at home, it is on its way there then; of one that is there, it stays."""
 
-    def __init__(self, leg: AsteriskChannel, room: str) -> None:
+    def __init__(self, leg: AsteriskChannel, room: str, *, there: bool = False) -> None:
+        """``there``: it is in that room already, where a process before us put it."""
         self.leg = leg
         self._over = Bell()
         leg.when_back().addCallback(lambda _: self._over.ring())
-        start(leg.attend(room, SETTINGS)).addBoth(self._attended)
+        if not there:
+            start(leg.attend(room, SETTINGS)).addBoth(self._attended)
 
     def when_over(self) -> Deferred[None]:
         """Fires when the leg has left, or did not come."""

@@ -87,6 +87,11 @@ class Session(Protocol, Commands):
         return self._over.rung
 
     @property
+    def hung_up(self) -> bool:
+        """True once Asterisk said that the leg was hung up, or taken; a connection that breaks says nothing."""
+        return self._hung_up
+
+    @property
     def busy(self) -> bool:
         """True while a command is on its way."""
         return bool(self._commands)

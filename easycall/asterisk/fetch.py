@@ -71,7 +71,7 @@ class Fetch:
             log.warn("{pbx}: legs did not come home: {failure}", pbx=self._control.name, failure=failure)
             for back in backs:
                 dropped(back)
-            await shielded(self._reconciliation.reconcile())
+            await shielded(self._reconciliation.reconcile(*legs))
 
 
 async def _every(news: Sequence[Deferred[None]]) -> None:

@@ -35,6 +35,7 @@ from easycall.asterisk.link import (
 from easycall.defer import Bell, background, cancelled, first, limited, start
 
 __all__ = [
+    "SHUTS_DOWN",
     "Account",
     "ActionRefused",
     "ActionTimeout",
@@ -76,6 +77,11 @@ which carry keyed digits and text that callers can forge, and reporting, which i
 whatever the classes."""
 
 
+SHUTS_DOWN = "it shuts down when its last call is over; core abort shutdown lets it go on"
+"""What an Asterisk does that was told ``core stop gracefully``: it makes no channel and refuses every action, and tells what
+becomes of the calls it has."""
+
+
 class LoginRefused(AmiError):
     """Asterisk refused user name, secret or our address."""
 
@@ -109,7 +115,8 @@ class Manager:
 
     ``events`` are the listeners by event name, called in the order the events came; what they raise is logged.
     ``connected()`` is awaited each time the link is up and Asterisk has fully booted, and may use :meth:`send`; when it
-    fails the link is closed and made anew.  ``lost(reason)`` is called once for each call of ``connected``.
+    fails the link is closed and made anew.  ``lost(reason)`` is called once for each call of ``connected``, when the
+    connection is gone, or Asterisk shuts down.  Events still come then, and ``connected()`` is called again if it goes on.
     """
 
     def __init__(
@@ -135,6 +142,7 @@ class Manager:
         self._random = random
         self._link: Link | None = None
         self._has_booted = Bell()
+        self._refuses, self._obeys = Bell(), Bell()
         self._first_login: Deferred[None] = Deferred()
         self._running: Deferred[None] | None = None
         self._stopping = False
@@ -144,7 +152,20 @@ class Manager:
         self.refused: float | None = None
         """Since when every try to connect has been refused: nobody listens, Asterisk does not run.  None: it is not so."""
         self.booted: float | None = None
-        """When that Asterisk started, seconds since the epoch; None until it has told.  A later moment means a restart."""
+        """When that Asterisk started, seconds since the epoch; None until it has told."""
+        self.restarted = False
+        """True until ``connected()`` is over, when it has started since the connection before: what was then is gone."""
+        self._last_heard: float | None = None
+
+    @property
+    def heard(self) -> float | None:
+        """When something came over the connection last; None: there is none."""
+        return None if self._link is None else self._link.heard
+
+    @property
+    def shuts_down(self) -> bool:
+        """True while it refuses everything because it is about to end."""
+        return self._link is not None and self._refuses.rung
 
     @property
     def uptime(self) -> float | None:
@@ -248,7 +269,7 @@ class Manager:
                 Action.of("Login", Username=self._account.username, **shown, Events=EVENT_CLASSES), LOGIN_SECONDS
             )
         except ActionRefused as refusal:
-            if "shutting down" in refusal.message.lower():
+            if _is_shutting_down(refusal):
                 raise  # nothing wrong with the account
             user = self._account.username
             raise LoginRefused(f"{self.name}: Asterisk refused the AMI user {user!r}: {refusal.message}") from None
@@ -262,25 +283,34 @@ class Manager:
             self._first_login.callback(None)
         try:
             async with background(self._keep_alive(link)):
-                if await first(start(self._open(link)), link.when_lost()) == 0:
-                    await link.when_lost()
+                await first(start(self._stay(link)), link.when_lost())
             log.warn("AMI link to {name}: lost: {reason}", name=self.name, reason=link.reason)
         finally:
-            self._link = None
-            if self.linked:
-                self.linked = False
-                self._tell_lost(link.reason or ("stopped" if self._stopping else "could not get ready"))
+            self._link, self._last_heard = None, link.heard
+            self._tell_lost(link.reason or ("stopped" if self._stopping else "could not get ready"))
 
-    async def _open(self, link: Link) -> None:
-        """Wait until Asterisk is ready for us, and let those above get ready."""
+    async def _stay(self, link: Link) -> None:
+        """Let those above get ready, and once more whenever an Asterisk that was to shut down goes on after all."""
+        await self._until_booted(link)
+        while True:
+            self._refuses = Bell()
+            self.linked = True
+            await self._connected()
+            self.restarted = False
+            await self._refuses.wait()
+            log.warn("AMI link to {name}: {why}", name=self.name, why=SHUTS_DOWN)
+            self._tell_lost(SHUTS_DOWN)
+            self._obeys = Bell()
+            await self._obeys.wait()
+
+    async def _until_booted(self, link: Link) -> None:
+        """Wait until Asterisk is ready for us."""
         try:
             await limited(self._has_booted.wait(), BOOT_SECONDS, self._clock)
         except TimeoutError:
             user = self._account.username
             raise AmiError(f"no FullyBooted within {BOOT_SECONDS:g} s: the AMI user {user!r} needs read = system") from None
         await self._ask_for_less(link)
-        self.linked = True
-        await self._connected()
 
     async def _ask_for_less(self, link: Link) -> None:
         """Let Asterisk send the wanted events only: the cheapest event is the one never sent.
@@ -304,13 +334,24 @@ class Manager:
                 link.abort(f"nothing heard for {SILENCE_SECONDS:g} s")
                 return
             with suppress(LinkDown, TooManyActions):
-                link.request(Action("Ping"), PONG_SECONDS).addErrback(_no_pong, link)
+                link.request(Action("Ping"), PONG_SECONDS).addCallbacks(self._pong, self._no_pong, errbackArgs=(link,))
             wait = min(PING_SECONDS, left)
             due = self._clock.seconds() + wait
             await deferLater(self._clock, wait)
             link.heard += max(
                 0.0, self._clock.seconds() - due
             )  # when we were late ourselves, that was no silence of the peer
+
+    def _pong(self, answer: object) -> None:
+        self._obeys.ring()
+
+    def _no_pong(self, failure: Failure, link: Link) -> None:
+        if isinstance(failure.value, ActionTimeout):
+            link.abort(f"no answer to a ping within {PONG_SECONDS:g} s")
+        elif isinstance(failure.value, ActionRefused) and _is_shutting_down(failure.value):
+            self._refuses.ring()
+        elif not isinstance(failure.value, LinkLost):
+            log.failure("a ping failed", failure)
 
     async def _close(self, link: Link) -> None:
         link.abort("closed")
@@ -321,13 +362,18 @@ class Manager:
     def _on_fully_booted(self, event: Message) -> None:
         """Sent behind the log-in, or when Asterisk has booted if we logged in before that."""
         uptime = event.get("Uptime")
+        self.restarted = False
         if uptime.isdecimal():
             self.booted = self._clock.seconds() - int(uptime)
+            self.restarted = self._last_heard is not None and self.booted > self._last_heard
         self._has_booted.ring()
         if self._listener is not None:
             self._listener(event)
 
     def _tell_lost(self, reason: str) -> None:
+        if not self.linked:
+            return
+        self.linked = False
         try:
             self._lost(reason)
         except Exception:
@@ -340,8 +386,5 @@ class Manager:
             log.warn("AMI link to {name}: {why}; trying again", name=self.name, why=why)
 
 
-def _no_pong(failure: Failure, link: Link) -> None:
-    if isinstance(failure.value, ActionTimeout):
-        link.abort(f"no answer to a ping within {PONG_SECONDS:g} s")
-    elif not isinstance(failure.value, LinkLost):
-        log.failure("a ping failed", failure)
+def _is_shutting_down(refusal: ActionRefused) -> bool:
+    return "shutting down" in refusal.message.lower()

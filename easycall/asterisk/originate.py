@@ -76,18 +76,26 @@ class Originate:
             Async="true",
             Variable=asked,
         )
-        channel = AsteriskChannel(leg, self._control.hang_up, self._reconciliation.left_home, dialled=True)
-        self._legs.add(channel)
+        channel = self._legs.add(AsteriskChannel(leg, self._control.hang_up, self._reconciliation.left_home, dialled=True))
         unattended(self._send(channel, action))
         self._legs.later(channel, UNSHOWN_SECONDS, self._not_shown, channel)
         self._legs.later(channel, seconds + RING_GRACE_SECONDS, channel.give_up, OfferOutcome.NO_ANSWER)
+        return channel
+
+    def expect(self, leg: str, seconds: float | None) -> AsteriskChannel:
+        """A leg that a process before us had; ``seconds``: it was rung, and rings so much longer, None: it was answered."""
+        channel = AsteriskChannel(leg, self._control.hang_up, self._reconciliation.left_home, dialled=seconds is not None)
+        channel.seen = channel.expected = True
+        self._legs.add(channel)
+        if seconds is not None:
+            self._legs.later(channel, max(0.0, seconds) + RING_GRACE_SECONDS, channel.give_up, OfferOutcome.NO_ANSWER)
         return channel
 
     async def _send(self, leg: AsteriskChannel, action: Action) -> None:
         try:
             await self._control.link.send(action, action_id=leg.id)
         except (LinkLost, ActionTimeout):
-            leg.seen = True  # perhaps: if the next Status does not show it, it is not there
+            leg.seen = leg.doubted = True  # perhaps it is there: the next Status tells
         except LinkDown:
             self._legs.ended(leg)
         except AmiError as refusal:
@@ -102,7 +110,7 @@ class Originate:
         """A leg that was never shown and is not there could not be made."""
         leg.seen = True
         leg.refused(OfferOutcome.UNREACHABLE)
-        await self._reconciliation.reconcile()
+        await self._reconciliation.reconcile(leg)
         if not leg.gone:
             leg.refused(OfferOutcome.LOST)
 

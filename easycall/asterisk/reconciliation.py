@@ -1,6 +1,10 @@
 """Our picture of the legs compared with Asterisk's own, and the difference mended; each correction is an event.
 
 Asked is ``Status``: at every log-in, every ten seconds (:mod:`.audit`), and whenever a leg is not where it should be.
+
+One list that does not name a leg ends no call, as an Asterisk that has just begun may tell of nothing.  It takes two of
+them, nearly a second apart, or something else that says the same: Asterisk was restarted, or the leg is not where it should
+be.  Of the legs of a process before us one list tells that shows anybody at all: callers wait for us to go on with them.
 """
 
 from __future__ import annotations
@@ -28,6 +32,12 @@ log = Logger()
 UNTOLD_SECONDS = 1.0
 """How long a leg that left home may be in between before we look for it: an event comes in milliseconds."""
 
+APART_SECONDS = 0.75
+"""How far two lists that do not show a leg must be apart."""
+
+AGREE_SECONDS = 0.8
+"""When the second of them is asked for: whoever ended while the link was away is let go within a second."""
+
 LOST_WITH_PBX = "its Asterisk is dead"
 """What a leg died of when that is so."""
 
@@ -43,28 +53,32 @@ class Reconciliation:
         self._control = control
         self._clock = clock
         self._journal = journal
+        self._confirming = False
 
-    async def reconcile(self, patience: float = 0.0) -> None:
+    async def reconcile(self, *doubted: AsteriskChannel) -> None:
         """Compare what Asterisk shows with what we hold, and mend the difference, if Asterisk can be asked.
 
-        ``patience``: for how long news of the end of a leg that Asterisk does not show any more may be on its way.
+        ``doubted``: legs that are not where they should be.
         """
+        for leg in doubted:
+            leg.doubted = True
         try:
-            await self.put_right(patience)
+            await self.put_right()
         except AmiError as error:
             log.warn("{pbx}: could not be asked for its channels: {error}", pbx=self._control.name, error=error)
 
-    async def put_right(self, patience: float = 0.0) -> None:
-        """The same.  Raises AmiError when Asterisk cannot be asked."""
+    async def put_right(self, *, restarted: bool = False) -> None:
+        """The same.  Raises AmiError when Asterisk cannot be asked.
+
+        ``restarted``: it was, since we were told of the legs we hold.
+        """
         ours = {leg.id for leg in self._legs}
         sure = [leg for leg in self._legs if leg.seen]
         answer = await self._control.link.collect(Action.of("Status", Variables=",".join(LEG_VARIABLES)))
         there = {status.get("Uniqueid"): status for status in answer if status.name == "Status"}
         for leg in sure:
-            if leg.id not in there and patience:
-                self._legs.later(leg, patience, self._vanished, leg)
-            elif leg.id not in there:
-                self._vanished(leg)
+            if leg.id not in there:
+                self._miss(leg, certain=restarted or leg.doubted or (leg.expected and bool(there)))
         for uniqueid, status in there.items():
             known = self._legs.get(uniqueid)
             if known is not None:
@@ -81,15 +95,36 @@ class Reconciliation:
         with suppress(AmiError):  # gone by now, or seen again at the next look
             await self._control.send_home(leg)
 
-    def _vanished(self, leg: AsteriskChannel) -> None:
-        if not leg.gone:
+    def _miss(self, leg: AsteriskChannel, *, certain: bool) -> None:
+        """A list does not show a leg: it is gone if that is certain, or when another list does not show it either."""
+        if leg.gone:
+            return
+        now = self._clock.seconds()
+        if certain or (leg.missed is not None and now - leg.missed >= APART_SECONDS):
             self._correct(leg.id, "gone")
             self._legs.ended(leg, seen=False)
+        elif leg.missed is None:
+            leg.missed = now
+            self._legs.later(leg, AGREE_SECONDS, self._look_again, leg)
+
+    def _look_again(self, leg: AsteriskChannel) -> None:
+        if leg.missed is not None and self._control.up and not self._confirming:
+            unattended(self._confirm())
+
+    async def _confirm(self) -> None:
+        """Ask once more, for all legs that are missed."""
+        self._confirming = True
+        try:
+            await self.reconcile()
+        finally:
+            self._confirming = False
 
     def _compare(self, leg: AsteriskChannel, status: Message) -> None:
         bridge = status.get("BridgeID")
         leg.name = status.get("Channel") or leg.name
-        leg.seen = True
+        leg.is_there()
+        if leg.expected:
+            leg.found(bridge)
         if bridge or not leg.taking:
             leg.bridge = bridge
         if status.get("ChannelStateDesc") == "Ringing":
@@ -109,9 +144,10 @@ class Reconciliation:
             return
         leg.overdue = True
         if self._control.up:
-            unattended(self.reconcile())
+            unattended(self.reconcile(leg))
         else:
             # Nobody but us takes legs away, and we did not: without the link that is as sure as it gets.
+            leg.died_of = "" if leg.hung_up else LOST_WITH_PBX
             self._legs.ended(leg)
 
     def give_up(self, leg: AsteriskChannel) -> None:

@@ -24,9 +24,10 @@ from easycall.asterisk.conversation import AsteriskConversation
 from easycall.asterisk.fastagi import Session
 from easycall.asterisk.fax_progress import FaxProgress
 from easycall.asterisk.fetch import Fetch
+from easycall.asterisk.home import Home
 from easycall.asterisk.leg_events import LegEvents
 from easycall.asterisk.link import AmiError
-from easycall.asterisk.manager import Manager
+from easycall.asterisk.manager import SHUTS_DOWN, Manager
 from easycall.asterisk.originate import Originate
 from easycall.asterisk.phones import Phones
 from easycall.asterisk.reconciliation import Reconciliation
@@ -75,8 +76,15 @@ class AsteriskSwitch:
         self.phones = Phones(name, dial, clock, lambda phone, state: phone_is(name, phone, state))
         self._fax_progress = FaxProgress(self.legs)
         self.reconciliation = Reconciliation(self.legs, self._control, clock, journal)
-        self._audit = Audit(clock, self._control, self.reconciliation, self.phones, self._fax_progress)
-        self._wake = Wake(clock, self.legs, lambda: self._control.link.refused, self.reconciliation.give_up)
+        self._home = Home(self._control)
+        self._audit = Audit(clock, self._control, self.reconciliation, self.phones, self._fax_progress, self._home)
+        self._wake = Wake(
+            clock,
+            self.legs,
+            lambda: self._control.link.refused,
+            lambda: self._control.link.heard,
+            self.reconciliation.give_up,
+        )
         self._limits = TimeLimits(self._control, clock)
         self._originate = Originate(self.legs, self._control, self.reconciliation)
         self._fetch = Fetch(self.legs, self._control, self.reconciliation, clock)
@@ -91,6 +99,11 @@ class AsteriskSwitch:
     def up(self) -> bool:
         """True while actions reach the Asterisk and our picture of it is right."""
         return self._control.up
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with that Asterisk though it speaks with us, and what mends it; empty: nothing."""
+        return SHUTS_DOWN if self._control.link.shuts_down else self._home.trouble
 
     def when_up(self) -> Deferred[None]:
         """Fires when that is so, at once if it is."""
@@ -156,6 +169,25 @@ class AsteriskSwitch:
         """Have Asterisk end a leg so many seconds from now."""
         if (leg := self.legs.get(channel.id)) is not None:
             self._limits.begin(leg, seconds)
+
+    def expect(
+        self, leg: str, *, rings: float | None = None, phone: str = "", ends_at: float | None = None
+    ) -> AsteriskChannel:
+        """A leg that a process of ours had before this one; the next look at Asterisk shows where it is."""
+        channel = self._originate.expect(leg, rings)
+        channel.ends_at = ends_at
+        if phone:
+            self.phones.rung(phone, channel)
+        self._wake.begin()
+        return channel
+
+    def together(self, one: Channel, other: Channel) -> AsteriskConversation | None:
+        """Two legs that are in one bridge already."""
+        return self._bridging.together(one, other)
+
+    def gathered(self, room: str, *channels: Channel) -> AsteriskConference | None:
+        """Legs that are in one conference already."""
+        return self._bridging.gathered(room, *channels)
 
     async def bridge(self, one: Channel, other: Channel) -> AsteriskConversation:
         """Join two legs that are at home."""
@@ -238,13 +270,14 @@ class AsteriskSwitch:
     def listeners(self) -> dict[str, Callable[[Message], None]]:
         """The AMI events wanted, by name."""
         fax = {"FAXSession": self._fax_progress.on_session}
-        return LegEvents(self.legs, self._control.hang_up, self._limits.remind).listeners() | self.phones.listeners() | fax
+        legs = LegEvents(self.legs, self._control.hang_up, self._limits.remind).listeners()
+        return legs | self.phones.listeners() | fax | self._home.listeners()
 
     # The link
 
     async def connected(self) -> None:
         """The AMI link is there: put our picture right, then open for business.  Raises AmiError when that fails."""
-        await self.reconciliation.put_right()
+        await self.reconciliation.put_right(restarted=self._control.link.restarted)
         await self.phones.learn(self._control.link.collect)
         self._wake.end()
         self._control.opened()
@@ -257,12 +290,14 @@ class AsteriskSwitch:
     def lost(self, reason: str) -> None:
         """The AMI link is lost: legs live on, offers wait."""
         for leg in self.legs:
-            leg.seen = True  # what Asterisk was to make is there when the link is back, or never
+            if not leg.seen:
+                leg.seen = leg.doubted = True  # what Asterisk was to make is there when the link is back, or never
         if not self.up:
             return
         self._control.closed()
         self._audit.end()
         self.phones.lost()
+        self._home.lost()
         self._journal.record(PbxDown(at=self._clock.seconds(), pbx=self.name, reason=reason))
         self._went_down(self.name)
         if not self._control.released:

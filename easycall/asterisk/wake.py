@@ -32,12 +32,15 @@ class Wake:
         clock: IReactorTime,
         legs: Roster,
         refused: Callable[[], float | None],
+        heard: Callable[[], float | None],
         give_up: Callable[[AsteriskChannel], None],
     ) -> None:
-        """``refused``: since when tries to connect are refused; ``give_up`` is told of each leg of a dead Asterisk."""
+        """``refused``: since when tries to connect are refused; ``heard``: when its AMI said something last, None: there
+        is no connection; ``give_up`` is told of each leg of a dead Asterisk."""
         self._clock = clock
         self._legs = legs
         self._refused = refused
+        self._heard = heard
         self._give_up = give_up
         self._since = 0.0
         self._timer: IDelayedCall | None = None
@@ -66,5 +69,6 @@ class Wake:
 
     def _is_dead(self) -> bool:
         now, refused = self._clock.seconds(), self._refused()
-        silent = now >= self._since + UNHEARD_SECONDS or (refused is not None and now >= refused + REFUSED_SECONDS)
+        since = max(self._since, self._heard() or self._since)
+        silent = now >= since + UNHEARD_SECONDS or (refused is not None and now >= refused + REFUSED_SECONDS)
         return silent and not any(leg.place is Place.HOME for leg in self._legs)

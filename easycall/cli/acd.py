@@ -162,7 +162,7 @@ def _read(config: Config, first: float, end: float, tell: Tell) -> Day:
     beside = {agent: config.capacity(agent).beside.get(Channel.CALL, frozenset()) for agent in config.agents}
     recount = Recount(first, end, skills, REFUSED_SECONDS, beside=beside)
     try:
-        with Past(_file(config)) as past:
+        with Past.of(config.store_url, config.store_password) as past:
             for event in past.assigned_before(first - LEAD_SECONDS):
                 recount.take(event)
             begins = first - LEAD_SECONDS
@@ -180,16 +180,6 @@ def _read(config: Config, first: float, end: float, tell: Tell) -> Day:
     if all(stay.carried for stay in day.stays):
         raise click.ClickException(_nothing(first, end, extent))
     return day
-
-
-def _file(config: Config) -> Path:
-    """The database.  Raises ClickException."""
-    if config.store_path is None:
-        raise click.ClickException(
-            f"the database is {config.store_url}, and days are replayed from an SQLite file only: copy it into one with "
-            "easycall db export and easycall db import"
-        )
-    return config.store_path
 
 
 def _nothing(first: float, end: float, extent: tuple[float, float] | None) -> str:

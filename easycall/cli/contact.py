@@ -38,7 +38,13 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     began = f"{datetime.fromtimestamp(answer['arrived'], UTC).astimezone():%Y-%m-%d %H:%M:%S}"
     yield f"Contact {answer['id']}, {answer['channel']} {answer['direction']}, began {began}"
     who = f"{answer['caller']} {answer['caller_name']}".strip() or "a withheld number"
+    if answer["erased"]:
+        who = "somebody whose data was erased on request"
     yield f"  from {who} to {answer['dialled'] or 'nobody'}{_end(answer)}"
+    if answer["callback"]:
+        yield f"  an attempt of callback {answer['callback']}"
+    if answer["session"]:
+        yield f"  of the matter that began with contact {answer['session']}"
     if answer["data"]:
         yield "  data: " + ", ".join(f"{key} = {value}" for key, value in sorted(answer["data"].items()))
     yield "Its time:"
@@ -46,9 +52,27 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         seconds = f"{part['ended'] - part['started']:8.3f} s" if part["ended"] is not None else "   going on"
         what = " ".join(filter(None, (part["queue"], part["agent"], part["outcome"])))
         yield f"  {seconds}  {part['kind']:<8}  {what}".rstrip()
+    for one in answer["wrap_ups"]:
+        seconds = f"{one['ended'] - one['started']:8.3f} s" if one["ended"] is not None else "   going on"
+        yield f"  {seconds}  wrap-up   {one['queue']} {one['agent']}".rstrip()
+    yield from _beside(answer)
     yield "Its steps:"
     for step in answer["journey"]:
         yield f"  {step['after']:8.3f} s  {step['text']}"
+
+
+def _beside(answer: dict[str, Any]) -> Iterator[str]:
+    """What belongs to it beside its time."""
+    for one in answer["dials"]:
+        cause = f" (cause {one['cause']})" if one["cause"] else ""
+        yield f"  dialled: {one['number']} on {one['trunk']} as {one['purpose']}: {one['outcome'] or 'rings'}{cause}"
+    for one in answer["transactions"]:
+        amount = f" {one['amount']} {one['currency']}".rstrip()
+        reference = f" ({one['reference']})" if one["reference"] else ""
+        yield f"  transaction: {one['name']}{amount}{reference}: {one['outcome']}"
+    for one in answer["recordings"]:
+        gaps = ", ".join(sorted({gap["why"] for gap in one["gaps"]}))
+        yield f"  recording: {one['id']}{f', with gaps: {gaps}' if gaps else ''}"
 
 
 def _end(answer: dict[str, Any]) -> str:

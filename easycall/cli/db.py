@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from easycall.cli.config_file import config_file
 
 if TYPE_CHECKING:
+    from easycall.store.carrying import Carried
     from easycall.store.moving import Moved, Tell
     from easycall.store.upkeep import Place
 
@@ -49,10 +51,12 @@ def upgrade(file: Path) -> None:
     """
     place = _place(file)
     with _in_words():
-        before, copy = place.upgrade()
+        moved = place.upgrade()
         after = place.check()
-    _tell_copy(copy)
-    click.echo(f"database {place}: version {after}" + (f", was {before or 'empty'}" if after != before else " already"))
+    _tell_copy(moved.copy)
+    was = f", was {moved.before or 'empty'}" if after != moved.before else " already"
+    click.echo(f"database {place}: version {after}{was}")
+    _tell_carried(moved.carried)
 
 
 @db.command()
@@ -69,9 +73,37 @@ def downgrade(file: Path, version: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"database {place}: what version {version} has no place for is lost.  Go on?", abort=True)
     with _in_words():
-        before, copy = place.downgrade(version)
-    _tell_copy(copy)
-    click.echo(f"database {place}: version {version}, was {before or 'empty'}")
+        moved = place.downgrade(version)
+    _tell_copy(moved.copy)
+    click.echo(f"database {place}: version {version}, was {moved.before or 'empty'}")
+    _tell_carried(moved.carried)
+
+
+@db.command()
+@click.pass_obj
+def rebuild(file: Path) -> None:
+    """Make a damaged SQLite file anew, of what can be read of it and of the journal's files.
+
+    The damaged file is kept beside it.  What is lost is said.
+    """
+    from easycall.store.rebuilding import rebuild as rebuild_file
+
+    place = _place(file)
+    if place.file is None or place.journal is None:
+        raise click.ClickException(f"database {place}: that is for SQLite; of PostgreSQL restore a copy")
+    with _in_words():
+        done = rebuild_file(place.file, place.journal, place.known_by)
+        place.check()
+    for table, rows in done.rows.items():
+        click.echo(f"{rows:>12,} {table}")
+    for lost in done.lost:
+        click.echo(f"lost: {lost}")
+    _tell_carried(done.carried)
+    if done.recorded:
+        click.echo(f"{done.recorded:,} records that were missing were made of their contacts' events")
+    if done.listed:
+        click.echo(f"{done.listed:,} numbers are on the do-not-call list again, as the journal tells of them")
+    click.echo(f"database {place}: rebuilt{', with losses' if done.lost else ''}; the damaged file is {done.kept}")
 
 
 @db.command("export")
@@ -101,10 +133,12 @@ def import_(file: Path, source: Path) -> None:
     with _in_words(), _progress() as tell:
         moved = import_from(source, place, tell)
     _tell_moved(moved, f"from {source} into database {place}")
+    _tell_carried(moved.carried)
 
 
 def _place(file: Path) -> Place:
     """The database of a configuration.  Raises ClickException."""
+    from easycall.acd.numbers import known_number
     from easycall.config import ConfigError, load
     from easycall.store.upkeep import Place
 
@@ -112,7 +146,8 @@ def _place(file: Path) -> Place:
         config = load(file, os.environ)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
-    return Place(config.store_url, config.store_password)
+    known_by = partial(known_number, settings=config.dialing)
+    return Place(config.store_url, config.store_password, config.data / "journal", known_by)
 
 
 @contextmanager
@@ -124,6 +159,15 @@ def _in_words() -> Iterator[None]:
         yield
     except (StoreUnavailable, NotMoved) as why:
         raise click.ClickException(str(why)) from why
+
+
+def _tell_carried(carried: Carried) -> None:
+    if carried.events:
+        click.echo(f"{carried.events:,} events and {carried.records:,} records were carried over from the journal's files")
+    if carried.strange:
+        click.echo(
+            f"{carried.strange:,} events in the journal's files are of a newer easycall: they are in none of its tables"
+        )
 
 
 def _tell_copy(copy: Path | None) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from easycall.cli.acd import acd
+from easycall.cli.callback import callback
 from easycall.cli.contact import contact
+from easycall.cli.customer import customer, erase
 from easycall.cli.db import db
 from easycall.cli.demo import demo
 from easycall.cli.doctor import doctor
@@ -23,10 +25,13 @@ def cli() -> None:
 
 
 cli.add_command(acd)
+cli.add_command(callback)
 cli.add_command(contact)
+cli.add_command(customer)
 cli.add_command(db)
 cli.add_command(demo)
 cli.add_command(doctor)
+cli.add_command(erase)
 cli.add_command(lab)
 cli.add_command(sim)
 cli.add_command(why)

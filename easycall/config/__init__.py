@@ -3,6 +3,7 @@
 * :mod:`~easycall.config.settings` – what an operator decides
 * :mod:`~easycall.config.schema` – what may stand in the file
 * :mod:`~easycall.config.load` – reads the file and finds what contradicts itself
+* :mod:`~easycall.config.queues`, :mod:`~easycall.config.callback` – queues, and how they call back
 * :mod:`~easycall.config.outside` – services and public keys
 * :mod:`~easycall.config.strategies` – strategies by entry point
 * :mod:`~easycall.config.toml`, :mod:`~easycall.config.kinds` – reading TOML without stopping at the first fault
@@ -19,6 +20,7 @@ from easycall.config.settings import (
     FaxSettings,
     PromptSettings,
     RecordingSettings,
+    RetentionSettings,
     Right,
     ServiceSettings,
     StaffSettings,
@@ -38,6 +40,7 @@ __all__ = [
     "FaxSettings",
     "PromptSettings",
     "RecordingSettings",
+    "RetentionSettings",
     "Right",
     "ServiceSettings",
     "StaffSettings",

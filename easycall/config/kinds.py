@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "server_port",
     "switch",
     "text",
+    "there_are",
     "tls_files",
     "web_address",
     "whole",
@@ -43,6 +44,11 @@ class Kind:
         except (ValueError, TypeError):
             return False
         return True
+
+
+def there_are(names: Collection[str]) -> str:
+    """What there is, in words for people who named something else."""
+    return f"there are {', '.join(sorted(names))}" if names else "there is none"
 
 
 def matching(allowed: str, pattern: str) -> Kind:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 
 from attrs import evolve
 
-from easycall.config.kinds import client_host, server_port, tls_files
+from easycall.config.callback import callback_contradictions, read_callback
+from easycall.config.kinds import client_host, server_port, there_are, tls_files
 from easycall.config.outside import read_key, read_service
 from easycall.config.queues import queue_contradictions, read_hours, read_queue, strategy_contradictions
 from easycall.config.schema import ASTERISK_DIRECTORY, BOX, ID, SCHEMA, SECRET
@@ -30,6 +31,7 @@ from easycall.config.settings import (
     FaxSettings,
     PromptSettings,
     RecordingSettings,
+    RetentionSettings,
     Right,
     StaffSettings,
     Token,
@@ -37,7 +39,8 @@ from easycall.config.settings import (
 )
 from easycall.config.strategies import read_strategy
 from easycall.config.toml import Document, read_secret
-from easycall.model import OWN_REASONS, DispositionRule, Lifetime, Trunk
+from easycall.hours import Hours
+from easycall.model import OWN_REASONS, CallbackRules, DispositionRule, Lifetime, Trunk
 
 __all__ = ["load"]
 
@@ -53,6 +56,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     data = base / node.get("data", "/var/lib/easycall")
     prompts = _prompts(document, base, data)
     hours = {name: read_hours(document, name) for name in document.names("hours", ID)}
+    callback = read_callback(document, "callback", hours, CallbackRules())
     config = Config(
         node=node.get("name", "main"),
         watchdog_seconds=node.get("watchdog_seconds", 10.0),
@@ -69,7 +73,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         default_flow=flows.get("default", "welcome"),
         numbers=document.entries("numbers"),
         hours=hours,
-        queues={name: read_queue(document, name, hours) for name in document.names("queues", ID)},
+        queues={name: read_queue(document, name, hours, callback) for name in document.names("queues", ID)},
         agents={name: AgentSettings(name, **document.section(f"agents.{name}")) for name in document.names("agents", ID)},
         staff=StaffSettings(**document.section("staff")),
         dialing=DialingSettings(**document.section("dialing")),
@@ -79,6 +83,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         lifetime=Lifetime(**document.section("calls")),
         park_seconds=document.section("parking").get("seconds", 90.0),
         journal_bytes=document.section("journal").get("max_bytes", 1 << 30),
+        retention=_retention(document),
+        transaction_hours=document.section("transactions").get("late_hours", 24.0),
         services={name: read_service(document, name, base) for name in document.names("services", ID)},
         strategies={
             name: strategy
@@ -88,7 +94,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         keys={name: read_key(document, name, base / file) for name, file in document.entries("keys").items()},
     )
     known = document.names("strategies", ID)  # those that are wrong by themselves among them
-    for key, allowed in (*_contradictions(config), *strategy_contradictions(config, known), *_open_secrets(document)):
+    for key, allowed in (
+        *_contradictions(config),
+        *strategy_contradictions(config, known),
+        *callback_contradictions(config, document.given),
+        *_open_secrets(document),
+    ):
         document.fault(key, allowed)
     document.check(config)
     return config
@@ -99,6 +110,13 @@ def _trunks(document: Document) -> tuple[Trunk, ...]:
     boxes = document.names("asterisk", BOX)
     usual = {"asterisk": boxes[0] if len(boxes) == 1 else ""}
     return tuple(Trunk(name, **{**usual, **document.section(f"trunks.{name}")}) for name in document.names("trunks", ID))
+
+
+def _retention(document: Document) -> RetentionSettings:
+    section = document.section("retention")
+    usual = RetentionSettings().night
+    night, zone = section.pop("night", usual.week[0]), section.pop("zone", usual.zone)
+    return RetentionSettings(night=Hours("night", zone, dict.fromkeys(range(7), night)), **section)
 
 
 def _token(row: Mapping[str, Any]) -> Token:
@@ -194,9 +212,9 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "asterisk", "there must be at least one, such as [asterisk.main]"
     for agent in config.agents.values():
         for queue in set(agent.queues) - config.queues.keys():
-            yield f"agents.{agent.id}.queues", f"there is no queue {queue!r}; {_known(config.queues)}"
+            yield f"agents.{agent.id}.queues", f"there is no queue {queue!r}; {there_are(config.queues)}"
         for queue in set(agent.supervises) - config.queues.keys() - {"*"}:
-            yield f"agents.{agent.id}.supervises", f"there is no queue {queue!r}; {_known(config.queues)}"
+            yield f"agents.{agent.id}.supervises", f"there is no queue {queue!r}; {there_are(config.queues)}"
     yield from _staff_contradictions(config)
     names = [token.name for token in config.tokens]
     for index, name in enumerate(names, 1):
@@ -204,7 +222,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
             yield f"api.tokens[{index}].name", f"{name!r} is the name of another token already"
     for index, token in enumerate(config.tokens, 1):
         if token.agent and token.agent not in config.agents:
-            yield f"api.tokens[{index}].agent", f"there is no agent {token.agent!r}; {_known(config.agents)}"
+            yield f"api.tokens[{index}].agent", f"there is no agent {token.agent!r}; {there_are(config.agents)}"
     for box in config.asterisks:
         yield from _ami_contradictions(box)
     yield from _dialing_contradictions(config)
@@ -215,6 +233,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "voicemail.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
     yield from _work_contradictions(config)
     yield from _recording_contradictions(config)
+    yield from _retention_contradictions(config)
     yield from queue_contradictions(config)
     yield from _flow_contradictions(config)
 
@@ -234,9 +253,19 @@ def _work_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     for section, queues in (("voicemail", config.voicemail.queues), ("fax", config.fax.queues)):
         for box, queue in queues.items():
             if queue not in config.queues:
-                yield f"{section}.queues.{box}", f"there is no queue {queue!r}; {_known(config.queues)}"
+                yield f"{section}.queues.{box}", f"there is no queue {queue!r}; {there_are(config.queues)}"
     for box in config.voicemail.queues.keys() - config.voicemail.boxes.keys():
-        yield f"voicemail.queues.{box}", f"there is no such box in [voicemail.boxes]; {_known(config.voicemail.boxes)}"
+        yield f"voicemail.queues.{box}", f"there is no such box in [voicemail.boxes]; {there_are(config.voicemail.boxes)}"
+
+
+def _retention_contradictions(config: Config) -> Iterator[tuple[str, str]]:
+    days = config.retention.contact_days
+    if config.retention.any and not config.retention.night.week[0]:
+        yield "retention.night", "is empty: nothing would ever be removed"
+    for queue in config.queues.values():
+        if queue.last_agent_seconds and 0 < days < queue.last_agent_days:
+            needed = f"{queue.last_agent_days:g} days, or lower queues.{queue.id}.last_agent_days"
+            yield "retention.contact_days", f"queue {queue.id} looks for the last agent further back: at least {needed}"
 
 
 def _dialing_contradictions(config: Config) -> Iterator[tuple[str, str]]:
@@ -244,7 +273,7 @@ def _dialing_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     for trunk in config.trunks:
         if trunk.asterisk not in boxes:
             wrong = f"there is no Asterisk {trunk.asterisk!r}" if trunk.asterisk else "is missing"
-            yield f"trunks.{trunk.name}.asterisk", f"{wrong}; {_known(boxes)}"
+            yield f"trunks.{trunk.name}.asterisk", f"{wrong}; {there_are(boxes)}"
     if config.dialing.allow and not config.trunks:
         yield "dialing.allow", "nothing can be dialled: there is no [trunks.NAME]"
     for prefix in set(config.dialing.allow) & set(config.dialing.deny):
@@ -252,7 +281,7 @@ def _dialing_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     shown = {number for trunk in config.trunks for number in trunk.caller_ids}
     for queue in config.queues.values():
         if queue.caller_id and queue.caller_id not in shown:
-            yield f"queues.{queue.id}.caller_id", f"{queue.caller_id} is in no caller_ids of a trunk; {_known(shown)}"
+            yield f"queues.{queue.id}.caller_id", f"{queue.caller_id} is in no caller_ids of a trunk; {there_are(shown)}"
 
 
 def _ami_contradictions(box: AsteriskBox) -> Iterator[tuple[str, str]]:
@@ -295,7 +324,7 @@ def _flow_contradictions(config: Config) -> Iterator[tuple[str, str]]:
     flows = [file.stem for file in config.flows_directory.glob("*.yaml")]
     for key, flow in config.entered.items():
         if flow not in flows:
-            yield key, f"there is no flow {flow!r} in {config.flows_directory}; {_known(flows)}"
+            yield key, f"there is no flow {flow!r} in {config.flows_directory}; {there_are(flows)}"
 
 
 def _port_contradictions(config: Config) -> Iterator[tuple[str, str]]:
@@ -308,7 +337,7 @@ def _port_contradictions(config: Config) -> Iterator[tuple[str, str]]:
 
 def _speech_contradictions(prompts: PromptSettings) -> Iterator[tuple[str, str]]:
     if prompts.language not in prompts.voices:
-        yield "prompts.language", f"{prompts.language!r} has no voice; {_known(prompts.voices)}"
+        yield "prompts.language", f"{prompts.language!r} has no voice; {there_are(prompts.voices)}"
     if not any("{voice}" in argument for argument in prompts.speak):
         yield "prompts.speak", "one of the arguments must hold {voice}"
     if not ASTERISK_DIRECTORY.fits(prompts.asterisk_directory):
@@ -327,7 +356,8 @@ def _fax_contradictions(fax: FaxSettings, prompts: PromptSettings) -> Iterator[t
     if not ASTERISK_DIRECTORY.fits(fax.asterisk_directory):
         yield "fax.asterisk_directory", f"is missing: must be {ASTERISK_DIRECTORY.allowed}"
     for language in sorted(fax.start.keys() - prompts.voices.keys()):
-        yield f"fax.start.{language}", f"no voice speaks {language!r}: give a text in another one; {_known(prompts.voices)}"
+        wrong = f"no voice speaks {language!r}: give a text in another one"
+        yield f"fax.start.{language}", f"{wrong}; {there_are(prompts.voices)}"
 
 
 def _recording_contradictions(config: Config) -> Iterator[tuple[str, str]]:
@@ -342,7 +372,3 @@ def _recording_contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "recordings.directory", f"{settings.directory} is no folder"
     elif settings.directory.is_dir() and not os.access(settings.directory, os.R_OK | os.X_OK):
         yield "recordings.directory", f"{settings.directory} cannot be read by this user; docs/recording.rst has the rights"
-
-
-def _known(names: Collection[str]) -> str:
-    return f"there are {', '.join(sorted(names))}" if names else "there is none"

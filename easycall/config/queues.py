@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve
 
+from easycall.config.callback import read_callback
+from easycall.config.kinds import there_are
 from easycall.config.settings import Config
 from easycall.config.toml import Document
 from easycall.hours import WEEKDAYS, Hours, Span, public_holidays, weekdays_of
-from easycall.model import Closing, OverflowRule, OverflowTo, OverflowWhen, Queue
+from easycall.model import CallbackRules, Closing, OverflowRule, OverflowTo, OverflowWhen, Queue
 from easycall.policy import AgentOrder, Channel, QueuePolicy, Ring
 from easycall.skills import ANYBODY, BadExpression, Requirement, parse
 
@@ -62,12 +64,12 @@ def _holidays(document: Document, key: str, section: Mapping[str, Any]) -> Mappi
         return {}
 
 
-def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Queue:
-    """One section of ``queues``."""
+def read_queue(document: Document, name: str, hours: Mapping[str, Hours], callback: CallbackRules) -> Queue:
+    """One section of ``queues``; ``callback``: how it calls back as far as it does not say itself."""
     section, key = document.section(f"queues.{name}"), f"queues.{name}"
     named = section.pop("hours", "")
     if named and named not in hours:
-        document.fault(f"{key}.hours", f"there are no hours {named!r}; {_known(hours)}")
+        document.fault(f"{key}.hours", f"there are no hours {named!r}; {there_are(hours)}")
     rules = [
         _rule(document, f"{key}.overflow[{number}]", row) for number, row in enumerate(document.rows(f"{key}.overflow"), 1)
     ]
@@ -77,6 +79,7 @@ def read_queue(document: Document, name: str, hours: Mapping[str, Hours]) -> Que
         hours=hours.get(named),
         overflow=tuple(filter(None, rules)),
         service_level={Channel(kind): seconds for kind, seconds in document.entries(f"{key}.service_level").items()},
+        callback=read_callback(document, f"{key}.callback", hours, callback),
         routing=routing,
     )
 
@@ -186,8 +189,7 @@ def strategy_contradictions(config: Config, known: Collection[str]) -> Iterator[
     """Strategies that queues name and that are none of the known, or would not be asked."""
     for queue in config.queues.values():
         if queue.strategy and queue.strategy not in known:
-            there = f"there are {', '.join(sorted(known))}" if known else "there is none"
-            yield f"queues.{queue.id}.strategy", f"there is no [strategies.{queue.strategy}]; {there}"
+            yield f"queues.{queue.id}.strategy", f"there is no [strategies.{queue.strategy}]; {there_are(known)}"
         if queue.strategy and queue.routing.agent_order is AgentOrder.RING_ALL:
             yield (
                 f"queues.{queue.id}.strategy",
@@ -214,19 +216,20 @@ def routing_contradictions(config: Config, routing: QueuePolicy) -> Iterator[tup
     """Agents and queues that are not there: the key, and what is the matter."""
     for agent in routing.fixed_order:
         if agent not in config.agents:
-            yield f"queues.{routing.id}.first_agents", f"there is no agent {agent!r}; {_known(config.agents)}"
+            yield f"queues.{routing.id}.first_agents", f"there is no agent {agent!r}; {there_are(config.agents)}"
     for number, ring in enumerate(routing.rings, 1):
         for other in ring.groups:
             if other not in config.queues:
-                yield f"queues.{routing.id}.rings[{number}].queues", f"there is no queue {other!r}; {_known(config.queues)}"
+                key = f"queues.{routing.id}.rings[{number}].queues"
+                yield key, f"there is no queue {other!r}; {there_are(config.queues)}"
 
 
 def _trouble(config: Config, rule: OverflowRule) -> str:
     """Why a rule leads nowhere; ``""`` when it does not."""
     if rule.to is OverflowTo.QUEUE and rule.target not in config.queues:
-        return f"there is no queue {rule.target!r}; {_known(config.queues)}"
+        return f"there is no queue {rule.target!r}; {there_are(config.queues)}"
     if rule.to is OverflowTo.VOICEMAIL and rule.target not in config.voicemail.boxes:
-        return f"there is no box {rule.target!r} in [voicemail.boxes]; {_known(config.voicemail.boxes)}"
+        return f"there is no box {rule.target!r} in [voicemail.boxes]; {there_are(config.voicemail.boxes)}"
     return ""  # a flow is looked for with all others
 
 
@@ -249,7 +252,3 @@ def _loops(ways: Mapping[str, list[str]]) -> list[list[str]]:
         if name not in done:
             walk([name])
     return loops
-
-
-def _known(names: Mapping[str, object]) -> str:
-    return f"there are {', '.join(sorted(names))}" if names else "there is none"

@@ -25,14 +25,20 @@ from easycall.config.settings import Right
 from easycall.config.toml import Entries, Open, Option, Schema
 from easycall.hours import spans_of, weekdays_of, zone_of
 from easycall.model import (
+    BY_THEMSELVES,
+    DELAYS,
     NUMBER,
     SKILL,
     AutoAnswer,
+    CallbackSource,
     Closing,
     DispositionRule,
+    First,
     LostAgent,
+    Outcome,
     OverflowTo,
     OverflowWhen,
+    OwnerAway,
     RecordRule,
 )
 from easycall.policy import AT_DESK, AgentOrder, Channel
@@ -84,13 +90,42 @@ def _besides(value: Any) -> dict[Channel, frozenset[Channel]]:
     return found
 
 
+def _by_outcome(each: Kind) -> Kind:
+    """A table of what may come of an attempt to call back."""
+
+    def read(value: Any) -> dict[Outcome, Any]:
+        found = {Outcome(outcome): each.read(given) for outcome, given in dict(value).items()}
+        if found.keys() - DELAYS.keys():
+            raise ValueError(value)
+        return found
+
+    return Kind(f"a table, each line an outcome ({', '.join(DELAYS)}) = {each.allowed}", read)
+
+
+def _by_itself(value: Any) -> CallbackSource:
+    source = CallbackSource(value)
+    if source not in BY_THEMSELVES:
+        raise ValueError(value)
+    return source
+
+
 def _date(value: Any) -> date:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         raise ValueError(value)
     return date.fromisoformat(value)
 
 
+def _is_nought(value: Any) -> bool:
+    return value == 0 and value is not False
+
+
 _LIMIT = number("seconds", 2, 3600)
+_DAYS = number("days", 2, 36_500)
+_KEPT = Kind(
+    "0 for ever, or " + _DAYS.allowed, lambda value: 0.0 if value == 0 and value is not False else _DAYS.read(value)
+)
+_FAX_DAYS = number("days", 0.01, 36_500)
+_RECEIVED = Kind(f"0 for ever, or {_FAX_DAYS.allowed}", lambda value: 0.0 if _is_nought(value) else _FAX_DAYS.read(value))
 _WATCHDOG = Kind("0, or " + _LIMIT.allowed, lambda value: 0.0 if value == 0 and value is not False else _LIMIT.read(value))
 _TO = Kind("queue:QUEUE, voicemail:BOX, flow:FLOW or hang_up", _target)
 _KINDS, _DESK = ", ".join(Channel), ", ".join(kind for kind in Channel if kind in AT_DESK)
@@ -114,6 +149,30 @@ _STORE = matching(
 SECRET = text(1, 256)
 _RIGHTS = lists(matching(f"one of {', '.join(Right)}", "|".join(Right)))
 _KIND = Kind(f"one of {', '.join(Channel)}", Channel)
+_CALLBACK = {
+    "of": Option(lists(Kind(f"one of {', '.join(BY_THEMSELVES)}", _by_itself))),
+    "first": Option(Kind("customer or agent", First)),
+    "dial_ahead": Option(switch),
+    "hours": Option(ID),
+    "after_seconds": Option(number("seconds", 0, 604_800)),
+    "min_wait_seconds": Option(number("seconds", 0, 3600)),
+    "delays": Option(_by_outcome(number("seconds", 1, 604_800))),
+    "most": Option(_by_outcome(whole("attempts", 1, 20))),
+    "attempts": Option(whole("attempts", 1, 20)),
+    "attempts_per_day": Option(whole("attempts", 1, 20)),
+    "expires_hours": Option(number("hours", 0.01, 2160)),
+    "asked_per_day": Option(whole("callbacks", 1, 1000)),
+    "other_numbers": Option(switch),
+    "ring_seconds": Option(number("seconds", 5, 120)),
+    "greeting": Option(text(0, 1000)),
+    "accept": Option(text(0, 1000)),
+    "accept_seconds": Option(number("seconds", 2, 60)),
+    "detect_machine": Option(switch),
+    "owner_seconds": Option(number("seconds", 0, 86_400)),
+    "owner_away": Option(Kind("anyone or postpone", OwnerAway)),
+    "late_seconds": Option(number("seconds", 0, 2_592_000)),
+}
+"""Of all queues, and of one."""
 _SKILL = matching("the name of a skill such as billing or lang:zh", SKILL.pattern)
 
 SCHEMA: Schema = {
@@ -131,6 +190,14 @@ SCHEMA: Schema = {
         "url": Option(_STORE, secret=True),  # some write a password into it, which is wrong and must not be shown
         "password_file": Option(text(1, 500)),
     },
+    "retention": {
+        "contact_days": Option(_KEPT),
+        "recording_days": Option(_KEPT),
+        "voicemail_days": Option(_KEPT),
+        "night": Option(_SPANS),
+        "zone": Option(_ZONE),
+    },
+    "transactions": {"late_hours": Option(number("hours", 0, 8760))},
     "journal": {"max_bytes": Option(whole("bytes", 16 << 20, 1 << 40))},
     "asterisk": {
         "ami": Option(client_endpoint("tcp", "tls", "unix")),
@@ -159,7 +226,7 @@ SCHEMA: Schema = {
         "header": Option(matching("0 to 50 letters, digits, spaces and . , : _ + -", r"[A-Za-z0-9 .,:_+-]{0,50}")),
         "pages": Option(whole("pages", 1, 1000)),
         "document_days": Option(number("days", 0.01, 3650)),
-        "received_days": Option(number("days", 0.01, 36500)),
+        "received_days": Option(_RECEIVED),
         "render": Option(command),
         "to_pdf": Option(command),
     },
@@ -218,6 +285,8 @@ SCHEMA: Schema = {
         "ring_all_agents": Option(whole("agents", 2, 20)),
         "strategy": Option(ID),
     },
+    "callback": _CALLBACK,
+    "queues.*.callback": _CALLBACK,
     "queues.*.service_level": Entries(_KIND, number("seconds", 1, 2_592_000)),
     "queues.*.rings": {
         "after": Option(number("seconds", 1, 86_400), required=True),

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from easycall.hours import Hours
+from easycall.hours import Hours, Span
 from easycall.model import AutoAnswer, Lifetime, OverflowTo, Queue, RecordRule, Trunk
 from easycall.policy import ONE_AT_A_TIME, Capacity, Channel
 from easycall.ports import Strategy
@@ -23,6 +24,7 @@ __all__ = [
     "FaxSettings",
     "PromptSettings",
     "RecordingSettings",
+    "RetentionSettings",
     "Right",
     "ServiceSettings",
     "StaffSettings",
@@ -195,6 +197,24 @@ class RecordingSettings:
 
 
 @frozen
+class RetentionSettings:
+    """How long what happened is kept; 0 days: for ever."""
+
+    contact_days: float = 0.0
+    """Events, and the records of contacts with all that belongs to them."""
+    recording_days: float = 0.0
+    """The sound of recordings."""
+    voicemail_days: float = 0.0
+    night: Hours = field(factory=lambda: Hours("night", ZoneInfo("UTC"), dict.fromkeys(range(7), (Span(60, 300),))))
+    """When what is too old is removed."""
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is ever removed."""
+        return bool(self.contact_days or self.recording_days or self.voicemail_days)
+
+
+@frozen
 class VoicemailSettings:
     """Where callers' messages are kept."""
 
@@ -325,6 +345,9 @@ class Config:
     """What queues may ask who gets a contact, by name."""
     journal_bytes: int = 1 << 30
     """How long the journal's file may become."""
+    retention: RetentionSettings = field(factory=RetentionSettings)
+    transaction_hours: float = 24.0
+    """For how long after its end transactions of a contact are taken; 0: only while it lives."""
 
     @property
     def entered(self) -> dict[str, str]:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-__all__ = ["Answers", "Phone", "Step"]
+from easycall.asterisk.dialplan import Step
 
-Step = tuple[str, str]
-"""One priority of the dialplan: application and its arguments."""
+__all__ = ["Answers", "Phone", "Step"]
 
 
 @frozen

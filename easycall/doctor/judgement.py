@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
+from easycall.asterisk.dialplan import INCLUDE, MISSING, SHOW, place
 from easycall.config.kinds import client_host, server_port
 from easycall.config.settings import AsteriskBox
 from easycall.doctor.answers import Answers, Phone, Step
@@ -132,25 +133,27 @@ def _rights(box: AsteriskBox, answers: Answers) -> Iterator[Finding]:
 
 
 def _dialplan(box: AsteriskBox, shipped: Sequence[Step], answers: Answers) -> Iterator[Finding]:
-    place = f"extensions.conf: [{box.context}]"
+    written = place(box.context)
     here = answers.dialplan.get(box.context)
-    include = "include etc/asterisk/extensions.conf unchanged; dialplan reload"
-    if answers.tried.get("Originate") == NO_EXTENSION or (here is None and answers.tried.get("ShowDialPlan") != DENIED):
-        yield fault(place, "there is no such context with an extension s", include)
+    if answers.tried.get("Originate") == NO_EXTENSION or (here is None and answers.tried.get(SHOW) != DENIED):
+        yield fault(written, MISSING, INCLUDE)
         return
     if here is None:
-        yield unseen(place, "how it is written", "it must be that of etc/asterisk/extensions.conf")
+        remedy = (
+            "it must be that of etc/asterisk/extensions.conf; as long as it is not seen, /readyz cannot tell that it is gone"
+        )
+        yield unseen(written, "how it is written", remedy)
     elif list(here) != list(shipped):
         same = next((at for at, (one, other) in enumerate(zip(here, shipped, strict=False), 1) if one != other), 0)
         at = same or min(len(here), len(shipped)) + 1
-        yield warning(place, f"it is not the shipped one: priority {at} differs", include)
+        yield warning(written, f"it is not the shipped one: priority {at} differs", INCLUDE)
     else:
-        yield ok(place, "it is there, as shipped")
+        yield ok(written, "it is there, as shipped")
     if FALLBACK in answers.dialplan:
-        yield ok(f"extensions.conf: [{FALLBACK}]", "callers are served when the daemon stays away")
+        yield ok(place(FALLBACK), "callers are served when the daemon stays away")
     elif here is not None:
         text = "there is none: when the daemon stays away callers hear that all lines are busy"
-        yield warning(f"extensions.conf: [{FALLBACK}]", text, "write one, see etc/asterisk/extensions.conf")
+        yield warning(place(FALLBACK), text, "write one, see etc/asterisk/extensions.conf")
 
 
 def _way_home(box: AsteriskBox, key: str, answers: Answers) -> Iterator[Finding]:

@@ -17,6 +17,8 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol
 
 from easycall.asterisk.ami import Action, Message
+from easycall.asterisk.dialplan import SHOW
+from easycall.asterisk.home import written
 from easycall.asterisk.link import ActionRefused, AmiError, Link, LinkFactory
 from easycall.asterisk.manager import EVENT_CLASSES, Account, proof
 from easycall.config.kinds import server_port
@@ -109,7 +111,7 @@ class _Examination:
         tried[RECORDING] = await self._try(Action.of(RECORDING, Channel="easycall-doctor", Direction="both", State="0"))
         told = not tried["Originate"] and await self._comes(self._responded)
         tried[DEVICES] = await self._try(Action(DEVICES))
-        tried["ShowDialPlan"], dialplan = await self._dialplan((box.context, FALLBACK))
+        tried[SHOW], dialplan = await self._dialplan((box.context, FALLBACK))
         return Answers(
             greeting=link.greeting,
             uptime=int(self._booted[0].get("Uptime") or 0) if self._booted else None,
@@ -159,17 +161,14 @@ class _Examination:
     async def _dialplan(self, contexts: Iterable[str]) -> tuple[str, dict[str, list[Step]]]:
         """Why the dialplan cannot be looked at, empty when it can; and the steps of each context's ``s``."""
         found: dict[str, list[Step]] = {}
+        why = ""
         for context in contexts:
-            try:
-                items = await self.link.request(Action.of("ShowDialPlan", Context=context), SECONDS, listing=True)
-            except ActionRefused as refusal:
-                if refusal.message == DENIED:
-                    return DENIED, {}
-                continue
-            steps = [item for item in items if item.name == "ListDialplan" and item.get("Extension") == "s"]
-            if steps:
-                found[context] = [(step.get("Application"), step.get("AppData")) for step in steps]
-        return "", found
+            steps = await written(context, lambda action: self.link.request(action, SECONDS, listing=True))
+            if steps is None:
+                why = DENIED
+            elif steps:
+                found[context] = steps
+        return why, found
 
     async def _variables(self, phones: Sequence[Phone]) -> dict[str, str]:
         """The values of all variables and functions that are judged."""

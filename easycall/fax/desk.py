@@ -14,7 +14,7 @@ from easycall.defer import shielded, unattended
 from easycall.events import Event, FaxEnded, FaxProgress, FaxReceived, FaxStarted
 from easycall.fax.documents import Document, Documents
 from easycall.fax.inbox import Inbox, ReceivedFax
-from easycall.ivr.flow import Prompt
+from easycall.ivr.prompt import Prompt
 from easycall.model import HUNG_UP_EARLY, Contact, FaxOutcome, FaxResult
 from easycall.ports import Channel, HungUp, Taken
 from easycall.verbs import NotNow

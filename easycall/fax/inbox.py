@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import frozen
@@ -63,7 +63,8 @@ class Inbox:
 
     async def clean(self) -> None:
         """Remove what is older than it may be, or too much."""
-        oldest = self._clock.seconds() - self._settings.received_days * 86_400
+        days = self._settings.received_days
+        oldest = self._clock.seconds() - days * 86_400 if days else 0.0
         surplus = len(self._faxes) - ROOM
         for number, fax in enumerate(list(self._faxes.values())):
             if fax.at < oldest or number < surplus:
@@ -75,6 +76,10 @@ class Inbox:
         faxes = [fax for fax in newest if box in ("", fax.box) and agent in ("", fax.agent)]
         place = next((number for number, fax in enumerate(faxes, 1) if fax.id == before), 0)
         return faxes[place : place + limit]
+
+    def of(self, wanted: Callable[[ReceivedFax], bool]) -> list[ReceivedFax]:
+        """All faxes that are wanted, the oldest first."""
+        return [fax for fax in self._faxes.values() if wanted(fax)]
 
     def get(self, fax: str) -> ReceivedFax | None:
         """The fax of that id."""

@@ -23,10 +23,11 @@ from twisted.internet.interfaces import IReactorTime
 from easycall import __version__
 from easycall.health.pulse import Lag
 from easycall.health.vitals import Journal, Link
-from easycall.model import Agent, AgentState, Contact, OfferOutcome, Queue, Stage
+from easycall.model import OPEN, Agent, AgentState, Contact, OfferOutcome, Queue, Stage
 from easycall.outbound.dialling import Dialling
 from easycall.policy import Channel, WorkItem
 from easycall.stats.metrics import Histogram, Metrics
+from easycall.stats.recovery import RecoveryDay, Standing
 from easycall.stats.service_level import Level
 
 __all__ = ["Figures", "State"]
@@ -61,6 +62,16 @@ class Levels(Protocol):
         """Of each kind of work in a queue."""
 
 
+class Recovery(Protocol):
+    """Lost contacts and callbacks."""
+
+    def today(self, queue: str, now: float) -> RecoveryDay:
+        """The day that it is for a queue."""
+
+    def open(self) -> Mapping[str, Standing]:
+        """Queue -> its open callbacks, of those that have any."""
+
+
 class Contacts(Protocol):
     """The live contacts."""
 
@@ -79,6 +90,7 @@ class State:
         distributor: Waiting,
         staff: Staff,
         levels: Levels,
+        recovery: Recovery,
         contacts: Contacts,
         journal: Journal,
         links: Mapping[str, Link],
@@ -90,6 +102,7 @@ class State:
         self._distributor = distributor
         self._staff = staff
         self._levels = levels
+        self._recovery = recovery
         self._contacts = contacts
         self._journal = journal
         self._links = links
@@ -104,6 +117,7 @@ class State:
     def families(self) -> Iterator[Metric]:
         """Everything, in Prometheus' terms."""
         yield from self._of_queues()
+        yield from self._of_callbacks()
         yield from self._of_agents()
         yield from self._of_calls()
         behind, lost = self._journal.behind, self._journal.dropped
@@ -132,6 +146,25 @@ class State:
                     level.add_metric([queue, channel], found.share)
         return iter((waiting, longest, level))
 
+    def _of_callbacks(self) -> Iterator[Metric]:
+        now, standing = self._clock.seconds(), self._recovery.open()
+        opened = GaugeMetricFamily("easycall_callbacks_open", "Callbacks that are to be made", labels=["queue", "state"])
+        late = GaugeMetricFamily("easycall_callbacks_late", "Those of them that are late", labels=["queue"])
+        share = GaugeMetricFamily(
+            "easycall_lost_contacts_recovered_ratio",
+            "Recovered of those who came today and were lost; absent while there were none",
+            labels=["queue"],
+        )
+        for queue in self._distributor.queues:
+            found = standing.get(queue) or Standing()
+            for state in sorted(OPEN):
+                opened.add_metric([queue, state], found.states[state])
+            late.add_metric([queue], found.late)
+            recovered = self._recovery.today(queue, now).lost.share
+            if recovered is not None:
+                share.add_metric([queue], recovered)
+        return iter((opened, late, share))
+
     def _of_agents(self) -> Iterator[Metric]:
         every = GaugeMetricFamily("easycall_agents", "Agents in a state", labels=["state"])
         queued = GaugeMetricFamily(
@@ -155,8 +188,11 @@ class State:
             if stage is not Stage.ENDED:
                 live.add_metric([stage], stages[stage])
         up = GaugeMetricFamily("easycall_asterisk_up", "1 while the link to an Asterisk stands", labels=["asterisk"])
+        text = "1 while something is wrong with an Asterisk though it speaks with us"
+        trouble = GaugeMetricFamily("easycall_asterisk_trouble", text, labels=["asterisk"])
         for name, link in self._links.items():
             up.add_metric([name], link.up)
+            trouble.add_metric([name], bool(link.trouble))
         legs = GaugeMetricFamily("easycall_legs", "Legs that are ours", labels=["asterisk"])
         for name, found in self._legs.items():
             legs.add_metric([name], len(found))
@@ -165,7 +201,7 @@ class State:
         for trunk in self._dialling.rules.trunks:
             used.add_metric([trunk.name], self._dialling.lines.used(trunk.name))
             limit.add_metric([trunk.name], trunk.lines)
-        return iter((live, up, legs, used, limit))
+        return iter((live, up, trouble, legs, used, limit))
 
 
 class Figures(Collector):
@@ -205,6 +241,13 @@ class Figures(Collector):
             ("easycall_offers", "Offers to agents that ended", ["outcome"], _keyed(seen.offers, OfferOutcome)),
             ("easycall_calls_dialled", "Numbers outside that were dialled", ["trunk", "outcome"], seen.dialled),
             (
+                "easycall_callback_attempts",
+                "Customers who were dialled to be called back",
+                ["queue", "outcome"],
+                seen.callback_attempts,
+            ),
+            ("easycall_callbacks_ended", "Callbacks that ended", ["queue", "source", "state"], seen.callbacks),
+            (
                 "easycall_asterisk_reconnects",
                 "Links that were lost and came back",
                 ["asterisk"],
@@ -216,6 +259,7 @@ class Figures(Collector):
                 ["asterisk"],
                 _keyed(seen.corrections, pbxs),
             ),
+            ("easycall_data_removed", "What was too old, or erased on request", ["what", "why"], seen.removed),
         ):
             family = CounterMetricFamily(name, about, labels=labels)
             for values, count in counts.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -53,18 +53,29 @@ class Link(Protocol):
     def up(self) -> bool:
         """True while the link stands."""
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with that Asterisk though it speaks with us, and what mends it; empty: nothing."""
+
 
 class Vitals:
     """What is well and what is not.  :meth:`look` is called all the time."""
 
     def __init__(
-        self, clock: IReactorTime, journal: Journal, links: Mapping[str, Link], database: Database | None = None
+        self,
+        clock: IReactorTime,
+        journal: Journal,
+        links: Mapping[str, Link],
+        database: Database | None = None,
+        unread: Callable[[], str] = str,
     ) -> None:
-        """``links``: the Asterisks by name; ``database``: is asked for a sign of life, None: is not."""
+        """``links``: the Asterisks by name; ``database``: is asked for a sign of life, None: is not; ``unread``: what could
+        not be read at the start, in words."""
         self._clock = clock
         self._journal = journal
         self._links = links
         self._database = database
+        self._unread = unread
         self._stored = (-1, clock.seconds())
         """How far the store has come, and when it got there, or when there was nothing to do."""
         self._dropped = journal.dropped
@@ -113,10 +124,16 @@ class Vitals:
         return [*self._of_links(), *self._of_store(now), *([f"it ends: {self._ending}"] if self._ending else [])]
 
     def _of_links(self) -> list[str]:
-        return [f"no link to Asterisk {name!r}" for name, link in self._links.items() if not link.up]
+        return [
+            f"Asterisk {name!r}: {link.trouble}" if link.trouble else f"no link to Asterisk {name!r}"
+            for name, link in self._links.items()
+            if link.trouble or not link.up
+        ]
 
     def _of_store(self, now: float) -> list[str]:
         found, behind = [], self._journal.behind
+        if unread := self._unread():
+            found.append(unread)
         if self._away is not None:
             found.append(f"the database does not answer since {_time(self._away[0])}: {self._away[1]}")
         if behind and now - self._stored[1] >= STUCK_SECONDS:

@@ -1,4 +1,5 @@
-"""The nodes by which a flow asks for values, uses them and gives a result; and what is decided at them.  Pure."""
+"""The nodes by which a flow asks for values, uses them, gives a result and reports what was done; and what is decided at
+them.  Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from easycall.secure.secret import luhn
 __all__ = [
     "Branch",
     "BranchNode",
+    "CallBackAt",
+    "CallbackNode",
     "CaptureNode",
     "Collect",
     "CollectNode",
@@ -26,6 +29,8 @@ __all__ = [
     "ReturnNode",
     "Seal",
     "SealNode",
+    "Transact",
+    "TransactionNode",
     "taken",
 ]
 
@@ -108,7 +113,51 @@ class ReturnNode:
     line: int = field(default=0, eq=False)
 
 
-CaptureNode: TypeAlias = CollectNode | SealNode | PostNode | BranchNode | ReturnNode
+@frozen
+class Transact:
+    """Report a transaction: business that was done with the caller."""
+
+    name: str
+    texts: Mapping[str, Text]
+    """``outcome``, and what else is known of it: ``reference``, ``amount``, ``currency``."""
+    data: Mapping[str, Text] = field(factory=dict)
+
+    @property
+    def all_texts(self) -> Mapping[str, Text]:
+        """All that is said of it, by where it stands in the flow."""
+        return {**self.texts, **{f"data.{name}": text for name, text in self.data.items()}}
+
+
+@frozen
+class TransactionNode:
+    """Reports a transaction and goes on."""
+
+    report: Transact
+    next: str
+    line: int = field(default=0, eq=False)
+
+
+@frozen
+class CallBackAt:
+    """Promise the caller to call back."""
+
+    queue: str
+    number: Text | None = None
+    """At which number; None: the one that the caller calls from."""
+
+
+@frozen
+class CallbackNode:
+    """Promises the caller to call back, and goes on."""
+
+    promise: CallBackAt
+    next: str
+    otherwise: str
+    """Where a caller goes whom nobody will call back."""
+    line: int = field(default=0, eq=False)
+
+
+CaptureNode: TypeAlias = CollectNode | SealNode | PostNode | BranchNode | ReturnNode | TransactionNode | CallbackNode
 
 
 # What is to be done

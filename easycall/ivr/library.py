@@ -8,8 +8,9 @@ from pathlib import Path
 from easycall.acd.expectation import BEYOND, RANGES
 from easycall.config import Config
 from easycall.ivr.announcement import LANGUAGES, Announcements
-from easycall.ivr.flow import Fault, Flow, FlowError, Prompt, parse_prompt
 from easycall.ivr.lint import lint
+from easycall.ivr.nodes import Fault, Flow, FlowError
+from easycall.ivr.prompt import Prompt, parse_prompt
 from easycall.ivr.source import FILE_LIMIT, parse
 from easycall.model import Queue
 
@@ -119,8 +120,10 @@ def _queue_faults(queues: Mapping[str, Queue], languages: Collection[str]) -> It
 
 
 def _texts(queue: Queue) -> Iterator[tuple[str, str]]:
-    """What callers of a queue may hear: option, and what stands there."""
+    """What callers of a queue, and those who are called back for it, may hear: option, and what stands there."""
     says = ((f"overflow[{number}].say", rule.say) for number, rule in enumerate(queue.overflow, 1))
-    for option, text in (("busy_prompt", queue.busy_prompt), ("max_wait_prompt", queue.max_wait_prompt), *says):
+    own = (("busy_prompt", queue.busy_prompt), ("max_wait_prompt", queue.max_wait_prompt))
+    callback = (("callback.greeting", queue.callback.greeting), ("callback.accept", queue.callback.accept))
+    for option, text in (*own, *callback, *says):
         if text:
             yield option, text

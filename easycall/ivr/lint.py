@@ -4,24 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from easycall.ivr.flow import (
-    BranchNode,
-    Choice,
-    CollectNode,
-    Fault,
-    FaxNode,
-    Flow,
-    HoursNode,
-    MenuNode,
-    Node,
-    PostNode,
-    Prompt,
-    QueueNode,
-    SayNode,
-    SealNode,
-    VoicemailNode,
-)
+from easycall.ivr.capture import BranchNode, CallbackNode, CollectNode, PostNode, SealNode, TransactionNode
 from easycall.ivr.lint_values import value_faults
+from easycall.ivr.nodes import Choice, Fault, FaxNode, Flow, HoursNode, MenuNode, Node, QueueNode, SayNode, VoicemailNode
+from easycall.ivr.prompt import Prompt
 
 __all__ = ["NODE_LIMIT", "STEP_LIMIT", "lint"]
 
@@ -78,13 +64,13 @@ def _targets(node: Node) -> Iterator[tuple[str, str]]:
             yield "next", node.next
             if node.otherwise != node.next:
                 yield "otherwise", node.otherwise
-        case CollectNode() | PostNode():
+        case CollectNode() | PostNode() | CallbackNode():
             yield "next", node.next
             yield "otherwise", node.otherwise
         case HoursNode():
             yield "open", node.open
             yield "closed", node.closed
-        case SealNode():
+        case SealNode() | TransactionNode():
             yield "next", node.next
         case BranchNode():
             yield from ((f"case {case}", target) for case, target in node.cases.items())
@@ -162,11 +148,11 @@ def _circles(start: str, following: Mapping[str, list[str]], steps: dict[str, in
 def _silent(node: Node) -> list[str]:
     """Where a caller may come to who presses nothing."""
     match node:
-        case SayNode() | SealNode():
+        case SayNode() | SealNode() | TransactionNode():
             return [node.next]
         case MenuNode() | CollectNode() | FaxNode():
             return [node.otherwise]
-        case PostNode():
+        case PostNode() | CallbackNode():
             return [node.next, node.otherwise]
         case HoursNode():
             return [node.open, node.closed]
@@ -183,8 +169,9 @@ def _tries(node: Node) -> int:
 def _unknown_queues(flow: Flow, queues: Collection[str]) -> Iterator[Fault]:
     known = f"there are {', '.join(sorted(queues))}" if queues else "there is none"
     for name, node in flow.nodes.items():
-        if isinstance(node, QueueNode) and node.queue not in queues:
-            yield _fault(flow, name, f"there is no queue {node.queue!r}; {known}")
+        queue = node.queue if isinstance(node, QueueNode) else node.promise.queue if isinstance(node, CallbackNode) else ""
+        if queue and queue not in queues:
+            yield _fault(flow, name, f"there is no queue {queue!r}; {known}")
 
 
 def _unknown_boxes(flow: Flow, boxes: Collection[str]) -> Iterator[Fault]:

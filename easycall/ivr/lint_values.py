@@ -6,22 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
-from easycall.ivr.flow import (
-    BranchNode,
-    CollectNode,
-    Flow,
-    HangUpNode,
-    MenuNode,
-    Node,
-    PostNode,
-    Prompt,
-    QueueNode,
-    ReturnNode,
-    SayNode,
-    SealNode,
-    VoicemailNode,
-)
+from easycall.ivr.capture import BranchNode, CallbackNode, CollectNode, PostNode, ReturnNode, SealNode, TransactionNode
 from easycall.ivr.function import STATUS, Field
+from easycall.ivr.nodes import Flow, HangUpNode, MenuNode, Node, QueueNode, SayNode, VoicemailNode
+from easycall.ivr.prompt import Prompt
 from easycall.ivr.values import GIVEN, Text, Use
 
 __all__ = ["value_faults"]
@@ -108,6 +96,10 @@ def _used(node: Node) -> Iterator[str]:
             yield from (use.name for text in node.result.values() for use in text.uses)
         case QueueNode():
             yield from (use.name for text in node.asks.texts.values() for use in text.uses)
+        case CallbackNode():
+            yield from (use.name for use in node.promise.number.uses) if node.promise.number is not None else ()
+        case TransactionNode():
+            yield from (use.name for text in node.report.all_texts.values() for use in text.uses)
 
 
 def _prompts(node: Node) -> tuple[Prompt, ...]:
@@ -152,11 +144,17 @@ def _shown(node: Node, kinds: Mapping[str, _Kind]) -> Iterator[str]:
     if isinstance(node, QueueNode):
         for what, text in node.asks.texts.items():
             yield from (f"{what}: the value {use.name!r} is secret" for use in text.uses if secret(use.name))
+    if isinstance(node, CallbackNode) and node.promise.number is not None:
+        yield from (f"number: the value {use.name!r} is secret" for use in node.promise.number.uses if secret(use.name))
+    texts: Mapping[str, Text] = {}
     if isinstance(node, ReturnNode):
-        for field, text in node.result.items():
-            for use in text.uses:
-                if secret(use.name) and not use.how:
-                    yield f"return.{field}: the value {use.name!r} is secret: write {{{use.name}.masked}}, or seal it"
+        texts = {f"return.{field}": text for field, text in node.result.items()}
+    elif isinstance(node, TransactionNode):
+        texts = node.report.all_texts
+    for where, text in texts.items():
+        for use in text.uses:
+            if secret(use.name) and not use.how:
+                yield f"{where}: the value {use.name!r} is secret: write {{{use.name}.masked}}, or seal it"
 
 
 def _result(node: ReturnNode, fields: Mapping[str, Field], kinds: Mapping[str, _Kind]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import yaml
 from attrs import field, mutable
 
-from easycall.ivr.flow import Fault
+from easycall.ivr.nodes import Fault
 from easycall.ivr.prompt import Prompt, parse_prompt, plain_text
 from easycall.ivr.values import NAME, Text, parse_text
 

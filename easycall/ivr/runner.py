@@ -9,44 +9,38 @@ from typing import Any, TypeAlias, TypeVar
 from attrs import field, frozen
 from twisted.logger import Logger
 
-from easycall.events import Collected, Event, FlowStep, MenuAnswered, ServiceAsked
+from easycall.events import Collected, Event, FlowStep, MenuAnswered, ServiceAsked, TransactionReported
 from easycall.hours import Hours
-from easycall.ivr.capture import Branch, Collect, Keys, Post, Return, Seal, taken
-from easycall.ivr.flow import (
-    KEYS,
+from easycall.ivr.capture import Branch, CallBackAt, Collect, Keys, Post, Return, Seal, Transact, taken
+from easycall.ivr.flow import Position, begin, chosen, collected, resume, step
+from easycall.ivr.function import Unfit
+from easycall.ivr.instructions import (
     Ask,
     Done,
     Failed,
     Finish,
-    Flow,
     Instruction,
     Key,
     Known,
     LookAtHours,
-    Position,
-    Prompt,
     Receive,
     Said,
     Say,
     Silence,
     ToQueue,
     ToVoicemail,
-    begin,
-    chosen,
-    collected,
-    step,
 )
-from easycall.ivr.function import Unfit
 from easycall.ivr.lint import STEP_LIMIT
-from easycall.ivr.prompt import spell
+from easycall.ivr.nodes import KEYS, Flow
+from easycall.ivr.prompt import Prompt, spell
 from easycall.ivr.values import Values
-from easycall.model import Contact
+from easycall.model import AMOUNT, CURRENCY, Contact
 from easycall.policy import Asked
 from easycall.ports import Channel, Service, ServiceFailed, Taken
 from easycall.recording import CannotPause
 from easycall.secure.secret import Secret
 
-__all__ = ["Left", "Means", "ReceiveFax", "Returned", "Sounds", "Stuck", "Waiting", "run"]
+__all__ = ["Left", "Means", "ReceiveFax", "Resumed", "Returned", "Sounds", "Stuck", "Waiting", "run"]
 
 log = Logger()
 T = TypeVar("T")
@@ -60,6 +54,8 @@ Sounds = Callable[[Prompt, str], list[str]]
 
 ReceiveFax = Callable[[str], Awaitable[bool]]
 """Receives a fax into a box; False when no page came."""
+PromiseCallback = Callable[[str, str], Awaitable[bool]]
+"""Queue, number (empty: the caller's own) -> whether the caller will be called back."""
 
 
 class Stuck(Exception):
@@ -79,6 +75,7 @@ class Means:
     unheard: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     """While it is entered the caller's leg is not recorded.  Entering raises CannotPause."""
     receive_fax: ReceiveFax | None = None
+    promise_callback: PromiseCallback | None = None
     hours: Mapping[str, Hours] = field(factory=dict)
     """Opening hours, by name."""
     language: str = ""
@@ -107,6 +104,15 @@ class Waiting:
     """The key that was."""
 
 
+@frozen
+class Resumed:
+    """The caller was at that node when the process that walked the flow ended."""
+
+    node: str
+    known: Mapping[str, str] = field(repr=False)
+    """What the flow knew of the caller, without anything secret."""
+
+
 Left: TypeAlias = Waiting | ToVoicemail | Finish
 """How a flow that is no function ends."""
 
@@ -120,23 +126,23 @@ async def run(
     sounds: Sounds,
     means: Means | None = None,
     parameters: Mapping[str, str] | None = None,
-    waited: Waiting | None = None,
+    goes_on: Waiting | Resumed | None = None,
 ) -> Left | Returned:
     """Walk ``flow`` with the caller on ``channel``, an answered leg, and return how it ended.
 
     What the caller chooses is told and kept in ``contact.answers``, a chosen language in ``contact.data["language"]``.  A
     leg that is taken away in the middle hears the same step again when it is home.  Secrets are forgotten when it is over,
-    however it ends.  ``waited``: the caller comes from a queue of the flow, by a key.  Raises HungUp, Stuck, and Unfit for
-    parameters or a result that do not fit.
+    however it ends.  ``goes_on``: the caller comes from a queue of the flow, by a key, or was in it already.  Raises HungUp,
+    Stuck, and Unfit for parameters or a result that do not fit.
     """
     given = flow.function.arguments(parameters or {}) if flow.function else {}
-    kept = waited.known if waited is not None else {}
+    kept = goes_on.known if goes_on is not None else {}
     means = means or Means()
     language = contact.data.get("language") or means.language
     always = {"contact": contact.id, "caller": contact.caller, "dialled": contact.dialled, "language": language}
     walk = _Walk(flow, channel, tell, now, contact, sounds, means, Values({**kept, **given, **always}))
     try:
-        return await walk.to_its_end(waited)
+        return await walk.to_its_end(goes_on)
     finally:
         walk.values.forget()
 
@@ -154,18 +160,25 @@ class _Walk:
     means: Means
     values: Values
 
-    async def to_its_end(self, waited: Waiting | None) -> Left | Returned:
+    async def to_its_end(self, goes_on: Waiting | Resumed | None) -> Left | Returned:
         """Step by step."""
         flow, contact = self.flow, self.contact
-        if waited is None:
-            position, instruction = begin(flow)
-        else:
-            self._chose(waited.position, Key(waited.pressed))
-            position, instruction = step(flow, waited.position, Key(waited.pressed))
+        told = ""
+        match goes_on:
+            case None:
+                position, instruction = begin(flow)
+            case Waiting():
+                self._chose(goes_on.position, Key(goes_on.pressed))
+                position, instruction = step(flow, goes_on.position, Key(goes_on.pressed))
+            case Resumed():
+                position, instruction = resume(flow, goes_on.node, contact.data.get("language", ""))
+                told = goes_on.node
         ahead = ""  # a key that cut a prompt short answers the question behind it
         steps = 0
         while True:
-            if position.tries == 0:
+            if position.node == told:
+                told = ""
+            elif position.tries == 0:
                 self.tell(FlowStep(at=self.now(), contact=contact.id, flow=flow.name, node=position.node))
             if isinstance(instruction, Finish | ToVoicemail):
                 return instruction
@@ -231,6 +244,10 @@ class _Walk:
             case Receive():
                 receive = self.means.receive_fax
                 return Done() if receive is not None and await receive(instruction.box) else Failed()
+            case CallBackAt():
+                promise = self.means.promise_callback
+                number = self.values.shown(instruction.number) if instruction.number is not None else ""
+                return Done() if promise is not None and await promise(instruction.queue, number) else Failed()
             case LookAtHours():
                 return Known("open" if self.means.hours[instruction.hours].is_open(self.now()) else "closed")
             case Seal():
@@ -238,9 +255,30 @@ class _Walk:
                 return Done()
             case Post():
                 return await self._post(instruction, node)
+            case Transact():
+                self._report(instruction, node)
+                return Done()
             case Branch():
                 return Known(self.values.plain(instruction.value))
         raise Stuck(f"flow {self.flow.name} at node {node}")
+
+    def _report(self, instruction: Transact, node: str) -> None:
+        """Report a transaction; one that would show a secret is not reported."""
+        texts = {name: self.values.shown(text)[:200] for name, text in instruction.texts.items()}
+        data = {name: self.values.shown(text)[:200] for name, text in instruction.data.items()}
+        if any(map(self.values.holds_secret, (*texts.values(), *data.values()))):
+            log.error(
+                "contact {id}: the transaction at {node} would show a secret: not reported", id=self.contact.id, node=node
+            )
+            return
+        for name, shape in (("amount", AMOUNT), ("currency", CURRENCY)):
+            if texts.get(name) and not shape.fullmatch(texts[name]):
+                log.warn("contact {id}: at {node} the {what} cannot be read", id=self.contact.id, node=node, what=name)
+                texts[name] = ""
+        if not texts.get("amount"):
+            texts["currency"] = ""
+        where = {"contact": self.contact.id, "agent": self.contact.agent, "node": f"{self.flow.name}:{node}"}
+        self.tell(TransactionReported(at=self.now(), name=instruction.name, data=data, **where, **texts))
 
     async def _at_home(self, do: Callable[[], Awaitable[T]]) -> T:
         """Do it on the leg, as often as it takes while the leg comes and goes."""
@@ -272,6 +310,7 @@ class _Walk:
         """Ask the service, once.  The caller hears music."""
         values = {name: Secret(self.values.revealed(text)) for name, text in instruction.send.items()}
         outcome = "cancelled"  # it may have got the values all the same
+        found: Mapping[str, str] | None = None
         try:
             with suppress(Taken):
                 await self.channel.music(WAITING_MUSIC)
@@ -287,7 +326,14 @@ class _Walk:
             for secret in values.values():
                 secret.forget()
             self.tell(
-                ServiceAsked(at=self.now(), contact=self.contact.id, node=node, service=instruction.service, outcome=outcome)
+                ServiceAsked(
+                    at=self.now(),
+                    contact=self.contact.id,
+                    node=node,
+                    service=instruction.service,
+                    outcome=outcome,
+                    taken=dict(found or {}),
+                )
             )
         with suppress(Taken):
             await self.channel.music(None)

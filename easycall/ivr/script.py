@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from easycall.ivr.announcement import Announcements
-from easycall.ivr.flow import Flow, Function, parse_prompt
+from easycall.ivr.function import Function
+from easycall.ivr.nodes import Flow
+from easycall.ivr.prompt import parse_prompt
 from easycall.ivr.runner import Means, Sounds
 from easycall.model import Queue
 

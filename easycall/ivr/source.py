@@ -1,4 +1,4 @@
-"""A flow file's text -> a :class:`~easycall.ivr.flow.Flow`.  Pure.
+"""A flow file's text -> a :class:`~easycall.ivr.nodes.Flow`.  Pure.
 
 :mod:`easycall.ivr.reader` reads the YAML; :mod:`easycall.ivr.source_values` the nodes that ask for values and use them.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import yaml
 
-from easycall.ivr.flow import (
+from easycall.ivr.nodes import (
     KEYS,
     Choice,
     FaxNode,

@@ -1,5 +1,5 @@
-"""The part of a flow file that is about values: the nodes ``collect``, ``seal``, ``post``, ``branch`` and ``return``, and
-what makes a flow a function.  Pure."""
+"""The part of a flow file that is about values: the nodes ``collect``, ``seal``, ``post``, ``branch``, ``return`` and
+``transaction``, and what makes a flow a function.  Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ from itertools import islice, product
 import yaml
 
 from easycall.acd.asking import read_priority
-from easycall.ivr.capture import BranchNode, CaptureNode, CollectNode, PostNode, ReturnNode, SealNode
-from easycall.ivr.flow import Asks
+from easycall.ivr.capture import (
+    BranchNode,
+    CallBackAt,
+    CallbackNode,
+    CaptureNode,
+    CollectNode,
+    PostNode,
+    ReturnNode,
+    SealNode,
+    Transact,
+    TransactionNode,
+)
 from easycall.ivr.function import KINDS, STATUS, Field, Function
+from easycall.ivr.nodes import Asks
 from easycall.ivr.reader import Fields, Reader, line_of
 from easycall.ivr.values import GIVEN, NAME, Text
+from easycall.model import AMOUNT, CURRENCY
 from easycall.skills import parse
 
 __all__ = ["VALUE_KINDS", "asks_of", "function_of"]
@@ -26,6 +38,8 @@ REQUIRED = "required"
 TRIED = ("a", "1")
 """What is put in for values, to see whether an expression can be one at all: the name of a skill, a level."""
 TRIES = 64
+TRANSACTION_LIMIT = 60
+"""Characters of the name of a transaction."""
 
 
 def function_of(reader: Reader, top: Fields) -> Function | None:
@@ -229,11 +243,41 @@ def _return(reader: Reader, name: str, line: int, value: yaml.Node) -> ReturnNod
     return ReturnNode(_templates(reader, reader.fields(value, name, required=("return",)), "return", name, NAME), line)
 
 
+def _transaction(reader: Reader, name: str, line: int, value: yaml.Node) -> TransactionNode:
+    optional = ("reference", "amount", "currency", "data")
+    fields = reader.fields(value, name, required=("transaction", "outcome", "next"), optional=optional)
+    what = reader.text(fields["transaction"][1], name) if "transaction" in fields else ""
+    if not (0 < len(what) <= TRANSACTION_LIMIT and what.isprintable()):
+        reader.fault(line, name, f"transaction: {what[:40]!r} must be a name of 1 to {TRANSACTION_LIMIT} characters")
+    texts = {
+        key: reader.template(*fields[key], f"{name}.{key}")
+        for key in ("outcome", "reference", "amount", "currency")
+        if key in fields
+    }
+    for key, shape, words in (("amount", AMOUNT, "a decimal number, such as 120.00"), ("currency", CURRENCY, "such as EUR")):
+        plain = texts[key].plain if key in texts else None
+        if plain is not None and not shape.fullmatch(plain):
+            reader.fault(fields[key][0], name, f"{key}: {plain[:40]!r} must be {words}, or a value")
+    if "currency" in texts and "amount" not in texts:
+        reader.fault(fields["currency"][0], name, "currency: there is no amount")
+    data = _templates(reader, fields, "data", name, FIELD_NAME)
+    return TransactionNode(Transact(what, texts, data), reader.name(fields, "next", name), line)
+
+
+def _callback(reader: Reader, name: str, line: int, value: yaml.Node) -> CallbackNode:
+    fields = reader.fields(value, name, required=("callback", "next", "otherwise"), optional=("number",))
+    number = reader.template(*fields["number"], f"{name}.number") if "number" in fields else None
+    promise = CallBackAt(reader.name(fields, "callback", name), number)
+    return CallbackNode(promise, reader.name(fields, "next", name), reader.name(fields, "otherwise", name), line)
+
+
 VALUE_KINDS: Mapping[str, Callable[[Reader, str, int, yaml.Node], CaptureNode]] = {
     "collect": _collect,
     "seal": _seal,
     "post": _post,
     "branch": _branch,
     "return": _return,
+    "transaction": _transaction,
+    "callback": _callback,
 }
 """The key that makes a node one of a kind -> how it is read."""

@@ -37,6 +37,13 @@ class Ear(ABC):
         """Whether something that is no tone was heard for a good part of the last half second."""
 
     @abstractmethod
+    def longest_gap(self, frequency: int, since: float) -> float:
+        """The longest time from then on, in seconds, in which a pure tone of so many Hz was not heard.
+
+        ``since`` is a time of the clock, of the last ten seconds.
+        """
+
+    @abstractmethod
     def heard_since(self, at: float) -> str:
         """What was heard from then on, in words; ``at`` is a time of the clock."""
 

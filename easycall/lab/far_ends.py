@@ -60,6 +60,14 @@ class SimulatedEar(Ear):
         heard = self._heard(self._clock.seconds() - SPEECH_WITHIN)
         return sum(seconds for sound, seconds in heard if sound == SPEECH) >= SPEECH_SECONDS
 
+    def longest_gap(self, frequency: int, since: float) -> float:
+        """What was heard instead, together."""
+        gap = longest = 0.0
+        for sound, seconds in self._heard(since):
+            gap = 0.0 if sound == str(frequency) else gap + seconds
+            longest = max(longest, gap)
+        return longest
+
     def heard_since(self, at: float) -> str:
         """The sounds in words."""
         return ", ".join(f"{seconds:.2f} s of {_named(sound)}" for sound, seconds in self._heard(at)) or "no sound at all"

@@ -5,7 +5,7 @@ I1   a caller who has not hung up is alive: in a bridge, at home, or in the dial
 I2   nobody is in two conversations: no channel, no agent, no contact
 I3   what the daemon holds is what the PBX shows
 I4   each contact that ended has one record, and its segments share out its time
-I5   a callback is dialled once at a time
+I5   a customer is on one line at a time, so nobody is dialled twice for one attempt
 I6   at rest nothing is left
 I7   in real time the reactor is never long away
 I8   no error is lost, no failure logged
@@ -40,8 +40,6 @@ AT_HOME = ("agi", "sendfax", "receivefax")
 """What a leg at home may run: its FastAGI, and what that executes."""
 CONFERENCE = "ConfBridge"
 """The application of a leg in a conference, which it is put into from home: its session goes on."""
-CALLBACK = "callback"
-"""The role of a leg that calls a customer back."""
 
 
 def violations(evidence: Evidence) -> list[str]:
@@ -195,10 +193,10 @@ def _adds_up(record: Record) -> Iterator[str]:
 
 
 def _i5(evidence: Evidence) -> Iterator[str]:
-    callbacks = [channel for channel in evidence.channels if channel.role == CALLBACK]
-    for contact, legs in _by(callbacks, lambda channel: channel.contact).items():
+    customers = [channel for channel in evidence.channels if channel.role == Role.CALLER]
+    for contact, legs in _by(customers, lambda channel: channel.contact).items():
         if len(legs) > 1:
-            yield f"callback {contact} is dialled on {_names(legs)}"
+            yield f"the customer of contact {contact} is on {_names(legs)}"
 
 
 def _i6(evidence: Evidence) -> Iterator[str]:

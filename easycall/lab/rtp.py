@@ -10,7 +10,7 @@ import ctypes
 import socket
 import struct
 from collections import deque
-from itertools import islice
+from itertools import islice, pairwise
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
@@ -25,6 +25,8 @@ __all__ = ["RtpEar", "Wire"]
 
 ETH_P_IP = 0x0800
 SO_ATTACH_FILTER = 26
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("ll")
 PACKETS_PER_TURN = 200
 KEPT_FRAMES = 500
 """Ten seconds."""
@@ -48,9 +50,9 @@ class RtpEar(Ear):
         self._since = clock.seconds()
         self._frames: deque[Frame] = deque(maxlen=KEPT_FRAMES)
 
-    def take(self, payload: bytes) -> None:
-        """A packet's sound, as it arrives."""
-        self._frames.append(Frame(self._clock.seconds(), sound_of(payload)))
+    def take(self, payload: bytes, at: float) -> None:
+        """A packet's sound, and when it arrived."""
+        self._frames.append(Frame(at, sound_of(payload)))
 
     def _last(self, seconds: float) -> list[int]:
         """The sounds of the last ``seconds``."""
@@ -69,6 +71,12 @@ class RtpEar(Ear):
     def speech(self) -> bool:
         """Packets with something that is no tone."""
         return self._last(SPEECH_WITHIN).count(OTHER) * FRAME_SECONDS >= SPEECH_SECONDS
+
+    def longest_gap(self, frequency: int, since: float) -> float:
+        """Between the ends of the sound of two packets."""
+        heard = [frame.at for frame in self._frames if frame.sound == frequency and frame.at >= since]
+        gaps = [later - earlier for earlier, later in pairwise([since, *heard, self._clock.seconds()])]
+        return max(0.0, max(gaps) - FRAME_SECONDS)
 
     def heard_since(self, at: float) -> str:
         """The packets in words."""
@@ -90,6 +98,7 @@ class Wire:
             raise LabError("hearing what is on the line needs a raw socket: run as root") from None
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # we may come late to what arrived in time
         _attach(self._socket, _filter(ports))
         self._socket.bind(("lo", ETH_P_IP))
         reactor.addReader(self)
@@ -126,18 +135,20 @@ class Wire:
         """Take a bounded number of packets."""
         for _ in range(PACKETS_PER_TURN):
             try:
-                packet = self._socket.recv(2048)
+                packet, notes, _, _ = self._socket.recvmsg(2048, socket.CMSG_SPACE(TIMESPEC.size))
             except BlockingIOError:
                 return
-            self._take(packet)
+            [(_, _, stamp)] = notes
+            seconds, nanoseconds = TIMESPEC.unpack(stamp)
+            self._take(packet, seconds + nanoseconds * 1e-9)
 
-    def _take(self, packet: bytes) -> None:
+    def _take(self, packet: bytes, at: float) -> None:
         udp = (packet[0] & 0x0F) * 4
         ear = self._ears.get(int.from_bytes(packet[udp + 2 : udp + 4], "big"))
         rtp = packet[udp + 8 :]
         if ear is None or len(rtp) < 12 or rtp[0] >> 6 != 2 or rtp[1] & 0x7F != G711_MU_LAW:
             return
-        ear.take(rtp[12 + 4 * (rtp[0] & 0x0F) :])
+        ear.take(rtp[12 + 4 * (rtp[0] & 0x0F) :], at)
 
 
 def _filter(ports: range) -> list[tuple[int, int, int, int]]:

@@ -10,8 +10,7 @@ A customer who has answered is never hung up for an agent who does not: the cont
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 from attrs import field, frozen
@@ -23,7 +22,7 @@ from easycall.defer import Bell, background, first, start
 from easycall.events import Offered, OfferEnded
 from easycall.live import LiveContact, keep_music
 from easycall.mailbox import Letter
-from easycall.model import DialOutcome, EndedBy, OfferOutcome, Outcome, Queue, Role, Stage
+from easycall.model import DialOutcome, EndedBy, First, OfferOutcome, Outcome, Queue, Role, Stage
 from easycall.outbound.dialling import Route
 from easycall.outbound.outcome import outcome_of
 from easycall.outbound.outsider import dial
@@ -32,16 +31,9 @@ from easycall.talk import Course, Joined, Reach, Side, Wait, ring
 from easycall.talk.alone import answer_letters, answer_rung
 from easycall.verbs import NotNow
 
-__all__ = ["CallOut", "First", "NotReached", "OutboundCall", "nowhere", "undialled"]
+__all__ = ["CallOut", "NotReached", "OutboundCall", "decided", "not_reached", "nowhere", "undialled"]
 
 log = Logger()
-
-
-class First(StrEnum):
-    """Whose telephone rings first."""
-
-    CUSTOMER = "customer"
-    AGENT = "agent"
 
 
 @frozen
@@ -115,14 +107,32 @@ def nowhere() -> Switch:
 class OutboundCall:
     """One call to a customer."""
 
-    def __init__(self, live: LiveContact, route: Route, queue: Queue, whose: First, agent: Assignment | None = None) -> None:
-        """``live``: with a customer who is not dialled yet, and the agent who can be reserved; ``agent``: who is already."""
+    def __init__(
+        self,
+        live: LiveContact,
+        route: Route | None,
+        queue: Queue,
+        whose: First,
+        agent: Assignment | None = None,
+        *,
+        place: float | None = None,
+        check: Callable[[], None] = lambda: None,
+        greet: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """``live``: with a customer who is not dialled yet, and the agent who can be reserved; ``agent``: who is already.
+        ``route``: None: the customer was dialled before this process began, see :meth:`goes_on`; ``place``: since when a
+        customer counts as waiting whom the agent does not take, None: from the front of the queue; ``check``: asked at the
+        moment of dialling, raises NotReached when that must not be done; ``greet``: what a customer hears first, while the
+        agent waits, raises NotReached when nobody is there after all."""
         self._live = live
         self._route = route
         self._queue = queue
         self._whose = whose
         self._agent = agent
-        self._dialled = False
+        self._place = place
+        self._check = check
+        self._greet = greet
+        self._dialled = route is None
 
     async def reach(self) -> Course:
         """Until the customer is there; what becomes of the contact then.  Raises NotReached."""
@@ -134,8 +144,43 @@ class OutboundCall:
         except NotNow:  # reserved by somebody else who heard of this call
             raise NotReached(Outcome.NO_AGENT, EndedBy.SYSTEM) from None
         finally:
-            if not self._dialled:
+            if not self._dialled and self._route is not None:
                 self._route.release()
+
+    async def goes_on(self, agent: Side | Assignment | None) -> Course:
+        """The same when a process before us dialled the customer; ``agent``: who waits for the customer, or is reserved.
+
+        Raises NotReached.
+        """
+        live = self._live
+        live.at(Stage.DIALLING)
+        if isinstance(agent, Side):
+            return await self._while_agent_waits(agent)
+        if agent is not None:
+            return await self._customer_first(agent)
+        return await self._nobody_waits()
+
+    async def agent_is_rung(self, side: Side) -> Course:
+        """The same when a process before us rang the agent, for a customer who was not dialled yet.  Raises NotReached."""
+        try:
+            self._live.at(Stage.OFFERED)
+            await self._until_answered(side)
+            side.waits()
+            return await self._while_agent_waits(side)
+        finally:
+            if not self._dialled and self._route is not None:
+                self._route.release()
+
+    async def _nobody_waits(self) -> Course:
+        live = self._live
+        async with background(answer_letters(live)):
+            await self._customer_answers()
+        return self._wait()
+
+    def _wait(self) -> Wait:
+        """The customer is there, and no agent."""
+        front = self._live.distributor.front(self._queue.id, self._live.contact.priority)
+        return Wait(self._queue.id, front if self._place is None else self._place)
 
     async def _customer_first(self, agent: Assignment) -> Course:
         try:
@@ -145,20 +190,25 @@ class OutboundCall:
         except BaseException:
             agent.ended(OfferOutcome.CANCELLED)
             raise
-        return Reach(agent, self._queue.id, by="")
+        return Reach(agent, self._queue.id, by="", enqueued=self._place)
 
     async def _agent_first(self, agent: Assignment) -> Course:
-        live, queue = self._live, self._queue
         side = await self._agent_answers(agent)
         side.waits()
+        return await self._while_agent_waits(side)
+
+    async def _while_agent_waits(self, side: Side) -> Course:
+        live, queue = self._live, self._queue
         try:
             async with background(keep_music(side.leg, queue.music)), background(answer_letters(live)):
                 self._dial()
                 customer = live.customer
-                if await first(start(_decided(customer)), side.leg.when_gone()) == 1 and not customer.gone:
+                if await first(start(decided(customer)), side.leg.when_gone()) == 1 and not customer.gone:
                     live.contact.ended_by = live.contact.ended_by or EndedBy.AGENT
                     customer.hang_up()
                 await self._customer_answers()
+                if self._greet is not None:
+                    await self._greet()
                 return await self._join(side)
         except BaseException:
             side.leave(OfferOutcome.CALLER_LEFT)
@@ -166,6 +216,9 @@ class OutboundCall:
 
     def _dial(self) -> None:
         live = self._live
+        if self._route is None:
+            return
+        self._check()
         live.at(Stage.DIALLING)
         live.customer = dial(live, self._route, live.contact.leg, Role.CALLER, "customer", live.contact.agent)
         self._dialled = True
@@ -174,22 +227,13 @@ class OutboundCall:
         try:
             await self._live.customer.answered()
         except NotAnswered as why:
-            raise self._not_reached(why) from None
-
-    def _not_reached(self, why: NotAnswered) -> NotReached:
-        outcome = outcome_of(why.outcome, why.cause)
-        if self._live.contact.ended_by is not None:
-            return NotReached(Outcome.CANCELLED, self._live.contact.ended_by)
-        if outcome is DialOutcome.LOST:
-            return NotReached(Outcome.FAILED, EndedBy.SYSTEM)
-        return NotReached(Outcome(outcome.value), EndedBy.NETWORK)
+            raise not_reached(self._live, why) from None
 
     async def _agent_answers(self, assignment: Assignment) -> Side:
         """The agent's phone is rung first; an agent who does not take it costs nobody anything."""
         live = self._live
         live.at(Stage.OFFERED)
         live.tell(Offered, assignment.agent, queue=self._queue.id, attempt=assignment.attempt)
-        outcome = OfferOutcome.CANCELLED
         try:
             side = ring(live, assignment, self._queue, since=live.now())
         except ValueError as error:
@@ -197,6 +241,12 @@ class OutboundCall:
             self._offer_ended(assignment, OfferOutcome.UNREACHABLE)
             assignment.ended(OfferOutcome.UNREACHABLE)
             raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT) from None
+        await self._until_answered(side)
+        return side
+
+    async def _until_answered(self, side: Side) -> None:
+        """Until the agent answers; else the agent is let go.  Raises NotReached."""
+        live, outcome = self._live, OfferOutcome.CANCELLED
         try:
             while isinstance(news := await live.news(start(side.answered()), live.customer.when_gone()), Letter):
                 answer_rung(live, [side], news)
@@ -206,10 +256,9 @@ class OutboundCall:
             if outcome is not OfferOutcome.ANSWERED:
                 raise NotReached(Outcome.NO_AGENT, EndedBy.AGENT)
         finally:
-            self._offer_ended(assignment, outcome)
+            self._offer_ended(side.assignment, outcome)
             if outcome is not OfferOutcome.ANSWERED:
                 side.leave(outcome)
-        return side
 
     def _offer_ended(self, assignment: Assignment, outcome: OfferOutcome) -> None:
         self._live.tell(OfferEnded, assignment.agent, attempt=assignment.attempt, outcome=outcome)
@@ -225,11 +274,21 @@ class OutboundCall:
                 conversation = await live.switch.bridge(live.customer, side.leg)
         except (BridgeFailed, HungUp):
             side.leave(OfferOutcome.LOST)
-            return Wait(queue.id, live.distributor.front(queue.id, live.contact.priority))
+            return self._wait()
         return Joined(side, conversation, queue.id, since)
 
 
-async def _decided(leg: Channel) -> None:
+def not_reached(live: LiveContact, why: NotAnswered) -> NotReached:
+    """What it means for the contact that the customer did not answer."""
+    if live.contact.ended_by is not None:
+        return NotReached(Outcome.CANCELLED, live.contact.ended_by)
+    outcome = outcome_of(why.outcome, why.cause)
+    if outcome is DialOutcome.LOST:
+        return NotReached(Outcome.FAILED, EndedBy.SYSTEM)
+    return NotReached(Outcome(outcome.value), EndedBy.NETWORK)
+
+
+async def decided(leg: Channel) -> None:
     """Wait until a leg that was dialled is answered, or will not be."""
     try:
         await leg.answered()

@@ -8,9 +8,11 @@ the last 24 hours, the last hour.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 from attrs import field, frozen
 
@@ -37,7 +39,7 @@ class Call:
 class Window:
     """When something happened to a key, in the last so many seconds.
 
-    What happened is told in the order of its time; if a clock was set back meanwhile it counts too long, never too short.
+    What happened may be told late, so that something newer is known already.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -47,8 +49,8 @@ class Window:
 
     def add(self, key: str, at: float) -> None:
         """It happened."""
-        self._all.append((at, key))
-        self._times.setdefault(key, deque()).append(at)
+        _put(self._all, (at, key))
+        _put(self._times.setdefault(key, deque()), at)
 
     def remove(self, key: str, at: float) -> None:
         """It did not happen after all."""
@@ -75,6 +77,14 @@ class Window:
             times.popleft()
         if not times:
             del self._times[key]
+
+
+def _put(row: deque[Any], what: Any) -> None:
+    """Into its place in an ordered row, which is nearly always the end."""
+    if not row or what >= row[-1]:
+        row.append(what)
+    else:
+        row.insert(bisect_right(row, what), what)
 
 
 @frozen
@@ -145,7 +155,7 @@ class Caps:
             if key and (seconds := cap.window.room(key, cap.most, now)) > 0:
                 why = cap.text.format(call, cap.most)
                 text = f"{why}: dialing.{cap.option} allows no more; again in {_spoken(seconds)}"
-                raise NotDialled(Why.CAPPED, text)
+                raise NotDialled(Why.CAPPED, text, seconds)
 
     def count(self, call: Call, at: float) -> Counted:
         """The call is made, or about to be."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Protocol
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from easycall.events import CallDialled
@@ -13,7 +14,7 @@ from easycall.model import Queue, Trunk
 from easycall.outbound.caps import DAY, Call, Caps, Counted
 from easycall.outbound.lines import Line, Lines
 from easycall.outbound.rules import NotDialled, Rules, Why
-from easycall.ports import Channel, Switch
+from easycall.ports import Channel, StoreUnavailable, Switch
 
 __all__ = ["Dialling", "History", "Route"]
 
@@ -52,13 +53,15 @@ class Dialling:
     def __init__(
         self, rules: Rules, lines: Lines, do_not_call: Container[str], clock: IReactorTime, history: History | None = None
     ) -> None:
-        """``history``: None: nothing was dialled before."""
+        """``do_not_call`` raises StoreUnavailable while it is unknown; ``history``: None: nothing was dialled before."""
         self.rules = rules
         self.lines = lines
         self._do_not_call = do_not_call
         self._clock = clock
         self._history = history
         self._caps = Caps(rules.settings)
+        self._began = clock.seconds()
+        self._unread = False
         self._ends: set[IDelayedCall] = set()
         self._switches: Mapping[str, Switch] = {}
 
@@ -67,29 +70,51 @@ class Dialling:
         self._switches = switches
 
     async def start(self) -> None:
-        """Count what was dialled before the daemon started.  Raises StoreUnavailable."""
-        if self._history is not None:
-            since = self._clock.seconds() - DAY
-            # The site's cap is reached by so many, and no other lets more pass.
-            for told in await self._history.dialled(since, self.rules.settings.calls_per_day):
+        """Count what was dialled before the daemon started.  Raises StoreUnavailable, and can be tried again."""
+        if self._history is None:
+            return
+        late, self._unread = self._unread, True
+        since = self._clock.seconds() - DAY
+        # The site's cap is reached by so many, and no other lets more pass.
+        dialled = await self._history.dialled(since, self.rules.settings.calls_per_day)
+        for told in dialled:
+            if told.at < self._began or not late:  # else this process dialled it, and it is counted
                 call = Call(told.number, told.agent, told.queue, told.purpose == "customer")
                 self._caps.count(call, told.at).dialled()
+        self._unread = False
 
     async def stop(self) -> None:
         """End no call any more."""
         while self._ends:
             self._ends.pop().cancel()
 
+    def may_be_called(self, typed: str) -> str:
+        """The full form of a customer's number as typed, which may be called some time.  Raises NotDialled."""
+        number = self.rules.allowed(typed)
+        if self._barred(number, customer=True):
+            raise NotDialled(Why.DO_NOT_CALL, f"{number} is on the do-not-call list")
+        self.rules.trunks_for(number)
+        return number
+
     def route(
-        self, typed: str, *, agent: str, queue: Queue, customer: bool = False, caller_id: str = "", pbx: str = ""
+        self,
+        typed: str,
+        *,
+        agent: str,
+        queue: Queue,
+        customer: bool = False,
+        caller_id: str = "",
+        pbx: str = "",
+        seconds: float = 0.0,
     ) -> Route:
         """A route for a number as typed; its line is taken, and it counts for the caps.
 
         ``agent``: who asks for it; ``customer``: whether it is a customer's; ``caller_id``: the number to be shown, empty:
-        the queue's or the trunk's; ``pbx``: the Asterisk it must be on, empty: any.  Raises NotDialled.
+        the queue's or the trunk's; ``pbx``: the Asterisk it must be on, empty: any; ``seconds``: how long it is to ring, 0:
+        as all numbers do.  Raises NotDialled.
         """
         number, now = self.rules.allowed(typed), self._clock.seconds()
-        if number in self._do_not_call:
+        if self._barred(number, customer=customer):
             raise NotDialled(Why.DO_NOT_CALL, f"{number} is on the do-not-call list")
         trunks, call = self.rules.trunks_for(number, caller_id, pbx), Call(number, agent, queue.id, customer)
         self._caps.check(call, now)
@@ -102,9 +127,32 @@ class Dialling:
             line = self.lines.take(trunk.name)
             if line is not None:
                 shown, counted = self.rules.caller_id(trunk, caller_id, queue.caller_id), self._caps.count(call, now)
-                return Route(number, trunk, shown, switch, line, counted, self.rules.settings.ring_seconds)
+                rings = seconds or self.rules.settings.ring_seconds
+                return Route(number, trunk, shown, switch, line, counted, rings)
             full.append(f"no line of trunk {trunk.name} is free ({self.lines.used(trunk.name)} of {trunk.lines} in use)")
         raise NotDialled(Why.NO_LINE, "; ".join(full))
+
+    def when_line(self, number: str, since: float) -> Deferred[None]:
+        """Fires when a line by which the number may go out is given back: whoever waits longest is told.  Cancel it."""
+        try:
+            trunks = [trunk.name for trunk in self.rules.trunks_for(number)]
+        except NotDialled:
+            trunks = []
+        waiter: Deferred[None] = Deferred(lambda _: stop())
+        stop = self.lines.wait(trunks, since, lambda: waiter.callback(None))
+        return waiter
+
+    def _barred(self, number: str, *, customer: bool) -> bool:
+        """Whether it is on the list.  Customers are not called while that, or how often it was done, is unknown."""
+        try:
+            if customer and self._unread:
+                raise StoreUnavailable("what was dialled before could not be read yet")
+            return number in self._do_not_call
+        except StoreUnavailable as why:
+            if not customer:
+                return False
+            text = f"customers are not called while the database is away: {why}"
+            raise NotDialled(Why.NOT_READ, text) from why
 
     def box_for(self, number: str) -> str:
         """The Asterisk by which a number in its full form goes out; empty: none, or one of several."""
@@ -119,10 +167,13 @@ class Dialling:
         """How long a call may last, in seconds from its answer."""
         return self.rules.settings.call_seconds
 
-    def limit(self, leg: Channel, cut: Callable[[float], None]) -> None:
-        """Call ``cut`` with the most seconds a call may last when ``leg``, answered now, is still there after them."""
-        seconds = self.longest
-        end = self._clock.callLater(seconds, cut, seconds)
+    def limit(self, leg: Channel, cut: Callable[[float], None], answered: float | None = None) -> None:
+        """Call ``cut`` with the most seconds a call may last when ``leg`` is still there after them.
+
+        ``answered``: when it was; None: now.
+        """
+        seconds, now = self.longest, self._clock.seconds()
+        end = self._clock.callLater(max(0.0, (now if answered is None else answered) + seconds - now), cut, seconds)
         self._ends.add(end)
 
         def gone(_: object) -> None:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from easycall.defer import shielded
 from easycall.events import NumberListed, NumberUnlisted
-from easycall.ports import Journal
+from easycall.ports import Journal, StoreUnavailable
 
 __all__ = ["DoNotCall", "Entry", "Shelf"]
 
@@ -43,28 +43,34 @@ class Shelf(Protocol):
 
 
 class DoNotCall:
-    """The list.  ``await start()`` before the first call."""
+    """The list.  ``await start()`` before the first call; who asks while that could not read it gets StoreUnavailable."""
 
     def __init__(self, shelf: Shelf, clock: IReactorTime, journal: Journal) -> None:
         self._shelf = shelf
         self._clock = clock
         self._journal = journal
         self._entries: dict[str, Entry] = {}
+        self._unread = False
 
     @property
     def entries(self) -> Mapping[str, Entry]:
         """Number (E.164) -> entry, in the order in which they were added."""
+        if self._unread:
+            raise StoreUnavailable("the do-not-call list could not be read yet")
         return self._entries
 
     def __contains__(self, number: object) -> bool:
-        return number in self._entries
+        return number in self.entries
 
     async def start(self) -> None:
-        """Read the list.  Raises StoreUnavailable."""
+        """Read the list.  Raises StoreUnavailable, and can be tried again."""
+        self._unread = True
         self._entries = {entry.number: entry for entry in await self._shelf.all()}
+        self._unread = False
 
     async def add(self, number: str, reason: str, added_by: str) -> Entry:
         """Put a number on the list; done when it is stored.  Raises StoreUnavailable, and then nothing was changed."""
+        self.entries  # noqa: B018 - what is not read yet would replace it
         entry = Entry(number, reason, self._clock.seconds(), added_by)
         await shielded(self._add(entry))  # who asks may go away: what is stored is always obeyed
         return entry
@@ -77,7 +83,7 @@ class DoNotCall:
 
     async def remove(self, number: str, removed_by: str) -> None:
         """Take a number from the list.  Raises KeyError when it is not on it, StoreUnavailable."""
-        self._entries[number]
+        self.entries[number]
         await shielded(self._remove(number, removed_by))
 
     async def _remove(self, number: str, removed_by: str) -> None:

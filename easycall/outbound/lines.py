@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import insort
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import count
 
 from easycall.model import Trunk
 
@@ -33,6 +35,9 @@ class Lines:
         self._lines = {trunk.name: trunk.lines for trunk in trunks}
         self._used: Counter[str] = Counter()
         self._endpoints = {(trunk.asterisk, _endpoint(trunk.dial)): trunk.name for trunk in trunks}
+        self._waiting: list[tuple[float, int, frozenset[str], Callable[[], None]]] = []
+        """Who waits for a line: since when, which of these came first, of which trunks, and what tells."""
+        self._numbers = count()
 
     def used(self, trunk: str) -> int:
         """How many lines of a trunk are in use, calls from outside among them."""
@@ -46,6 +51,10 @@ class Lines:
         """A line to dial on; None: none is free."""
         return self._occupied(trunk) if self.free(trunk) else None
 
+    def in_use(self, trunk: str) -> Line | None:
+        """The line of a call that a process before us dialled; None: there is no such trunk any more."""
+        return self._occupied(trunk) if trunk in self._lines else None
+
     def occupy(self, pbx: str, endpoint: str) -> Line | None:
         """A call from outside has a line, whether we counted on it or not; None: the endpoint is no trunk of ours.
 
@@ -58,9 +67,27 @@ class Lines:
         self._used[trunk] += 1
         return Line(self, trunk)
 
+    def wait(self, trunks: Iterable[str], since: float, told: Callable[[], None]) -> Callable[[], None]:
+        """Call ``told`` once, when a line of one of the trunks is given back: whoever waits longest is told, nobody else.
+
+        Returns how to stop that.
+        """
+        waiter = since, next(self._numbers), frozenset(trunks), told
+        insort(self._waiting, waiter)
+
+        def stop() -> None:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+        return stop
+
     def released(self, trunk: str) -> None:
         """One line less is in use."""
         self._used[trunk] -= 1
+        first = next((one for one in self._waiting if trunk in one[2]), None) if self.free(trunk) else None
+        if first is not None:
+            self._waiting.remove(first)
+            first[-1]()
 
 
 def _endpoint(dial: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from attrs import field, mutable
@@ -18,7 +18,7 @@ from easycall.outbound.dialling import Route
 from easycall.outbound.outcome import outcome_of
 from easycall.ports import Channel, NotAnswered
 
-__all__ = ["Outsider", "call_outside", "dial"]
+__all__ = ["Outsider", "call_outside", "dial", "found"]
 
 
 def dial(live: LiveContact, route: Route, leg_id: str, role: Role, purpose: str, agent: str) -> Channel:
@@ -39,16 +39,47 @@ def dial(live: LiveContact, route: Route, leg_id: str, role: Role, purpose: str,
         longest=route.seconds + live.dialling.longest + BELT_SECONDS,
         values={"EC_CONTACT": live.contact.id, "EC_ROLE": role.value},
     )
-    unattended(_tell_what_becomes_of(live, leg, agent, facts))
-    ringing = leg.when_ringing()
-    ringing.addCallback(lambda _: live.tell(CallRinging, agent, **facts))
-    leg.when_gone().addCallback(lambda _: _over(ringing, route))
+    _follow(live, leg, agent, facts, route.release)
     return leg
 
 
-def _over(ringing: Deferred[None], route: Route) -> None:
+def found(live: LiveContact, dialled: CallDialled, answered: float | None) -> Channel:
+    """The leg of a number that was dialled before this process began; ``answered``: when it was, None: it was not.
+
+    What becomes of it is told as of one that :func:`dial` makes.
+    """
+    rings = None if answered is not None else dialled.at + _ring_seconds(live, dialled.queue) - live.now()
+    longest = (dialled.at if answered is None else answered) + live.dialling.longest + BELT_SECONDS
+    leg = live.switch.expect(dialled.leg, rings=rings, ends_at=longest)
+    line = live.dialling.lines.in_use(dialled.trunk)
+    release = line.release if line is not None else lambda: None
+    facts = {"leg": dialled.leg, "number": dialled.number}
+    if answered is None:
+        _follow(live, leg, dialled.agent, facts, release)
+    else:
+        live.dialling.limit(leg, partial(_cut, live, leg, facts), answered)
+        leg.when_gone().addCallback(lambda _: release())
+    return leg
+
+
+def _ring_seconds(live: LiveContact, queue: str) -> float:
+    """How long the telephone of a number rings that is called for a queue."""
+    known = live.distributor.queues.get(queue)
+    usual = live.dialling.rules.settings.ring_seconds
+    return known.callback.ring_seconds if known is not None and live.contact.callback else usual
+
+
+def _follow(live: LiveContact, leg: Channel, agent: str, facts: dict[str, str], release: Callable[[], None]) -> None:
+    """Tell what becomes of a leg that rings; ``release`` gives its line back."""
+    unattended(_tell_what_becomes_of(live, leg, agent, facts))
+    ringing = leg.when_ringing()
+    ringing.addCallback(lambda _: live.tell(CallRinging, agent, **facts))
+    leg.when_gone().addCallback(lambda _: _over(ringing, release))
+
+
+def _over(ringing: Deferred[None], release: Callable[[], None]) -> None:
     dropped(ringing)
-    route.release()
+    release()
 
 
 async def _tell_what_becomes_of(live: LiveContact, leg: Channel, agent: str, facts: dict[str, str]) -> None:

@@ -32,14 +32,18 @@ class Why(StrEnum):
     NO_LINE = "no_line"
     CAPPED = "capped"
     CALLER_ID = "caller_id"
+    NOT_READ = "not_read"
+    """Whether it may be called stands in the database, which was away at the start."""
 
 
 class NotDialled(NotNow):
     """A number is not dialled; the text says why in words."""
 
-    def __init__(self, why: Why, text: str) -> None:
+    def __init__(self, why: Why, text: str, seconds: float = 0.0) -> None:
+        """``seconds``: for how long this holds; 0: nobody can tell."""
         super().__init__(text)
         self.why = why
+        self.seconds = seconds
 
 
 def normalised(typed: str, settings: DialingSettings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 from twisted.logger import Logger
@@ -13,9 +14,9 @@ from easycall.model import EndedBy, OfferOutcome, Stage
 from easycall.outbound.outsider import Outsider, call_outside
 from easycall.ports import BridgeFailed, HungUp
 from easycall.talk.alone import answer_letters
-from easycall.talk.course import Course, Outside, OutsideConference, ReachOutside, Wait
+from easycall.talk.course import Course, Outside, OutsideConference, ReachOutside, RungOutside, Wait
 
-__all__ = ["reach_outside", "several_together", "together"]
+__all__ = ["reach_outside", "rung_outside", "several_together", "together"]
 
 log = Logger()
 
@@ -41,6 +42,14 @@ async def reach_outside(live: LiveContact, course: ReachOutside) -> Course:
         log.error("{number} cannot be dialled: {error}", number=route.number, error=error)
         route.release()
         return _first_in_line(live, queue.id)
+    return await rung_outside(live, RungOutside(outsider, queue.id))
+
+
+async def rung_outside(live: LiveContact, course: RungOutside) -> Course:
+    """Until the one outside answers, or will not."""
+    outsider, queue = course.outsider, live.distributor.queues[course.queue]
+    live.contact.agent = ""
+    live.at(Stage.DIALLING)
     try:
         async with background(keep_music(live.customer, queue.music)):
             async with background(answer_letters(live)):
@@ -70,8 +79,9 @@ async def together(live: LiveContact, course: Outside) -> Course:
     contact, outsider = live.contact, course.outsider
     contact.agent, contact.consulted = "", ""
     live.at(Stage.OUTSIDE)
-    live.tell(OutsideStarted, number=outsider.number)
-    since, ended_by = live.now(), EndedBy.CALLER
+    if not course.told:
+        live.tell(OutsideStarted, number=outsider.number)
+    since, ended_by = -math.inf if course.told else live.now(), EndedBy.CALLER
     outsider.joined()
     try:
         async with background(answer_letters(live)):
@@ -93,7 +103,7 @@ async def several_together(live: LiveContact, course: OutsideConference) -> Cour
     contact, outsiders, room = live.contact, list(course.outsiders), course.room
     contact.agent = ""
     live.at(Stage.OUTSIDE)
-    for one in outsiders:
+    for one in outsiders if not course.told else ():
         live.tell(OutsideStarted, number=one.number)
     try:
         async with background(answer_letters(live)):

@@ -154,6 +154,15 @@ async def _stop_mix_monitor(asterisk: SimulatedAsterisk, channel: Channel, data:
     asterisk.stop_recording(channel, data)
 
 
+async def _amd(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
+    """Whoever makes a sound all the time is a machine; who is silent may be anybody."""
+    initial_silence, greeting = (float(part) / 1000 for part in data.split(",")[:2])
+    talks = bool(channel.far_sound)
+    await channel.sleep(greeting if talks else initial_silence)
+    set_variable(asterisk.core, channel, "AMDSTATUS", "MACHINE")
+    set_variable(asterisk.core, channel, "AMDCAUSE", f"{'LONGGREETING' if talks else 'INITIALSILENCE'}-{data}")
+
+
 async def _echo(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> None:
     channel.pick_up()
     await channel.sleep(FOREVER)
@@ -161,6 +170,7 @@ async def _echo(asterisk: SimulatedAsterisk, channel: Channel, data: str) -> Non
 
 _KNOWN: Mapping[str, Application] = {
     "AGI": fastagi.run,
+    "AMD": _amd,
     "Answer": _answer,
     "Busy": _busy,
     "ChanSpy": _chan_spy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -84,6 +84,8 @@ class SimulatedAsterisk:
         self.booted = False
         self._walks: set[Deferred[None]] = set()
         self._listening: IListeningPort | None = None
+        self.shuts_down = False
+        """True while it waits for its last call to end: no channel is made, and every action is refused."""
         self._emptied: Deferred[None] | None = None
         """Who waits for the last channel to go."""
         self._challenges = 100_000_000
@@ -144,6 +146,22 @@ class SimulatedAsterisk:
         self.core.tell("system", "Shutdown", None, [("Shutdown", "Cleanly"), ("Restart", str(restart))])
         await self.stop()
 
+    async def stop_gracefully(self) -> None:
+        """End when the last call is over, unless :meth:`go_on` comes before."""
+        self.shuts_down = True
+        if self.core.channels:
+            self._emptied = Deferred()
+            await self._emptied
+        if self.shuts_down:
+            await self.stop()
+
+    def go_on(self) -> None:
+        """``core abort shutdown``."""
+        self.shuts_down = False
+        if self._emptied is not None:
+            self._emptied.callback(None)
+            self._emptied = None
+
     async def crash(self) -> None:
         """Die as by SIGKILL: every connection is cut at once, every channel is gone without a word to anybody on AMI."""
         for session in list(self.managers):
@@ -153,7 +171,7 @@ class SimulatedAsterisk:
 
     async def _close(self, leave: Callable[[ManagerSession], None]) -> None:
         listening, self._listening = self._listening, None
-        self.booted = False
+        self.booted = self.shuts_down = False
         if listening is not None:
             await maybeDeferred(listening.stopListening)
         for agi in list(self.sessions):
@@ -168,6 +186,13 @@ class SimulatedAsterisk:
         for session in list(self.managers):
             leave(session)
         self.core = self._new_core(self.core.faults)
+
+    def read_dialplan(self, text: str, *, told: bool) -> None:
+        """Read another extensions.conf.  ``told``: by a reload of its module, which AMI tells; else ``dialplan reload``."""
+        self.settings = evolve(self.settings, dialplan=text)
+        self.core.dialplan = parse(text)
+        if told:
+            self.core.tell("system", "Reload", None, [("Module", "pbx_config.so"), ("Status", "0")])
 
     def cut_ami(self) -> None:
         """Break every AMI connection as a network does; Asterisk goes on."""
@@ -200,6 +225,11 @@ class SimulatedAsterisk:
         channel.state = RING
         channel.caller, channel.caller_name, channel.dnid = caller, caller_name, number
         channel.context, channel.extension = "easycall-in", number
+        if self.shuts_down:  # in truth none is made, and nobody is told
+            del self.core.channels[channel.id]
+            channel.over = True
+            self.core.later(0.0, far.ended, causes.CONGESTION)
+            return channel
         self.core.begin(channel)
         self.walk(channel, ("easycall-in", number, 1))
         return channel

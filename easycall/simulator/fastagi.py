@@ -247,3 +247,5 @@ class _Connecting(ClientFactory):
         with suppress(AttributeError):
             if not self._session.made.called:
                 self._session.made.errback(ConnectError(string=str(reason.value)))
+            if not self._session.gone.called:
+                self._session.gone.callback(None)

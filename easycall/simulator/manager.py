@@ -92,7 +92,9 @@ class ManagerSession(Protocol):
             self.refuse(request, request.fault)
             return
         name = request.get("Action").lower()
-        if not name:
+        if self.asterisk.shuts_down:
+            self.refuse(request, "Asterisk is shutting down")
+        elif not name:
             self.refuse(request, "Missing action in request")
         elif self.account is None and name not in BEFORE_LOGIN:
             self.refuse(request, "Permission denied")

@@ -112,6 +112,12 @@ class Connection:
         else:
             self._reactor.callLater(self._reactor.latency(), self._arrive)
 
+    def drop_unsent(self) -> None:
+        """What was written in this moment, and has not arrived, is lost."""
+        if self._piece is not None and self._piece_at == self._reactor.seconds() and self._piece in self._flight:
+            self._flight.remove(self._piece)
+            self._piece = None
+
     def _on_its_way(self) -> int:
         return sum(len(data) for piece in (*self._flight, *self.other._unread) for data in piece)
 

@@ -39,6 +39,9 @@ class Archive(Protocol):
     async def events(self, contact: str) -> list[tuple[int, Event]]:
         """The stored events of a contact, in order."""
 
+    async def standing(self, now: float) -> list[tuple[int, Event]]:
+        """The stored events of contacts that may not have ended, and the latest ones of agents: of the last days only."""
+
     async def ended(self, limit: int, before: str) -> list[Record]:
         """The contacts that ended, the latest arrival first, without segments; only those before contact ``before``."""
 

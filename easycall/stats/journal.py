@@ -7,19 +7,22 @@ at once, written to the journal's file in the same turn, and stored in batches b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from easycall.events import Answered, ContactArrived, ContactEnded, DispositionSet, Event, TalkEnded
+from easycall.events import ContactEnded, Event
 from easycall.stats.archive import Archive, Entry, Index
 from easycall.stats.codec import encode
+from easycall.stats.framing import LONGEST, Frame
 from easycall.stats.journey import Step, journey
+from easycall.stats.left import left_behind
 from easycall.stats.log_file import LogFile
 from easycall.stats.projection import Projection
-from easycall.stats.record import Record, fold
+from easycall.stats.record import Record, completed, fold
 from easycall.stats.recordings import Recording
+from easycall.stats.standing import DECISIVE, PER_CONTACT, Standing
 
 __all__ = ["Archive", "Entry", "Index", "Journal", "Listener"]
 
@@ -39,27 +42,39 @@ class Journal:
         *,
         every: float = 0.1,
         room: int = 100_000,
-        per_contact: int = 1_000,
+        per_contact: int = PER_CONTACT,
+        reports: Archive | None = None,
     ) -> None:
         """``file``: where events outlive the process before the database has them; None: nowhere.
 
         ``every``: seconds between an event and its batch; ``room``: events that may wait for the store in memory;
-        ``per_contact``: events of one live contact kept in memory.
+        ``per_contact``: events of one live contact kept in memory; ``reports``: the archive for who asks about the past,
+        None: the same.
         """
         self._clock = clock
         self._archive = archive
+        self._file = file
+        self._reports = reports or archive
         self._per_contact = per_contact
         self._listeners: list[Listener] = []
         self._untold: deque[tuple[int, Event]] = deque()
-        self._live: dict[str, list[tuple[int, Event]]] = {}
+        self.left = Standing()
+        """What the process before this one left open; known after :meth:`start`."""
+        self._standing = Standing(per_contact)
+        self._live = self._standing.stories
         self._closing: dict[str, list[tuple[int, Event]]] = {}
-        self._projection = Projection(clock, archive, file, self._story, self._told, self._oldest, every=every, room=room)
+        self._projection = Projection(clock, archive, file, self._story, self._told, every=every, room=room)
         self._last: int | None = None
 
     @property
     def last(self) -> int:
         """The sequence of the latest event."""
         return self._last or 0
+
+    @property
+    def stored(self) -> int:
+        """Up to here the database has all that it will ever have."""
+        return self._projection.stored
 
     @property
     def behind(self) -> int:
@@ -78,15 +93,30 @@ class Journal:
 
     async def start(self) -> None:
         """Go on where the store and the file stand.  Raises StoreUnavailable, and OSError for the file."""
-        self._last = await self._projection.start()
+        last = await self._projection.start()
+        self.left, self._standing = await left_behind(
+            self._file, self._archive, last, self._clock.seconds(), self._per_contact
+        )
+        self._live = self._standing.stories
+        if self._file is not None:
+            self._file.carry = self._carried
+        self._last = last
 
     async def flush(self) -> None:
         """Store everything recorded so far.  Raises StoreUnavailable when it cannot be stored now."""
         await self._projection.flush()
 
+    async def catch_up(self) -> None:
+        """Wait until the store has what the processes before left in the file.  Raises StoreUnavailable."""
+        await self._projection.catch_up()
+
     def write(self) -> None:
         """What was recorded so far outlives the process from now on.  For who tells it outside within the turn."""
         self._projection.write()
+
+    def turn_page(self) -> None:
+        """What was recorded so far leaves the journal's file as soon as the store has it and no live contact needs it."""
+        self._projection.begin_segment()
 
     async def stop(self, seconds: float = 2.0) -> None:
         """Store what waits, within ``seconds``; what is left is said in the log.  Events after it are told,
@@ -96,8 +126,16 @@ class Journal:
     async def resume(self, contact: str) -> None:
         """A contact that began before the start goes on: what was told of it counts.  Raises StoreUnavailable."""
         if contact not in self._live:
-            await self._projection.catch_up()
+            await self.catch_up()
             self._live[contact] = await self._archive.events(contact)
+
+    async def events_of(self, contact: str) -> Sequence[Event]:
+        """What was told of a contact so far, before the start too, in its order.  Raises StoreUnavailable."""
+        kept = self._live.get(contact)
+        if kept is None:
+            await self._projection.catch_up()
+            kept = await self._archive.events(contact)
+        return [event for _, event in kept]
 
     # In
 
@@ -134,16 +172,13 @@ class Journal:
 
     def _remember(self, sequence: int, event: Event) -> None:
         contact = event.contact
-        if isinstance(event, ContactArrived) and contact not in self._closing:
-            self._live.setdefault(contact, [])
-        kept = self._live.get(contact)
-        if kept is None:
-            kept = self._closing.get(contact)
-        decisive = isinstance(event, (Answered, TalkEnded, DispositionSet, ContactEnded))
-        if kept is not None and (len(kept) < self._per_contact or decisive):
-            kept.append((sequence, event))
-        if isinstance(event, ContactEnded) and contact not in self._closing:
-            self._closing[contact] = self._live.pop(contact, [(sequence, event)])
+        closing = self._closing.get(contact)
+        if closing is not None:
+            if len(closing) < self._per_contact or isinstance(event, DECISIVE):
+                closing.append((sequence, event))
+        elif isinstance(event, ContactEnded):
+            self._closing[contact] = [*self._live.get(contact, ()), (sequence, event)]
+        self._standing.take(sequence, event)
 
     def _enqueue(self, sequence: int, event: Event) -> None:
         try:
@@ -164,22 +199,25 @@ class Journal:
             events = [event for _, event in kept]
             record = fold(contact, events, self._clock.seconds() if contact in self._live else None)
             return (record, journey(kept)) if record else None
-        record = await self._archive.record(contact)
-        return (record, journey(await self._archive.events(contact))) if record else None
+        record = await self._reports.record(contact)
+        if record is None:
+            return None
+        stored = await self._reports.events(contact)
+        return completed(record, [event for _, event in stored]), journey(stored)
 
     async def ended(self, limit: int, before: str = "") -> list[Record]:
         """Ended contacts, latest arrival first, without segments.  Raises StoreUnavailable."""
-        return await self._archive.ended(limit, before)
+        return await self._reports.ended(limit, before)
 
     async def recording(self, recording: str) -> tuple[str, Recording] | None:
         """The contact of a recording, and what is known of it; None when it is unknown.  Raises StoreUnavailable."""
-        contact = await self._archive.recordings.contact_of(recording)
+        contact = await self._reports.recordings.contact_of(recording)
         found = await self.record_of(contact) if contact else None
         return next(((contact, one) for one in found[0].recordings if one.id == recording), None) if found else None
 
     async def recordings(self, limit: int, before: str, first: float, end: float) -> list[tuple[str, Recording]]:
         """Contacts and recordings that began in that time, latest first.  Raises StoreUnavailable."""
-        return await self._archive.recordings.page(limit, before, first, end)
+        return await self._reports.recordings.page(limit, before, first, end)
 
     # What the projection asks
 
@@ -193,6 +231,14 @@ class Journal:
             if isinstance(event, ContactEnded):
                 self._closing.pop(event.contact, None)
 
-    def _oldest(self) -> int:
-        """The oldest event of the live contacts."""
-        return min((events[0][0] for events in self._live.values() if events), default=self.last + 1)
+    def _carried(self) -> Iterable[Frame]:
+        """What stands open, as the file carries it."""
+        return (one for seq, event in self._standing.carried() if (one := _frame(seq, event)) is not None)
+
+
+def _frame(seq: int, event: Event) -> Frame | None:
+    try:
+        body = encode(event)
+    except Exception:  # it has no written form; that was told, and it was dropped, when it was recorded
+        return None
+    return Frame(seq, event.at, event.kind, body) if len(body) <= LONGEST // 4 else None

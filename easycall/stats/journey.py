@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from attrs import frozen
 
 from easycall import events as facts
-from easycall.model import DialOutcome, Direction, OfferOutcome
+from easycall.model import CallbackSource, CallbackState, DialOutcome, Direction, OfferOutcome
 from easycall.policy import AT_DESK, Channel
 
 __all__ = ["Step", "journey"]
@@ -34,6 +35,28 @@ _CALL_FAILS = {
     DialOutcome.UNREACHABLE: "cannot be reached",
     DialOutcome.CANCELLED: "is no longer called",
     DialOutcome.LOST: "was lost",
+}
+
+
+_CALLED_BACK = {
+    CallbackSource.ASKED: "the caller asks for it",
+    CallbackSource.ABANDONED: "the caller broke off",
+    CallbackSource.CLOSED: "the queue was closed",
+    CallbackSource.FULL: "the queue sent the caller away",
+    CallbackSource.UNANSWERED: "the customer was not reached",
+    CallbackSource.REQUESTED: "somebody requests it",
+    CallbackSource.APPOINTMENT: "an agent has promised it",
+    CallbackSource.OUTAGE: "the call was lost",
+}
+
+_CALLBACK_ENDS = {
+    CallbackState.REACHED: "customer and agent have talked",
+    CallbackState.CALLED_IN: "the customer has called in",
+    CallbackState.MET: "an agent has talked with the customer otherwise",
+    CallbackState.CANCELLED: "it is cancelled",
+    CallbackState.EXPIRED: "its time is over",
+    CallbackState.EXHAUSTED: "there are no more attempts",
+    CallbackState.REFUSED: "the number must not be called",
 }
 
 
@@ -64,6 +87,8 @@ def _text(event: facts.Event) -> str:
     match event:
         case facts.ContactArrived(channel=Channel.CALL_ME):
             return f"{event.caller_name or event.dialled} asks to be called at {event.dialled}"
+        case facts.ContactArrived(channel=Channel.CALLBACK):
+            return f"{event.dialled} is to be called back, for callback {event.callback} of session {event.session}"
         case facts.ContactArrived(channel=channel) if channel in AT_DESK:
             return f"a {channel.value} comes from {event.caller_name or event.caller or 'somebody'}"
         case facts.ContactArrived(direction=Direction.OUTBOUND):
@@ -95,13 +120,22 @@ def _text(event: facts.Event) -> str:
             return f"keys {event.name} at {event.node}"
         case facts.ServiceAsked():
             return f"the service {event.service} is asked at {event.node} ({event.outcome})"
+        case facts.Queued(channel=Channel.CALLBACK):
+            waiting = f", as one who waits for {event.at - event.since:.0f} s" if event.at - event.since >= 1 else ""
+            return f"is in the line of {event.queue} at place {event.position}{waiting}"
         case facts.Queued():
             return f"waits in {event.queue} at place {event.position}"
+        case facts.WaitExpected(formula=None):
+            return f"has to wait in {event.queue}"
+        case facts.WaitExpected():
+            return f"has to wait in {event.queue}, for {event.formula:.0f} s as it looks"
         case facts.AskIgnored():
             return f"waits in {event.queue} without the {event.what} its flow asks for: {event.why}"
         case facts.QueueAmended():
             skills = f", asks for {event.skills}" if event.skills else ""
             return f"has priority {event.priority:g}{skills} in {event.queue} from now, by {event.by}"
+        case facts.SessionJoined():
+            return f"was to be called back: goes on with session {event.session}, callback {event.callback} is over"
         case facts.QueueResumed():
             return f"has the place in {event.queue} that contact {event.of} gave up"
         case facts.QueueLeft():
@@ -210,8 +244,51 @@ def _text(event: facts.Event) -> str:
             return f"ends as {event.outcome.value.replace('_', ' ')}, by the {event.ended_by.value}{found}"
         case facts.DispositionSet():
             return f"{event.agent} says what came of it: {event.disposition}"
+        case facts.WrapUpEnded():
+            return f"{event.agent} has wrapped up, after {event.at - event.started:.1f} s"
+        case facts.TransactionReported():
+            amount = f" {event.amount} {event.currency}".rstrip()
+            reference = f" ({event.reference})" if event.reference else ""
+            return f"{event.name}{amount}{reference}: {event.outcome}, says {event.by or event.node}"
+        case facts.CallbackAsked() | facts.CallbackBegun() | facts.CallbackChanged() | facts.CallbackEnded():
+            return _of_callback(event)
+        case facts.CallbackSettled():
+            how = event.outcome.value.replace("_", " ")
+            attempt = f"{how}{f' (cause {event.cause})' if event.cause else ''}" if event.dialled else "it was not dialled"
+            return f"callback {event.callback} is tried again at {_clock(event.due)}: {attempt}"
+        case facts.CallbackLate():
+            return f"callback {event.callback} is late: it was due at {_clock(event.due)}, and is everybody's now"
         case facts.AgentChanged():
             hindered = f", {event.hindrance}" if event.hindrance else ""
             return f"{event.agent} is {event.state.value.replace('_', ' ')}{hindered}"
         case _:
             return event.kind
+
+
+def _of_callback(
+    event: facts.CallbackAsked | facts.CallbackBegun | facts.CallbackChanged | facts.CallbackEnded,
+) -> str:
+    """A step in the life of a callback."""
+    whose = f" by {event.agent}" if event.agent else ""
+    match event:
+        case facts.CallbackAsked():
+            place = ", and keeps the place" if event.since else ""
+            about = f", about {event.reason}" if event.reason else ""
+            asked = f", asked by {event.by}" if event.by else ""
+            why = f"{_CALLED_BACK[event.source]}{place}{about}{asked}"
+            return (
+                f"is to be called back{whose} for {event.queue} from {_clock(event.due)} (callback {event.callback}): {why}"
+            )
+        case facts.CallbackBegun():
+            alone = f", for {event.agent} alone at first" if event.agent else ""
+            return f"attempt {event.attempt} of callback {event.callback} begins{alone}"
+        case facts.CallbackChanged():
+            return f"callback {event.callback} is due at {_clock(event.due)}{whose} for {event.queue} now, by {event.by}"
+    said = f": {event.why}" if event.why else ""
+    asked = f", by {event.by}" if event.by else ""
+    return f"callback {event.callback} is over, {_CALLBACK_ENDS.get(event.state, event.state.value)}{asked}{said}"
+
+
+def _clock(at: float) -> str:
+    """A moment as a person reads it, in UTC."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

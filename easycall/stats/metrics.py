@@ -16,11 +16,14 @@ from attrs import define, field
 from easycall.events import (
     Answered,
     CallAnswered,
+    CallbackEnded,
     CallDialled,
     CallFailed,
     ContactArrived,
     ContactEnded,
     Corrected,
+    CustomerErased,
+    DataExpired,
     Event,
     OfferEnded,
     PbxDown,
@@ -30,7 +33,7 @@ from easycall.events import (
     QueueOverflowed,
     TalkEnded,
 )
-from easycall.model import DialOutcome, OfferOutcome, Outcome
+from easycall.model import CallbackSource, CallbackState, DialOutcome, OfferOutcome, Outcome
 from easycall.policy import Channel
 
 __all__ = ["TALK_BOUNDS", "WAIT_BOUNDS", "Histogram", "Metrics"]
@@ -67,6 +70,8 @@ class _Story:
 
     channel: Channel = Channel.CALL
     queue: str = ""
+    dialled: bool = False
+    """The customer was."""
     waits: bool = False
     talks_since: float | None = None
     agent: str = ""
@@ -81,12 +86,18 @@ class Metrics:
         self.offers: Counter[OfferOutcome] = Counter()
         self.dialled: Counter[tuple[str, DialOutcome]] = Counter()
         """By trunk."""
+        self.callback_attempts: Counter[tuple[str, Outcome]] = Counter()
+        """Customers who were dialled to be called back, by queue: how that ended."""
+        self.callbacks: Counter[tuple[str, CallbackSource, CallbackState]] = Counter()
+        """Ended ones, by queue."""
         self.reconnects: Counter[str] = Counter()
         """Links that were lost and came back, by Asterisk."""
         self.corrections: Counter[str] = Counter()
         """By Asterisk."""
+        self.removed: Counter[tuple[str, str]] = Counter()
+        """What is no more, and why (``expired``, ``erased``)."""
         self.waits: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(WAIT_BOUNDS))
-        """Of those who were answered, by queue."""
+        """Of those who were answered, by queue; without callbacks, whose customers were not on the line."""
         self.talks: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(TALK_BOUNDS))
         """From the answer of an agent until they parted, holds included, by queue."""
         self._stories: dict[str, _Story] = {}
@@ -117,10 +128,16 @@ class Metrics:
                 story = self._stories.pop(event.contact, _Story())
                 self._parts(story, event.at)
                 self.contacts[story.queue, event.outcome, story.channel] += 1
+                if story.channel is Channel.CALLBACK and story.dialled:
+                    self.callback_attempts[story.queue, event.outcome] += 1
+            case CallbackEnded():
+                self.callbacks[event.queue, event.source, event.state] += 1
             case OfferEnded():
                 self.offers[event.outcome] += 1
             case CallDialled() | CallAnswered() | CallFailed():
                 self._dials(event)
+            case DataExpired() | CustomerErased():
+                self._removed(event)
             case PbxDown() | PbxUp() | Corrected():
                 self._pbx(event)
 
@@ -133,7 +150,8 @@ class Metrics:
 
     def _answered(self, event: Answered) -> None:
         story = self._story(event.contact)
-        if story.waits:  # else it comes from an agent, and ``waited`` is another time
+        # Who does not wait comes from an agent, and ``waited`` is another time.
+        if story.waits and story.channel is not Channel.CALLBACK:
             self.waits[event.queue].observe(event.waited)
         self._parts(story, event.at)
         story.queue, story.waits = event.queue or story.queue, False
@@ -148,10 +166,23 @@ class Metrics:
         if isinstance(event, CallDialled):
             _make_room(self._trunks)
             self._trunks[event.leg] = event.trunk
+            if event.purpose == "customer" and (story := self._stories.get(event.contact)) is not None:
+                story.dialled = True
             return
         trunk = self._trunks.pop(event.leg, None)
         if trunk is not None:
             self.dialled[trunk, event.outcome if isinstance(event, CallFailed) else DialOutcome.ANSWERED] += 1
+
+    def _removed(self, event: DataExpired | CustomerErased) -> None:
+        why = "expired" if isinstance(event, DataExpired) else "erased"
+        self.removed["contacts", why] += event.contacts
+        self.removed["recordings", why] += event.recordings
+        self.removed["voicemails", why] += event.voicemails
+        self.removed["callbacks", why] += event.callbacks
+        if isinstance(event, DataExpired):
+            self.removed["events", why] += event.events
+        else:
+            self.removed["faxes", why] += event.faxes
 
     def _pbx(self, event: PbxDown | PbxUp | Corrected) -> None:
         if isinstance(event, Corrected):

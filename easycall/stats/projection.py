@@ -38,6 +38,9 @@ LONGEST_PAUSE = 5.0
 COMPLAIN_EVERY = 60.0
 """Seconds between two log lines about events that were dropped."""
 
+UNSEEN = 100_000
+"""Numbers left out at a start without the database: more events than it can have that the file lost with the machine."""
+
 START_SECONDS = 2.0
 """How long a start waits for the database to get what the file has; the rest follows beside the calls."""
 
@@ -52,25 +55,28 @@ class Projection:
         file: LogFile | None,
         story: Callable[[str], Numbered],
         forget: Callable[[Sequence[Event]], None],
-        oldest: Callable[[], int],
         *,
         every: float,
         room: int,
     ) -> None:
-        """``story``: what is in memory of a contact that ended; ``forget`` is told which events need not be there any more;
-        ``oldest``: the oldest event of the live contacts, which stays in the file."""
+        """``story``: what is in memory of a contact that ended; ``forget`` is told which events need not be there now."""
         self._clock = clock
         self._archive = archive
         self._file = file
         self._story = story
         self._forget = forget
-        self._oldest = oldest
         self._every = self._pause = every
         self._room = room
         self._waiting: deque[Entry] = deque()
         self._lagging = False
         """True while there are events in the file that are not stored and not in memory."""
         self._stored = 0
+        self._judged = 0
+        """Up to here it was told what of the file cannot be understood."""
+        self._met = False
+        """Whether the database has said how far it is."""
+        self._first = 0
+        """Where the sequence went on without the database."""
         self._timer: IDelayedCall | None = None
         self._turn: IDelayedCall | None = None
         self._writing = DeferredLock()
@@ -88,6 +94,11 @@ class Projection:
         return max(self._file.written, self._waiting[-1].seq if self._waiting else 0) - self._stored
 
     @property
+    def stored(self) -> int:
+        """Up to here the database has all that it will ever have."""
+        return self._stored
+
+    @property
     def dropped(self) -> int:
         """Events that will never be in the database."""
         return self._dropped + (self._file.dropped + self._file.unreadable if self._file else 0)
@@ -98,26 +109,58 @@ class Projection:
         return self._file.trouble if self._file else ""
 
     async def start(self) -> int:
-        """Give the store what the file has beyond it; the highest sequence there is.  Raises StoreUnavailable, OSError."""
-        self._stored = await self._archive.last()
+        """Give the store what the file has beyond it; the highest sequence there is.
+
+        A store that is away is given it later.  Raises OSError, and StoreUnavailable when the file is empty then.
+        """
         if self._file is not None:
             await self._file.open()
-            self._file.projected = self._stored
-            self._lagging = self._file.written > self._stored
-        last = max(self._stored, self._file.written if self._file else 0)
+        try:
+            await self._meet()
+        except StoreUnavailable as why:
+            last = self._without(why)
+        else:
+            last = max(self._stored, self._file.written if self._file else 0)
         if self._lagging:
             log.info("the journal's file has {n} events that the store does not have", n=self.behind)
             try:
                 await limited(start(self.flush()), START_SECONDS, self._clock)
-            except TimeoutError:
-                log.info("{n} of them follow beside the calls", n=self.behind)
+            except (TimeoutError, StoreUnavailable) as why:
+                log.info("{n} of them follow beside the calls: {why}", n=self.behind, why=str(why))
         self._running = True
         self._wake()
         return last
 
+    async def _meet(self) -> None:
+        """Ask the store how far it is.  Raises StoreUnavailable."""
+        stored = await self._archive.last()
+        if self._file is not None:
+            if self._running and stored > self._first:
+                log.error(
+                    "the journal went on from {first} while the database was away, which has events up to {last}: "
+                    "the file is older than the database, {n} events of before are mixed with these",
+                    first=self._first,
+                    last=stored,
+                    n=stored - self._first,
+                )
+                stored = self._first
+            self._file.projected = stored
+            self._lagging = self._file.written > stored
+        self._stored, self._met = stored, True
+
+    def _without(self, why: StoreUnavailable) -> int:
+        """Where the sequence goes on without the store.  Raises StoreUnavailable when the file has no events either."""
+        if self._file is None or not self._file.written:
+            raise StoreUnavailable(f"{why}; and the journal's file has no event that says where to go on") from why
+        self._first = self._stored = self._file.written + UNSEEN
+        log.error(
+            "the journal goes on from its file, event {seq}, without the database: {why}", seq=self._stored, why=str(why)
+        )
+        return self._stored
+
     async def catch_up(self) -> None:
         """Wait until the store has what the processes before left in the file.  Raises StoreUnavailable."""
-        if self._lagging:
+        if self._lagging or not self._met:
             await self.flush()
 
     async def stop(self, seconds: float) -> None:
@@ -159,6 +202,12 @@ class Projection:
         if now - self._complained >= COMPLAIN_EVERY:
             self._complained = now
             log.error("{dropped} events were dropped so far: they could not be stored", dropped=self.dropped)
+
+    def begin_segment(self) -> None:
+        """See :meth:`LogFile.begin_segment`."""
+        if self._file is not None:
+            self.write()
+            self._file.begin_segment()
 
     def write(self) -> None:
         """Write what was added to the file."""
@@ -218,6 +267,8 @@ class Projection:
             self._wake()
 
     async def _drain(self) -> None:
+        if not self._met:
+            await self._meet()
         while batch := await self._next():
             await self._store_batch(batch)
         if self._pause != self._every:
@@ -267,8 +318,10 @@ class Projection:
                     raise ValueError(f"version {one.version}; this easycall reads up to {VERSION}")
                 entries.append(Entry(one.seq, decode(one.kind, one.body), one.body))
             except ValueError as why:
-                log.error("journal: event {seq} cannot be understood: {why}", seq=one.seq, why=str(why))
-                self.drop(1)
+                if one.seq > self._judged:
+                    log.error("journal: event {seq} cannot be understood: {why}", seq=one.seq, why=str(why))
+                    self.drop(1)
+        self._judged = max(self._judged, frames[-1].seq if frames else 0)
         return entries
 
     async def _store_batch(self, batch: Sequence[Entry]) -> None:
@@ -288,13 +341,10 @@ class Projection:
         self._make_room()
 
     def _make_room(self) -> None:
-        """The file need not keep what is stored and of no live contact."""
-        file = self._file
-        if file is None:
-            return
-        file.projected = max(file.projected, self._stored)
-        if self._stored >= file.removable_from:
-            file.forget(min(self._stored, self._oldest() - 1))
+        """The file need not keep what is stored."""
+        if self._file is not None:
+            self._file.projected = max(self._file.projected, self._stored)
+            self._file.forget(self._stored)
 
     async def _whole_story(self, contact: str, batch: Sequence[Entry]) -> list[Event]:
         """All events of a contact that ended; those from before a restart are in the store, or on their way, only."""

@@ -16,7 +16,11 @@ class SiteDatabase(Database, Protocol):
     """The database of a daemon, opened before its first question and closed after its last."""
 
     async def open(self) -> None:
-        """Connect, and create or upgrade the schema.  Raises StoreUnavailable with the reason in words."""
+        """Connect, and create or upgrade the schema; may be tried again.
+
+        Raises, with the reason in words, StoreUnavailable while it is away, and StoreUnusable when only the operator
+        mends it.
+        """
 
     async def close(self) -> None:
         """Finish what was asked and let go.  A second time does nothing."""

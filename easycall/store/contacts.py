@@ -14,8 +14,10 @@ from easycall.policy import Channel
 from easycall.ports import Database
 from easycall.stats.codec import decode
 from easycall.stats.journal import Entry
-from easycall.stats.record import Overflowed, Record, Segment, SegmentKind, fold
+from easycall.stats.record import NodeVisit, OfferMade, Overflowed, Record, Segment, SegmentKind, fold
+from easycall.store.particulars import particulars_of, particulars_to_store
 from easycall.store.recordings import ADD_RECORDING, RecordingIndex, recording_rows
+from easycall.store.standing import standing
 
 __all__ = ["ContactArchive"]
 
@@ -24,11 +26,11 @@ ADD_EVENT = "INSERT INTO events (seq, at, kind, contact, agent, body) VALUES (?,
 
 CONTACT_COLUMNS = (
     "id, pbx, caller, caller_name, dialled, arrived, ended, outcome, ended_by, queue, agent, waited, talked, answers, data, "
-    "end_estimated, direction, disposition, overflows, channel"
+    "end_estimated, direction, disposition, overflows, channel, nodes, offers, erased"
 )
 ADD_CONTACT = (
     f"INSERT INTO contacts ({CONTACT_COLUMNS}, customer) "  # noqa: S608 - constants only
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 ADD_SEGMENT = (
     "INSERT INTO segments (contact, position, kind, started, ended, agent, queue, attempt, outcome) "
@@ -49,6 +51,8 @@ ENDED_BEFORE = (
 )
 
 _TEXTS = msgspec.json.Decoder(dict[str, str])
+_NODES = msgspec.json.Decoder(tuple[NodeVisit, ...])
+_OFFERS = msgspec.json.Decoder(tuple[OfferMade, ...])
 _OVERFLOWS = msgspec.json.Decoder(tuple[Overflowed, ...])
 
 
@@ -83,6 +87,7 @@ class ContactArchive:
             (SET_DISPOSITION, dispositions),
             (ADD_SEGMENT, segments),
             (ADD_RECORDING, recordings),
+            *particulars_to_store(entries),
         )
 
     async def record(self, contact: str) -> Record | None:
@@ -92,12 +97,18 @@ class ContactArchive:
             return fold(contact, [event for _, event in await self.events(contact)])
         parts = await self._database.query(SEGMENTS_OF, contact)
         recordings = await self.recordings.of_contact(contact)
-        return evolve(_record(rows[0], tuple(_segment(part) for part in parts)), recordings=recordings)
+        wrap_ups, transactions = await particulars_of(self._database, contact)
+        record = _record(rows[0], tuple(_segment(part) for part in parts))
+        return evolve(record, recordings=recordings, wrap_ups=wrap_ups, transactions=transactions)
 
     async def events(self, contact: str) -> list[tuple[int, Event]]:
         """The events of a contact, in order; at most 5,000."""
         rows = await self._database.query(EVENTS_OF, contact)
         return [(seq, decode(kind, body)) for seq, kind, body in rows]
+
+    async def standing(self, now: float) -> list[tuple[int, Event]]:
+        """The events of contacts that may not have ended and the latest of agents, see :mod:`easycall.store.standing`."""
+        return await standing(self._database, now)
 
     async def ended(self, limit: int, before: str = "") -> list[Record]:
         """Ended contacts, the latest arrival first, without segments; only those before contact ``before``."""
@@ -134,6 +145,9 @@ def _contact_row(record: Record) -> tuple[Any, ...]:
         record.disposition,
         msgspec.json.encode(record.overflows).decode(),
         record.channel.value,
+        msgspec.json.encode(record.nodes).decode(),
+        msgspec.json.encode(record.offers).decode(),
+        int(record.erased),
     )
 
 
@@ -146,7 +160,10 @@ def _record(row: tuple[Any, ...], segments: tuple[Segment, ...]) -> Record:
     values["answers"] = _TEXTS.decode(values["answers"])
     values["data"] = _TEXTS.decode(values["data"])
     values["overflows"] = _OVERFLOWS.decode(values["overflows"])
+    values["nodes"] = _NODES.decode(values["nodes"])
+    values["offers"] = _OFFERS.decode(values["offers"])
     values["end_estimated"] = bool(values["end_estimated"])
+    values["erased"] = bool(values["erased"])
     return Record(**values, segments=segments)
 
 

@@ -13,7 +13,7 @@ __all__ = ["JournalFolder"]
 
 
 class JournalFolder:
-    """See :class:`easycall.stats.log_file.Folder`.  Only one process at a time has it; nobody else may read it."""
+    """See :class:`easycall.stats.segments.Folder`.  Only one process at a time has it; nobody else may read it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -62,8 +62,29 @@ class MemoryDatabase:
     async def clear(self) -> None:
         """Forget every row, so that a long life fits into memory.  Raises StoreUnavailable."""
         with _transaction(self._open) as connection:
-            for table in ("recordings", "segments", "contacts", "events", "do_not_call", "agent_profiles", "requests"):
+            for table in (
+                "wrap_ups",
+                "transactions",
+                "recordings",
+                "segments",
+                "contacts",
+                "events",
+                "do_not_call",
+                "agent_profiles",
+                "requests",
+                "callbacks",
+            ):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants only
+
+    async def forget(self, before: float) -> None:
+        """Forget what happened, and the contacts and callbacks that ended, before a moment.  Raises StoreUnavailable."""
+        with _transaction(self._open) as connection:
+            connection.execute(
+                "DELETE FROM recordings WHERE contact IN (SELECT id FROM contacts WHERE ended < ?)", (before,)
+            )
+            connection.execute("DELETE FROM contacts WHERE ended < ?", (before,))
+            connection.execute("DELETE FROM callbacks WHERE ended > 0 AND ended < ?", (before,))
+            connection.execute("DELETE FROM events WHERE at < ?", (before,))
 
     @property
     def _open(self) -> sqlite3.Connection:

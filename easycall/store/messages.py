@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -61,6 +63,18 @@ class MessageFiles:
         """The sound of a message.  Raises FileNotFoundError when there is no such message, OSError."""
         return await self._in_thread(lambda: self._open(message))
 
+    async def before(self, moment: float, limit: int) -> list[Message]:
+        """Messages that were left before that, the oldest first.  Raises OSError."""
+        return await self._in_thread(lambda: self._before(moment, limit))
+
+    async def of(self, wanted: Callable[[Message], bool]) -> list[Message]:
+        """All messages that are wanted; ``wanted`` is asked in a thread.  Raises OSError."""
+        return await self._in_thread(lambda: [one for one in self._all() if wanted(one)])
+
+    async def remove(self, message: str) -> bool:
+        """Remove a message; False when there was none.  Raises OSError."""
+        return await self._in_thread(lambda: self._remove(message))
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         done: T = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
         return done
@@ -89,6 +103,25 @@ class MessageFiles:
                 found.append(message)
             if len(found) == limit:
                 break
+        return found
+
+    def _all(self) -> Iterator[Message]:
+        """The oldest contact first."""
+        for file in sorted(self._directory.glob("*.json")):
+            with suppress(FileNotFoundError, msgspec.DecodeError):
+                yield msgspec.json.decode(file.read_bytes(), type=Message)
+
+    def _before(self, moment: float, limit: int) -> list[Message]:
+        return list(islice((one for one in self._all() if one.at < moment), limit))
+
+    def _remove(self, message: str) -> bool:
+        if not NAME.fullmatch(message):
+            return False
+        note = self._directory / f"{message}.json"
+        found = note.exists()
+        # The sound first: what is noted is found again.
+        (self._directory / f"{message}.wav").unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
         return found
 
     def _open(self, message: str) -> BinaryIO:

@@ -15,10 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 from sqlalchemy import Connection, MetaData, Table, func, insert, select
 
 from easycall.store import migrations
+from easycall.store.carrying import Carried
 from easycall.store.upkeep import Place
 
 __all__ = ["Moved", "NotMoved", "export_to", "import_from"]
@@ -45,6 +46,8 @@ class Moved:
     version: str
     rows: dict[str, int]
     """Table -> how many."""
+    carried: Carried = field(factory=Carried)
+    """From the journal's files, into a database that was filled."""
 
 
 def export_to(file: Path, place: Place, tell: Tell) -> Moved:
@@ -76,6 +79,8 @@ def export_to(file: Path, place: Place, tell: Tell) -> Moved:
 def import_from(file: Path, place: Place, tell: Tell) -> Moved:
     """Fill an empty database with what a file holds, and bring its schema to this version: all or nothing.
 
+    What happened since the file was written, and stands in the journal's files, is carried over.
+
     Raises NotMoved and StoreUnavailable.
     """
     try:
@@ -87,6 +92,7 @@ def import_from(file: Path, place: Place, tell: Tell) -> Moved:
                     _prepare(connection, head.version)
                     _read(lines, head, connection, tell)
                     migrations.upgrade(connection)
+                    carried = place.carry_over(connection)
                 except (NotMoved, migrations.SchemaTooNew) as why:
                     raise NotMoved(f"database {place}: {why}") from why
     except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as why:
@@ -95,7 +101,7 @@ def import_from(file: Path, place: Place, tell: Tell) -> Moved:
         raise NotMoved(f"{file} is no export of easycall, or not a whole one: {why}") from why
     except OSError as why:
         raise NotMoved(f"{file} cannot be read: {why.strerror or why}") from why
-    return head
+    return evolve(head, carried=carried)
 
 
 class _Strange(Exception):

@@ -10,14 +10,15 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 from easycall.events import AgentAssigned, Event
 from easycall.ports import StoreUnavailable
 from easycall.stats.codec import decode
+from easycall.store.choice import SQLITE
 
-__all__ = ["Past"]
+__all__ = ["Past", "Reader", "SqliteReader"]
 
 PAGE = 5_000
 LOCKED_SECONDS = 5.0
@@ -31,32 +32,43 @@ ASSIGNED = (
 )
 
 
-class Past:
-    """An SQLite database of a daemon, opened for reading only.  Every method raises StoreUnavailable, with the remedy."""
+class Reader(Protocol):
+    """A database, opened for reading only.  As text: where it is."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        if not path.exists():
-            raise StoreUnavailable(
-                f"there is no database {path}: the daemon makes it when it starts first; see node.data and store.url of the "
-                "configuration"
-            )
-        try:
-            uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-            self._connection = sqlite3.connect(uri, uri=True, timeout=LOCKED_SECONDS, isolation_level=None)
-        except sqlite3.Error as why:
-            raise self._unreadable(why) from why
+    def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one statement; ``?`` marks values.  Raises StoreUnavailable, with the remedy."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class Past:
+    """A daemon's database, for reading only.  Every method raises StoreUnavailable, with the remedy."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         try:
             self._check()
         except StoreUnavailable:
-            self._connection.close()
+            reader.close()
             raise
+
+    @classmethod
+    def of(cls, url: str, password: str = "") -> Self:
+        """That of a URL of the configuration."""
+        if url.startswith(SQLITE):
+            return cls(SqliteReader(Path(url.removeprefix(SQLITE))))
+        # Imported here: who uses SQLite needs no libpq.
+        from easycall.store.postgres.address import Address
+        from easycall.store.postgres.reading import PostgresReader
+
+        return cls(PostgresReader(Address(url, password)))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, why: BaseException | None, trace: TracebackType | None) -> None:
-        self._connection.close()
+        self._reader.close()
 
     def extent(self) -> tuple[float, float] | None:
         """When the first and the last event happened; None when there is none."""
@@ -96,18 +108,42 @@ class Past:
     def _check(self) -> None:
         from easycall.store import migrations  # here: alembic takes a while to load
 
-        try:
-            found = [version for (version,) in self._connection.execute(VERSION)]
-        except sqlite3.Error as why:
-            raise self._unreadable(why) from why
-        if trouble := migrations.unlike(found):
-            raise StoreUnavailable(f"database {self._path}: {trouble}")
+        if trouble := migrations.unlike([version for (version,) in self._query(VERSION)]):
+            raise StoreUnavailable(f"database {self._reader}: {trouble}")
 
     def _query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._reader.rows(sql, values)
+
+
+class SqliteReader:
+    """A :class:`Reader` of an SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            raise StoreUnavailable(
+                f"there is no database {path}: the daemon makes it when it starts first; see node.data and store.url of the "
+                "configuration"
+            )
+        try:
+            uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+            self._connection = sqlite3.connect(uri, uri=True, timeout=LOCKED_SECONDS, isolation_level=None)
+        except sqlite3.Error as why:
+            raise self._unreadable(why) from why
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one statement.  Raises StoreUnavailable, with the remedy."""
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as why:
             raise self._unreadable(why) from why
+
+    def close(self) -> None:
+        """Let go."""
+        self._connection.close()
 
     def _unreadable(self, why: sqlite3.Error) -> StoreUnavailable:
         if "no such table" in str(why) or "not a database" in str(why):

@@ -122,6 +122,10 @@ class RecordingFiles:
         """The file, for reading.  Raises FileNotFoundError, and OSError when it may not be read."""
         return await self._in_thread(self._open, file)
 
+    async def remove(self, file: str) -> bool:
+        """Remove a file; False when there was none.  Raises OSError."""
+        return await self._in_thread(self._remove, file)
+
     def _in_thread(self, work: Callable[[str], T], file: str) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, file)
 
@@ -135,7 +139,36 @@ class RecordingFiles:
             log.error("recordings.directory: {file} cannot be read: {why}", file=file, why=error.strerror)
             return None
 
+    def _remove(self, file: str) -> bool:
+        try:
+            below, name = self._below(file)
+        except FileNotFoundError:
+            return False
+        try:
+            os.unlink(name, dir_fd=below)
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(below)
+        return True
+
     def _open(self, file: str) -> BinaryIO:
+        below, name = self._below(file)
+        try:
+            found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=below)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise FileNotFoundError(errno.ENOENT, "a symbolic link is no recording", file) from None
+            raise
+        finally:
+            os.close(below)
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            os.close(found)
+            raise FileNotFoundError(errno.ENOENT, "not a file", file)
+        return os.fdopen(found, "rb")
+
+    def _below(self, file: str) -> tuple[int, str]:
+        """The folder of a recording, open, and its name in there."""
         if not _FILE.fullmatch(file):
             raise FileNotFoundError(errno.ENOENT, "not the name of a recording", file)
         *folders, name = file.split("/")
@@ -145,14 +178,9 @@ class RecordingFiles:
                 below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
                 os.close(here)
                 here = below
-            found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=here)
         except OSError as error:
+            os.close(here)
             if error.errno in (errno.ELOOP, errno.ENOTDIR):  # a symbolic link
                 raise FileNotFoundError(errno.ENOENT, "a symbolic link is no recording", file) from None
             raise
-        finally:
-            os.close(here)
-        if not stat.S_ISREG(os.fstat(found).st_mode):
-            os.close(found)
-            raise FileNotFoundError(errno.ENOENT, "not a file", file)
-        return os.fdopen(found, "rb")
+        return here, name

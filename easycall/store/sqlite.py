@@ -10,7 +10,10 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeVar
 
 from twisted.enterprise.adbapi import ConnectionPool, Transaction
@@ -20,7 +23,8 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from easycall.defer import limited
-from easycall.ports import StatementRefused, StoreUnavailable
+from easycall.ports import StatementRefused, StoreUnavailable, StoreUnusable
+from easycall.store.inserts import insert
 
 __all__ = ["SQLite", "take"]
 
@@ -32,6 +36,13 @@ STATEMENT_SECONDS = 5.0
 
 ANSWER_SECONDS = 10.0
 """How long an asker waits, the turns of others before it included."""
+
+PAGE = 50
+"""Rows of one INSERT."""
+LOOK_SECONDS = 0.5
+"""How long a start looks for damage in the file: callers wait meanwhile.  Damage it does not come to is met later."""
+
+DAMAGED = "the file is damaged ({why}): run easycall db rebuild, which keeps it and takes over what can be read"
 
 _OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.NotSupportedError)
 """Faults of the statement, not of the store."""
@@ -47,9 +58,14 @@ class SQLite:
         self._clock: IReactorTime = reactor
         self._pool: Any = None  # a ConnectionPool while open; adbapi has no annotations
         self._lock: int | None = None
+        self._trouble = ""
+        """Why it could not be opened."""
 
     async def open(self) -> None:
-        """Create or upgrade the file, in a thread.  Raises StoreUnavailable with the reason in words."""
+        """Create or upgrade the file, in a thread.
+
+        Raises StoreUnusable with the reason in words; StoreUnavailable when another program has locked the file.
+        """
         pool = _pool(self._path, self._reactor)
         pool.start()
         try:
@@ -58,10 +74,13 @@ class SQLite:
         except BaseException as why:
             _close(pool, self._lock)
             self._lock = None
-            if isinstance(why, (sqlite3.Error, OSError, _Refused)):
+            if isinstance(why, _Locked):
+                self._trouble = str(why)
                 raise StoreUnavailable(f"database {self._path}: {why}") from why
+            if isinstance(why, (sqlite3.Error, OSError, _Refused)):
+                raise StoreUnusable(f"database {self._path}: {why}") from why
             raise
-        self._pool = pool
+        self._pool, self._trouble = pool, ""
 
     async def close(self) -> None:
         """Finish what was asked and close the file.  No thread is left.  A second time does nothing."""
@@ -86,13 +105,15 @@ class SQLite:
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         if self._pool is None:
-            raise StoreUnavailable(f"database {self._path}: not open")
+            raise StoreUnavailable(f"database {self._path}: {self._trouble or 'not open'}")
         try:
             asked: Deferred[T] = self._pool.runInteraction(work, *arguments)
             return await limited(asked, ANSWER_SECONDS, self._clock)
         except _OURS as why:
             raise StatementRefused(f"database {self._path}: {why}") from why
         except (sqlite3.Error, TimeoutError) as why:
+            if _damaged(why):
+                raise StoreUnusable(f"database {self._path}: {DAMAGED.format(why=why)}") from why
             raise StoreUnavailable(f"database {self._path}: {why}") from why
 
 
@@ -113,10 +134,14 @@ class _Refused(Exception):
     """We do not use this file; the text says why."""
 
 
+class _Locked(Exception):
+    """Another program has the file for itself, a backup for instance."""
+
+
 def take(path: str) -> int:
     """Take the file for us alone, and make it if it is not there; closing what is returned lets go.
 
-    Raises StoreUnavailable when another has it, and OSError.
+    Raises StoreUnusable when another has it, and OSError.
     """
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # callers' numbers are nobody else's business
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -124,7 +149,7 @@ def take(path: str) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise StoreUnavailable(f"database {path}: another easycall uses it") from None
+        raise StoreUnusable(f"database {path}: another easycall uses it") from None
     return lock
 
 
@@ -137,31 +162,88 @@ def _ready(path: str) -> int:
 
     lock = take(path)
     try:
+        _look(path)
         migrations.upgrade_sqlite(path)
     except BaseException as why:
         os.close(lock)
+        cause = getattr(why, "orig", why)
+        if getattr(cause, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise _Locked(str(cause)) from why
+        if _damaged(cause):
+            raise _Refused(DAMAGED.format(why=cause)) from why
         if isinstance(why, (DBAPIError, migrations.SchemaTooNew)):
-            raise _Refused(str(getattr(why, "orig", why))) from why
+            raise _Refused(str(cause)) from why
         raise
     return lock
 
 
+def _look(path: str) -> None:
+    """Raises _Refused for a file that is damaged where it is looked at."""
+    with closing(sqlite3.connect(path, timeout=STATEMENT_SECONDS)) as connection:
+        until = time.monotonic() + LOOK_SECONDS
+        connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+        try:
+            [(found,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+        except sqlite3.OperationalError as why:
+            if why.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            return
+    if found != "ok":
+        raise _Refused(DAMAGED.format(why=found.partition("\n")[2] or found))
+
+
+def _damaged(why: BaseException) -> bool:
+    return getattr(why, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def _prepare(connection: sqlite3.Connection) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # secure_delete: what is removed or erased is overwritten in the file.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _run_query(cursor: Transaction, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    _limit(cursor)
-    cursor.execute(sql, values)
-    rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+    with _closed_by_its_thread(cursor):
+        _limit(cursor)
+        cursor.execute(sql, values)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 def _run_statements(cursor: Transaction, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
-    _limit(cursor)
-    for sql, rows in statements:
-        cursor.executemany(sql, rows)
+    with _closed_by_its_thread(cursor):
+        _limit(cursor)
+        for sql, rows in statements:
+            _run_rows(cursor, sql, rows)
+
+
+@contextmanager
+def _closed_by_its_thread(cursor: Transaction) -> Iterator[None]:
+    """Leave nothing for the reactor to tidy up after a statement that failed.
+
+    The exception goes to the reactor and takes the cursor along.  SQLite frees a cursor under the lock that the thread has
+    while it waits for another program: the reactor would wait with it.
+    """
+    try:
+        yield
+    except BaseException:
+        cursor.close()
+        raise
+
+
+def _run_rows(cursor: Transaction, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """An INSERT of many rows at once: for each statement the thread takes its turn with the reactor's."""
+    statement = insert(sql)
+    paged = len(rows) - len(rows) % PAGE if statement is not None else 0
+    for first in range(0, paged, PAGE):
+        cursor.execute(_paged(sql), tuple(chain.from_iterable(rows[first : first + PAGE])))
+    cursor.executemany(sql, rows[paged:])
+
+
+@lru_cache(maxsize=50)
+def _paged(sql: str) -> str:
+    statement = insert(sql)
+    return statement.of(PAGE) if statement is not None else sql
 
 
 def _limit(cursor: Transaction) -> None:

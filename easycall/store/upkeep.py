@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,10 +17,22 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from easycall.ports import StoreUnavailable
 from easycall.store import migrations
+from easycall.store.carrying import Apart, Carried, carry_over, missing
 from easycall.store.choice import SQLITE
 from easycall.store.sqlite import take
 
-__all__ = ["Place"]
+__all__ = ["Moved", "Place"]
+
+
+@frozen
+class Moved:
+    """What became of a database whose schema was brought to another version."""
+
+    before: str
+    """The version it had; empty: none."""
+    copy: Path | None
+    """Where an SQLite file was copied to."""
+    carried: Carried
 
 
 @frozen
@@ -29,6 +41,10 @@ class Place:
 
     url: str
     password: str = field(default="", repr=False)
+    journal: Path | None = None
+    """The folder of the journal's files."""
+    known_by: Callable[[str], str] = str
+    """The number a customer is known by, of the number as shown."""
 
     def __str__(self) -> str:
         return str(self.file or self.url)
@@ -77,23 +93,55 @@ class Place:
                     raise self._unavailable(f"the file is damaged: {'; '.join(damage)}")
         return versions[0]
 
-    def upgrade(self) -> tuple[str, Path | None]:
-        """Bring its schema to this version; the version it had (empty: none), and where an SQLite file was copied to."""
+    def upgrade(self) -> Moved:
+        """Bring its schema to this version, and carry over what only the journal's files have."""
         return self._moved(migrations.head())
 
-    def downgrade(self, version: str) -> tuple[str, Path | None]:
-        """Bring its schema to an older version, and lose what that has no place for; returns as :meth:`upgrade`."""
+    def downgrade(self, version: str) -> Moved:
+        """Bring its schema to an older version, and lose what that has no place for.
+
+        What only the journal's files have is carried over before: an older easycall may not understand it.
+        """
         return self._moved(version)
 
-    def _moved(self, version: str) -> tuple[str, Path | None]:
+    def carry_over(self, connection: Connection) -> Carried:
+        """Give the database, whose schema is this version's, what only the journal's files have."""
+        if self.journal is None:
+            return Carried()
+        try:
+            with self._files_in_words():
+                return carry_over(self.journal, connection, self.known_by)
+        except Apart as why:
+            raise self._unavailable(str(why)) from why
+
+    def _moved(self, version: str) -> Moved:
         with self.alone() as connection:
             before = "".join(migrations.present(connection))
             copy = None
             if self.file is not None and before not in ("", version) and not migrations.newer([before]):
                 with self._files_in_words():
                     copy = migrations.back_up(str(self.file), before)
+            carried = Carried()
+            if before == migrations.head():
+                carried = self.carry_over(connection)
+            elif before and version != migrations.head():
+                self._nothing_waits(connection, before)
             migrations.move(connection, version)
-        return before, copy
+            if version == migrations.head() != before:
+                carried = self.carry_over(connection)
+        return Moved(before, copy, carried)
+
+    def _nothing_waits(self, connection: Connection, version: str) -> None:
+        """Raises StoreUnavailable when the journal's files have what the database has not."""
+        if self.journal is None:
+            return
+        with self._files_in_words():
+            waiting = missing(self.journal, connection)
+        if waiting:
+            raise self._unavailable(
+                f"{self.journal} has {waiting} events that the database does not have, whose schema is version {version}: "
+                "run easycall db upgrade before, which carries them over"
+            )
 
     def _connect(self) -> object:
         # Imported here: who uses SQLite needs no libpq.

@@ -32,8 +32,11 @@ from easycall.talk.course import (
     Reach,
     ReachOutside,
     RunFlow,
+    Rung,
+    RungOutside,
     Stay,
     TakeMessage,
+    TalkOn,
     Wait,
 )
 from easycall.talk.ringing import Side, ring
@@ -48,10 +51,13 @@ __all__ = [
     "Reach",
     "ReachOutside",
     "RunFlow",
+    "Rung",
+    "RungOutside",
     "Side",
     "Stay",
     "TakeMessage",
     "Talk",
+    "TalkOn",
     "Wait",
     "ring",
 ]

@@ -93,8 +93,9 @@ async def stay(live: LiveContact, parked: Stay, queue: Queue, seconds: float) ->
     """The customer hears music until an agent picks the contact, at most so many seconds."""
     live.contact.agent = ""
     live.at(Stage.PARKED)
-    until = live.now() + seconds
-    live.tell(Parked, parked.by, until=until)
+    until = live.now() + seconds if parked.until is None else parked.until
+    if parked.until is None:
+        live.tell(Parked, parked.by, until=until)
     async with background(keep_music(live.customer, queue.music)):
         while isinstance(news := await live.news(deferLater(live.clock, max(0.0, until - live.now()))), Letter):
             if not isinstance(news.verb, Pick):

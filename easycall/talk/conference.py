@@ -62,10 +62,10 @@ class Meeting:
     room: Conference
     """Those who are in it now."""
 
-    def __init__(self, talk: Talk, consultation: Consultation) -> None:
+    def __init__(self, talk: Talk, *guests: Consultation) -> None:
         self._talk = talk
         self._live = talk.live
-        self.guests = [consultation]
+        self.guests = [*guests]
         """Who was consulted and then brought in, in that order."""
 
     @property
@@ -103,6 +103,21 @@ class Meeting:
             return self.without_agent
         guest = self.guest_at(left)
         return await self._without(guest) if guest is not None else self.dissolve
+
+    async def regained(self) -> StageOfTalk | None:
+        """They talked when the process before us ended; who was not yet in it, or not any more, comes in again."""
+        switch, customer = self._live.switch, self._live.customer
+        for guest in [guest for guest in self.guests if guest.second.leg.gone]:
+            if len(self.guests) == 1:
+                return await self._without(guest) if not self._talk.side.leg.gone else self.dissolve
+            self.release(guest)
+        if self._talk.side.leg.gone:
+            return self.without_agent
+        outside = [leg for leg in self.legs[1:] if switch.together(customer, leg) is None]
+        if outside:
+            await switch.fetch(*outside)
+            self.room = await switch.admit(self.room, *outside)
+        return self.conference
 
     async def without_agent(self) -> StageOfTalk:
         """The agent leaves, or has left: somebody else has the customer."""

@@ -27,13 +27,15 @@ __all__ = ["Consultation"]
 class Consultation:
     """One question to one second party, whose phone is rung already."""
 
-    def __init__(self, talk: Talk, second: Side | Outsider) -> None:
+    def __init__(self, talk: Talk, second: Side | Outsider, *, told: bool = False) -> None:
+        """``told``: it began before this process did."""
         self._talk = talk
         self._live = talk.live
         self.second = second
         """Who is asked."""
         self._live.contact.consulted = second.name
-        self._live.tell(ConsultStarted, talk.side.agent, to=second.name, attempt=second.attempt)
+        if not told:
+            self._live.tell(ConsultStarted, talk.side.agent, to=second.name, attempt=second.attempt)
 
     @property
     def name(self) -> str:
@@ -118,6 +120,13 @@ class Consultation:
         self.end(OfferOutcome.ANSWERED)
         return talk.held
 
+    async def rejoined(self) -> StageOfTalk | None:
+        """The second one had answered when the process before us ended, and was with nobody."""
+        if await self.join_agent():
+            return self.consulting
+        self.end(OfferOutcome.LOST)
+        return self._talk.held
+
     async def alternating(self) -> StageOfTalk | None:
         """The first agent is with the customer, the second one waits."""
         talk = self._talk
@@ -158,9 +167,11 @@ class Consultation:
         """Customer and second one are joined, in one action: the customer is never alone."""
         talk, live, second = self._talk, self._live, self.second
         try:
-            if talk.side.leg.gone:
-                await second.leg.home()  # whom the first one left is on the way there
-            talk.conversation = await live.switch.bridge(live.customer, second.leg)
+            if (found := live.switch.together(live.customer, second.leg)) is None:
+                if talk.side.leg.gone:
+                    await second.leg.home()  # whom the first one left is on the way there
+                found = await live.switch.bridge(live.customer, second.leg)
+            talk.conversation = found
         except (BridgeFailed, HungUp):
             if not second.leg.gone and not talk.side.leg.gone:
                 raise
@@ -178,7 +189,7 @@ class Consultation:
         talk, live, second = self._talk, self._live, self.second
         assert isinstance(second, Side)  # noqa: S101 - for the type checker: of those outside nobody has a contact
         # The second agent's talk is told before the end of the first one's: there is no moment without an agent.
-        live.tell(Answered, second.agent, queue=talk.queue.id, waited=live.now() - talk.since)
+        live.tell(Answered, second.agent, queue=talk.queue.id, waited=live.now() - talk.since, leg=second.leg.id)
         live.tell(Transferred, talk.side.agent, target="agent", to=second.agent)
         self.tell_end(OfferOutcome.ANSWERED)
         talk.part(EndedBy.AGENT)

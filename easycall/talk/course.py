@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import field, frozen
 
 from easycall.acd.staff import Assignment
-from easycall.policy import Asked
+from easycall.policy import Asked, WorkItem
 from easycall.ports import Conference, Conversation
 
 if TYPE_CHECKING:
-    from easycall.ivr.runner import Waiting
+    from easycall.acd.offers import Place
+    from easycall.ivr.runner import Resumed, Waiting
     from easycall.outbound.dialling import Route
     from easycall.outbound.outsider import Outsider
     from easycall.talk.ringing import Side
+    from easycall.talk.talk import StageOfTalk, Talk
 
 __all__ = [
     "Course",
@@ -26,8 +28,11 @@ __all__ = [
     "Reach",
     "ReachOutside",
     "RunFlow",
+    "Rung",
+    "RungOutside",
     "Stay",
     "TakeMessage",
+    "TalkOn",
     "Wait",
 ]
 
@@ -39,6 +44,8 @@ class RunFlow:
     flow: str
     waited: Waiting | None = None
     """The caller comes from a queue of this flow, by a key; None: the flow begins."""
+    resumed: Resumed | None = None
+    """The caller was in it when the process before us ended."""
 
 
 @frozen
@@ -58,6 +65,10 @@ class Wait:
     """What the flow asks for in the customer's name; None: it comes from no flow, see :class:`easycall.model.Contact`."""
     overflowed: bool = False
     """It comes from a queue whose rule sent it on; else with a place in line it comes back, and is not kept out."""
+    found: WorkItem | None = None
+    """It waited there as this when the process before us ended: it was told already."""
+    place: Place | None = None
+    """It is in line already."""
 
 
 @frozen
@@ -70,6 +81,24 @@ class Reach:
     """The agent who sends it; empty: nobody does."""
     enqueued: float | None = None
     """Its place in that queue; None: the front."""
+    place: Place | None = None
+    """It is in line there still, until the agent has it."""
+
+
+@frozen
+class Rung:
+    """Phones of agents ring for the contact, which a process before us rang; if that comes to nothing it waits on."""
+
+    sides: Sequence[Side]
+    back: Wait
+
+
+@frozen
+class TalkOn:
+    """An agent has the contact since before this process began."""
+
+    talk: Talk
+    stage: StageOfTalk
 
 
 @frozen
@@ -78,6 +107,8 @@ class Stay:
 
     queue: str
     by: str
+    until: float | None = None
+    """When; None: when it has been parked as long as it may be.  It is given, it was told already."""
 
 
 @frozen
@@ -85,6 +116,8 @@ class TakeMessage:
     """The contact leaves a message."""
 
     box: str
+    began: bool = False
+    """It did so already when the process before us ended."""
 
 
 @frozen
@@ -117,6 +150,14 @@ class ReachOutside:
 
 
 @frozen
+class RungOutside:
+    """A telephone outside rings for the customer; if that comes to nothing, the contact goes on first in line."""
+
+    outsider: Outsider
+    queue: str
+
+
+@frozen
 class Outside:
     """The customer is with somebody outside already."""
 
@@ -124,6 +165,8 @@ class Outside:
     conversation: Conversation
     queue: str
     """Where the contact goes on if that was lost at once."""
+    told: bool = False
+    """They were together before this process began."""
 
 
 @frozen
@@ -134,9 +177,24 @@ class OutsideConference:
     room: Conference
     queue: str
     """Where the contact goes on if they are lost at once."""
+    told: bool = False
+    """They were together before this process began."""
 
 
 Course: TypeAlias = (
-    RunFlow | Wait | Reach | Joined | ReachOutside | Outside | OutsideConference | Stay | TakeMessage | Farewell | None
+    RunFlow
+    | Wait
+    | Reach
+    | Rung
+    | Joined
+    | TalkOn
+    | ReachOutside
+    | RungOutside
+    | Outside
+    | OutsideConference
+    | Stay
+    | TakeMessage
+    | Farewell
+    | None
 )
 """None: the contact ends."""

@@ -8,17 +8,21 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from easycall.defer import Bell, cancelled, start
+from easycall.events import FaxEnded, FaxStarted
 from easycall.fax.desk import FaxDesk, Job, Line
 from easycall.mailbox import Letter
-from easycall.model import EndedBy, Stage
+from easycall.model import EndedBy, FaxOutcome, Stage
 from easycall.verbs import Cancel, Fax, NotNow, Retrieve, Verb
 
 if TYPE_CHECKING:
     from easycall.talk.talk import StageOfTalk, Talk
 
-__all__ = ["Faxing", "begin"]
+__all__ = ["Faxing", "FaxingBefore", "begin"]
 
 log = Logger()
+
+UNKNOWN = "easycall ended meanwhile: nobody knows what came of it"
+"""The error of a fax that the process which carried it did not outlive."""
 
 
 async def begin(talk: Talk, verb: Fax) -> Faxing:
@@ -38,6 +42,34 @@ async def begin(talk: Talk, verb: Fax) -> Faxing:
     except BaseException:
         line.free()
         raise
+
+
+class FaxingBefore:
+    """A fax that was under way when the process before us ended: the machines go on, and nobody hears what comes of it."""
+
+    def __init__(self, talk: Talk, began: FaxStarted) -> None:
+        self._talk = talk
+        self._began = began
+
+    async def faxing(self) -> StageOfTalk | None:
+        """Until the machines are done."""
+        talk, live = self._talk, self._talk.live
+        talk.at(Stage.FAX)
+        async with talk.music(talk.side.leg):
+            news = await live.news(start(live.customer.home()), talk.side.leg.when_gone())
+        if isinstance(news, Letter):
+            return await talk.answer(news, self.faxing, {Cancel: self._take_back, Retrieve: self._take_back})
+        return await self._over()
+
+    async def _take_back(self, verb: Verb) -> StageOfTalk:
+        return await self._over()
+
+    async def _over(self) -> StageOfTalk:
+        talk, live, began = self._talk, self._talk.live, self._began
+        ended = {"operation": began.operation, "document": began.document, "outcome": FaxOutcome.FAILED}
+        live.tell(FaxEnded, talk.side.agent, pages=0, error=UNKNOWN, **ended)
+        await live.switch.fetch(live.customer)
+        return talk.regained
 
 
 class Faxing:

@@ -19,7 +19,7 @@ from easycall.defer import Bell, cancelled, limited, start
 from easycall.events import DataAttached, Lent, LoanEnded
 from easycall.fax import callers
 from easycall.ivr.function import Unfit
-from easycall.ivr.runner import Returned, run
+from easycall.ivr.runner import Resumed, Returned, run
 from easycall.live import attach
 from easycall.mailbox import Letter
 from easycall.model import EndedBy, Stage
@@ -31,9 +31,12 @@ from easycall.verbs import Cancel, Lend, NotNow, Retrieve, Verb
 if TYPE_CHECKING:
     from easycall.talk.talk import StageOfTalk, Talk
 
-__all__ = ["Loan", "lend"]
+__all__ = ["Loan", "lend", "lent_before"]
 
 log = Logger()
+
+INTERRUPTED = "interrupted"
+"""How a loan ended that the process which carried it did not outlive."""
 
 
 async def lend(talk: Talk, verb: Lend) -> Loan:
@@ -61,13 +64,38 @@ async def lend(talk: Talk, verb: Lend) -> Loan:
     return Loan(talk, verb.flow, verb.parameters, privacy)
 
 
+async def lent_before(talk: Talk, flow: str, resumed: Resumed) -> StageOfTalk:
+    """The customer was lent to a flow when the process before us ended.
+
+    The customer goes on there, unless the flow is confidential: what the customer keyed is lost, and nobody knows what was
+    done with it.  Then the loan is over, and the customer comes back to the agent.
+    """
+    live, agent = talk.live, talk.side.agent
+    if not talk.side.leg.gone and live.script.knows(flow) and not live.script.named(flow).confidential:
+        privacy = AsyncExitStack()
+        await privacy.enter_async_context(live.audience.hushed())
+        return Loan(talk, flow, {}, privacy, resumed).lent
+    live.contact.loan = Ended(flow, INTERRUPTED, {})
+    there = not talk.side.leg.gone
+    live.tell(LoanEnded, agent, flow=flow, how=INTERRUPTED, back=there, answers=dict(live.contact.answers), result={})
+    return talk.regained
+
+
 class Loan:
     """One loan.  Making it sends the customer, who is at home, into the flow.
 
     ``privacy`` is what holds as long as the loan, and is closed when it is over.
     """
 
-    def __init__(self, talk: Talk, flow: str, parameters: Mapping[str, str], privacy: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        talk: Talk,
+        flow: str,
+        parameters: Mapping[str, str],
+        privacy: AsyncExitStack,
+        resumed: Resumed | None = None,
+    ) -> None:
+        """``resumed``: the customer was in the flow when the process before us ended."""
         self._talk = talk
         self._live = talk.live
         self._agent = talk.side.agent
@@ -79,7 +107,9 @@ class Loan:
         self._result: Mapping[str, str] = {}
         self._told = False
         self._walked = Bell()
-        self._live.tell(Lent, self._agent, flow=flow)
+        self._resumed = resumed
+        if resumed is None:
+            self._live.tell(Lent, self._agent, flow=flow)
         self._walking: Deferred[None] | None = start(self._walk())
         # Told when the coroutine is left: from inside it, who hears of it could not cancel it.
         self._walking.addErrback(lambda failure: failure.trap(CancelledError)).addCallback(lambda _: self._walked.ring())
@@ -111,6 +141,7 @@ class Loan:
                     script.sounds,
                     evolve(script.means, receive_fax=partial(callers.receive, live)),
                     self._parameters,
+                    self._resumed,
                 )
             )
             left = await (limited(work, flow.function.limit, live.clock) if flow.function else work)

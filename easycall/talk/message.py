@@ -13,7 +13,7 @@ from easycall.model import Message, Outcome, Stage
 from easycall.ports import Messages, Taken
 from easycall.talk.alone import answer_letters
 
-__all__ = ["keep_message", "take_message"]
+__all__ = ["keep_message", "said_before", "take_message"]
 
 log = Logger()
 
@@ -43,14 +43,33 @@ async def take_message(live: LiveContact, messages: Messages, box: str) -> None:
             await live.customer.record(file, seconds=messages.seconds, silence=messages.silence)
 
 
+async def said_before(live: LiveContact, messages: Messages, box: str) -> bool:
+    """Whether there is a message of a customer who was leaving one when the process before us ended.
+
+    Asterisk records to the end without us; then the leg comes home.  Raises HungUp.
+    """
+    live.contact.agent = ""
+    live.at(Stage.VOICEMAIL)
+    async with background(answer_letters(live)):
+        await live.customer.home()
+    try:
+        return await limited(start(messages.keep(_message(live, box))), KEEP_SECONDS, live.clock) > 0
+    except (OSError, TimeoutError):
+        return False
+
+
+def _message(live: LiveContact, box: str) -> Message:
+    contact = live.contact
+    return Message(contact.id, box, contact.id, contact.caller, contact.caller_name, live.now())
+
+
 async def keep_message(live: LiveContact, messages: Messages, box: str, outcome: Outcome) -> Outcome:
     """The call is over: what was recorded is a message, if it is long enough.
 
     Gives the contact's outcome, which was ``outcome`` before: a customer who talked with nobody, and did not just hang up,
     left a message.
     """
-    contact = live.contact
-    message = Message(contact.id, box, contact.id, contact.caller, contact.caller_name, live.now())
+    contact, message = live.contact, _message(live, box)
     try:
         seconds = await limited(start(messages.keep(message)), KEEP_SECONDS, live.clock)
     except Exception:

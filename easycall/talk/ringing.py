@@ -85,9 +85,13 @@ class Side:
 
     def joined(self) -> None:
         """The agent talks now."""
+        self.is_seated()
+        self.assignment.talks(self.live.contact.queue)
+
+    def is_seated(self) -> None:
+        """The agent is there, and is told to be so already."""
         self.talks = True
         self.live.audience.seat(self.agent, self.leg)
-        self.assignment.talks(self.live.contact.queue)
 
     def waits(self) -> None:
         """The agent is there and waits for the customer, who is dialled."""
@@ -159,6 +163,10 @@ def _pop(side: Side, since: float, by: str) -> None:
         waited=live.now() - since,
         direction=contact.direction,
         by=by,
+        channel=contact.channel,
         answers=dict(contact.answers),
         data=dict(contact.data),
+        callback=contact.callback,
+        reason=contact.reason,
+        waited_before=contact.waited,
     )

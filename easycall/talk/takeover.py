@@ -34,7 +34,7 @@ async def take_over(talk: Talk, verb: TakeOver) -> StageOfTalk:
     listener.ended("taken_over")
     second.joined()
     # The second agent's talk is told before the end of the first one's: there is no moment without an agent.
-    live.tell(Answered, agent, queue=talk.queue.id, waited=live.now() - talk.since)
+    live.tell(Answered, agent, queue=talk.queue.id, waited=live.now() - talk.since, leg=leg.id)
     live.tell(Transferred, first.agent, target="agent", to=agent)
     talk.part(EndedBy.AGENT)
     talk.side, talk.conversation, talk.handed_over = second, conversation, live.now()

@@ -67,13 +67,17 @@ CAUSE_SECONDS = 0.5
 class Talk:
     """See the module.  What the stages of a consultation and of a loan share is public here."""
 
-    def __init__(self, live: LiveContact, side: Side, conversation: Conversation, queue: Queue, since: float) -> None:
-        """``conversation``: the bridge in which the two are; ``since``: when the contact began to wait for this agent."""
+    conversation: Conversation
+    """The bridge that counts at this stage."""
+
+    def __init__(self, live: LiveContact, side: Side, conversation: Conversation | None, queue: Queue, since: float) -> None:
+        """``conversation``: the bridge in which the two are, None: in none yet; ``since``: when the contact began to wait
+        for this agent."""
         self.live = live
         self.side = side
         """The agent who has the contact."""
-        self.conversation = conversation
-        """The bridge that counts at this stage."""
+        if conversation is not None:
+            self.conversation = conversation
         self.queue = queue
         """Where the contact came from: its rules hold."""
         self.since = since
@@ -89,11 +93,16 @@ class Talk:
         self._carried_out: Letter | None = None
         self._left_by = EndedBy.CALLER
 
-    async def carry(self) -> Course:
-        """From the first word to the parting; what becomes of the contact then."""
-        self.side.joined()
-        self.live.tell(Answered, self.side.agent, queue=self.queue.id, waited=self.live.now() - self.since)
-        stage: StageOfTalk | None = self.talking
+    async def carry(self, entered: StageOfTalk | None = None) -> Course:
+        """From the first word to the parting; what becomes of the contact then.
+
+        ``entered``: the stage at which a process before us left it.
+        """
+        if entered is None:
+            self.side.joined()
+            waited = self.live.now() - self.since
+            self.live.tell(Answered, self.side.agent, queue=self.queue.id, waited=waited, leg=self.side.leg.id)
+        stage: StageOfTalk | None = entered or self.talking
         try:
             while stage is not None:
                 try:
@@ -138,6 +147,16 @@ class Talk:
             if await self._phone_died() and self.queue.lost_agent is LostAgent.REQUEUE:
                 return self.left_alone
         return None
+
+    async def regained(self) -> StageOfTalk | None:
+        """The agent has the customer, who may be with the agent or still on the way, after a process before us ended."""
+        live, side = self.live, self.side
+        if side.leg.gone:
+            return self.left_alone
+        found = live.switch.together(live.customer, side.leg)
+        self.conversation = found or await live.switch.bridge(live.customer, side.leg)
+        side.assignment.has_back()
+        return self.talking
 
     async def _phone_died(self) -> bool:
         """Whether the agent's leg ended though nobody hung up; told, if so."""

@@ -40,10 +40,12 @@ log = Logger()
 class Errand:
     """See the module."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, had: Given | None = None) -> None:
+        """``had``: the agent who has had it since before this process began."""
         self.live: LiveContact = line.live
         self.contact = line.live.contact
         self._line = line
+        self._had = had
         self._outcome: Outcome | None = None
         """None: no agent has had it."""
         self._last: Letter | None = None
@@ -91,7 +93,11 @@ class Errand:
             live.tell(DataAttached, data=dict(contact.data))
 
     async def _story(self) -> None:
-        given = await self._line.agent()
+        had, given = self._had, None
+        if had is not None:
+            self.contact.agent, self.contact.attempts = had.agent, had.attempt
+            given = await self._with_agent(had, told=True)
+        given = given or await self._line.agent()
         while given is not None:
             following: Given | None = None
             if await self._offered(given):
@@ -159,12 +165,13 @@ class Errand:
 
     # With an agent
 
-    async def _with_agent(self, given: Given) -> Given | None:
-        """The agent has it.  The agent it goes to; None: it goes back into the line, or is over."""
+    async def _with_agent(self, given: Given, *, told: bool = False) -> Given | None:
+        """The agent has it (``told``: and has had it).  Whom it goes to; None: it goes back into the line, or is over."""
         live, contact, queue = self.live, self.contact, self._line.queue
         self._outcome = Outcome.ANSWERED
         live.at(Stage.HANDLING)
-        live.tell(Answered, given.agent, queue=queue.id, waited=max(0.0, live.now() - self._line.since))
+        if not told:
+            live.tell(Answered, given.agent, queue=queue.id, waited=max(0.0, live.now() - self._line.since))
         self._answer_last()
         by = EndedBy.SYSTEM
         try:

@@ -1,12 +1,13 @@
 """A contact without a leg waits in a queue, until an agent is offered to it or it waits no more.
 
 Chats and those who want to be called obey the rules of the queue as a caller does.  What nobody stays on the line for, a
-message, a voice mail or a fax, waits on: only rules that send it to another queue hold.
+message, a voice mail, a fax or a callback, waits on: only rules that send it to another queue hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import Enum
 from math import inf
 from typing import TypeAlias
 
@@ -20,20 +21,31 @@ from easycall.acd.staff import Assignment
 from easycall.events import Picked, QueueOverflowed
 from easycall.live import LiveContact
 from easycall.mailbox import Letter
-from easycall.model import EndedBy, Outcome, OverflowRule, OverflowTo, Queue, Request, Stage
+from easycall.model import EndedBy, Outcome, OverflowRule, OverflowTo, Queue, Stage
 from easycall.overflow import OUTCOMES, OVERFLOW_LIMIT, Overflow
-from easycall.policy import AT_DESK, PATIENT, WorkItem
+from easycall.policy import AT_DESK, PATIENT, Channel, WorkItem
 from easycall.talk.alone import answer_alone
 from easycall.verbs import NotNow, Pick
 
-__all__ = ["Given", "Line", "reserve"]
+__all__ = ["SOONER", "Given", "Line", "Sooner", "reserve"]
 
 Given: TypeAlias = Assignment | DeskAssignment
 """An agent the contact is offered to."""
 
+
+class Sooner(Enum):
+    """The only one of its kind: see :meth:`Line.agent_or`."""
+
+    SOONER = "sooner"
+
+
+SOONER = Sooner.SOONER
+
 RESTORED_SECONDS = 120.0
 """So long after a start no rule holds for what waited before: the agents have to log in again."""
 
+RETRY_SECONDS = 15.0
+"""How long after a number could not be dialled, as no line was free, it is tried again anyway."""
 JUDGED_EVERY = 3600.0
 """How long one wait lasts before the rules of the queue are looked at again anyway."""
 
@@ -42,18 +54,27 @@ class Line:
     """Where one contact stands in line."""
 
     def __init__(
-        self, live: LiveContact, overflow: Overflow, request: Request, pbx: str = "", *, restored: bool = False
+        self,
+        live: LiveContact,
+        overflow: Overflow,
+        queue: str,
+        since: float,
+        pbx: str = "",
+        *,
+        owner: str = "",
+        restored: bool = False,
     ) -> None:
-        """``pbx``: the Asterisk where the agent will be rung; empty: on none, or any; ``restored``: it waited before the
-        daemon started."""
+        """``pbx``: the Asterisk where the agent will be rung; empty: on none, or any; ``owner``: for whom alone it waits at
+        first; ``restored``: it waited before the daemon started."""
         self.live = live
-        self.since = request.since
+        self.since = since
         """Since when it counts as waiting."""
         self.outcome = Outcome.ABANDONED
         """What has become of it when no agent is offered any more."""
         self._overflow = overflow
         self._pbx = pbx
-        self._queue = request.queue
+        self._queue = queue
+        self._owner = owner
         self._entering = True
         self._overflowed = 0
         self._judged_from = live.now() + RESTORED_SECONDS if restored else 0.0
@@ -64,11 +85,23 @@ class Line:
         """The queue it waits in now, or came from."""
         return self.live.distributor.queues[self._queue]
 
+    @property
+    def place(self) -> Place | None:
+        """Where it waits; None: it does not."""
+        return self._place
+
     def leave(self) -> None:
         """It does not wait any more; a second time does nothing."""
         place, self._place = self._place, None
         if place is not None:
             place.leave()
+
+    def hand_over(self) -> Place:
+        """Somebody else looks after its place from now on.  Raises ValueError when it has none."""
+        place, self._place = self._place, None
+        if place is None:
+            raise ValueError(f"contact {self.live.contact.id} does not wait")
+        return place
 
     def goes_to(self, queue: str, since: float) -> None:
         """From now it waits there, when it waits."""
@@ -80,6 +113,13 @@ class Line:
 
         ``refused``: agents who did not take it though it did not wait -> until when it is not offered to them.
         """
+        found = await self.agent_or(None, refused)
+        return found if found is not SOONER else None
+
+    async def agent_or(
+        self, sooner: Callable[[], Deferred[None]] | None, refused: Mapping[str, float] | None = None
+    ) -> Given | Sooner | None:
+        """The same; :data:`SOONER` when what ``sooner`` gives fires before there is an agent: it waits on in its place."""
         live = self.live
         while True:
             if live.customer.gone:
@@ -96,21 +136,28 @@ class Line:
             until = min(live.now() if isinstance(rule, OverflowRule) else rule, live.now() + JUDGED_EVERY)
             offers: list[Offer] = []
             offered = place.offer().addCallback(offers.append)
-            news = await live.news(live.customer.when_gone(), offered, self._overflow.may_change(self.queue, until))
+            events = [live.customer.when_gone(), offered, self._overflow.may_change(self.queue, until)]
+            news = await live.news(*events, *([sooner()] if sooner is not None else []))
             if offers and not isinstance(news, Letter):
                 return offers[0]
+            if news == len(events):
+                return SOONER
             if isinstance(news, Letter) and (picked := self._answer(news)) is not None:
                 return picked
 
-    async def pause(self, seconds: float) -> None:
-        """Stay away from the line for a while; its place in it is kept."""
+    async def for_trunk(self) -> None:
+        """Stay away from the line until the number may be dialled: a trunk's line is given back, or some time has passed.
+
+        Its place is kept.  Who waits like this is in nobody's way: those behind it are served meanwhile.
+        """
         live = self.live
         self.leave()
         live.at(Stage.WAITING)
-        until = live.now() + seconds
+        until = live.now() + RETRY_SECONDS
         while True:
             over: Deferred[None] = deferLater(live.clock, max(0.0, until - live.now()))
-            news = await live.news(live.customer.when_gone(), over)
+            free = live.dialling.when_line(live.contact.dialled, self.since)
+            news = await live.news(live.customer.when_gone(), over, free)
             if not isinstance(news, Letter):
                 return
             answer_alone(live, news)
@@ -119,7 +166,7 @@ class Line:
         if self.live.now() < self._judged_from:
             return self._judged_from
         queue, entering = self.queue, self._entering
-        if self.live.contact.channel in PATIENT:
+        if self.live.contact.channel in (*PATIENT, Channel.CALLBACK):
             onward = tuple(rule for rule in queue.overflow if rule.to is OverflowTo.QUEUE)
             queue = evolve(queue, overflow=onward, max_wait_seconds=inf)
         return self._overflow.judge(queue, self.since, entering=entering)
@@ -135,6 +182,8 @@ class Line:
             contact.channel,
             requires=contact.skills,
             offset=contact.priority,
+            owner=self._owner,
+            owner_until=live.now() + self.queue.callback.owner_seconds if self._owner else 0.0,
             refused=refused,
             attempts=contact.attempts,
         )

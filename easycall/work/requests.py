@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from easycall.acd.desk_work import DeskAssignment
 from easycall.defer import shielded, unattended
 from easycall.events import (
     Answered,
@@ -29,10 +30,11 @@ from easycall.events import (
 )
 from easycall.live import attach
 from easycall.model import Contact, EndedBy, OfferOutcome, Queue, Request
-from easycall.policy import Channel
+from easycall.policy import AT_DESK, Channel
 from easycall.ports import StoreUnavailable
 from easycall.stats.journey import Step
 from easycall.stats.record import WITH_AGENT, Record, SegmentKind
+from easycall.stats.time_line import Segment
 from easycall.verbs import NotNow
 
 __all__ = ["Requests", "Shelf"]
@@ -85,8 +87,11 @@ class Carriers(Protocol):
     def live(self) -> Mapping[str, Contact]:
         """The contacts of now, by id."""
 
-    def request(self, request: Request, *, restored: bool = False) -> Contact:
-        """Let the contact of a request begin, or begin again after a restart."""
+    def request(self, request: Request, *, restored: bool = False, had: DeskAssignment | None = None) -> Contact:
+        """Let the contact of a request begin, or go on after a restart: in line, or with the agent who had it."""
+
+    def still_with(self, request: Request, agent: str, attempt: int) -> DeskAssignment | None:
+        """The agent had it when the process before us ended, and has it still; None: not any more."""
 
 
 class Requests:
@@ -119,12 +124,22 @@ class Requests:
         self._unstored: dict[str, bool] = {}
         """Requests of which the latest is not stored, as the database was away -> whether that is that it is done."""
         self._again: IDelayedCall | None = None
-        self._stop_listening: Callable[[], None] = lambda: None
+        self._stop_listening: Callable[[], None] | None = None
+        self._began: set[str] | None = None
+        """Those of this process while the others are not read; None: they are."""
 
     async def start(self) -> None:
-        """What was not done waits again.  Raises StoreUnavailable."""
+        """What was not done waits again, unless it goes on as a call.
+
+        Raises StoreUnavailable, and can be tried again: until then nothing can be asked for.
+        """
+        if self._stop_listening is None:
+            self._stop_listening = self._journal.subscribe(self._told)
+        self._began = self._began or set()
         await self._shelf.clean()
         for request in await self._shelf.all():
+            if request.id in self._began:
+                continue
             if request.queue not in self._queues:
                 log.error(
                     "request {request} is of queue {queue}, which is no more: it stays in the database",
@@ -133,14 +148,21 @@ class Requests:
                 )
                 continue
             await self._journal.resume(request.id)
-            await self._part(request)
+            carried = request.id in self._contacts.live
+            last = None if carried else await self._last(request)
+            self._began.add(request.id)
             self.live[request.id] = request
-            self._contacts.request(request, restored=True)
-        self._stop_listening = self._journal.subscribe(self._told)
+            if not carried:
+                had = self._still_with(request, last)
+                if had is None and last is not None:
+                    self._part(request, last)
+                self._contacts.request(request, restored=True, had=had)
+        self._began = None
 
     async def stop(self) -> None:
         """Store what is being stored, and nothing more."""
-        self._stop_listening()
+        if self._stop_listening is not None:
+            self._stop_listening()
         if self._again is not None:
             self._again.cancel()
             self._again = None
@@ -152,6 +174,8 @@ class Requests:
         Who asks may go away: what is stored always holds.  Raises NotNow when there are too many, StoreUnavailable, and then
         nothing was asked for.
         """
+        if self._began is not None:
+            raise StoreUnavailable("what was asked for before could not be read yet")
         if len(self.live) >= ROOM:
             raise NotNow(f"{ROOM} requests are not done yet")
         request = evolve(request, id=request.id or self._new_id())
@@ -163,15 +187,23 @@ class Requests:
         return await shielded(in_turn())
 
     def _begin(self, request: Request) -> Contact:
+        if self._began is not None:
+            self._began.add(request.id)
         self.live[request.id] = request
         return self._contacts.request(request)
 
-    async def _part(self, request: Request) -> None:
-        """Whoever had it when the daemon died has it no more."""
+    async def _last(self, request: Request) -> Segment | None:
+        """What the request was doing when the daemon ended."""
         found = await self._journal.record_of(request.id)
-        if found is None or not found[0].segments:
-            return
-        last, now = found[0].segments[-1], self._clock.seconds()
+        return found[0].segments[-1] if found is not None and found[0].segments else None
+
+    def _still_with(self, request: Request, last: Segment | None) -> DeskAssignment | None:
+        at_desk = request.channel in AT_DESK and last is not None and last.kind in WITH_AGENT
+        return self._contacts.still_with(request, last.agent, last.attempt) if at_desk and last is not None else None
+
+    def _part(self, request: Request, last: Segment) -> None:
+        """Whoever had it when the daemon ended has it no more."""
+        now = self._clock.seconds()
         if last.kind in WITH_AGENT:
             self._journal.record(TalkEnded(at=now, contact=request.id, agent=last.agent, ended_by=EndedBy.SYSTEM))
         elif last.kind is SegmentKind.OFFER and last.outcome is None:

@@ -8,7 +8,7 @@ proxies, ``centre.ami`` and ``centre.agi``.
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +19,7 @@ from twisted.internet.task import deferLater
 
 from easycall.acd.staff import REFUSED_SECONDS
 from easycall.asterisk.ami import Action, Message
+from easycall.asterisk.channel import Place
 from easycall.asterisk.link import ActionRefused
 from easycall.asterisk.manager import Account, Manager
 from easycall.client import Client, Live
@@ -63,6 +64,8 @@ class CallCentre:
         self.client: Client
         self.feed: Live
         self._feeds: list[Live] = []
+        self._fairness: Fairness | None = None
+        """Of all daemons of the scenario, one after another."""
         self._looking = Bell()
         self._pbx = self._inspector()
 
@@ -80,13 +83,8 @@ class CallCentre:
         await self.world.start()
         await self._pbx.start()
         await limited(self._looking.wait(), SOON, self.reactor)
-        ports = self.state.ports
-        self.ami = await Proxy(self.reactor, ports.a_ami).start()
-        self.agi = Proxy(self.reactor, ports.nobody_sip)
-        self.agi.port = ports.agi
         usual = {
-            "ami": self.ami.port,
-            "agi": ports.nobody_sip,
+            **await self._wires(),
             "flows": Path(__file__).parent / "flows",
             "busy_prompt": "All are busy.",
             "numbers": {STRAIGHT: "straight"},
@@ -97,13 +95,21 @@ class CallCentre:
         self.client = Client(self.site.port, self.site.token, self.reactor)
         await self.start_daemon()
 
+    async def _wires(self) -> dict[str, int]:
+        """What the daemon and the PBX speak through; the ports the daemon is told for it."""
+        ports = self.state.ports
+        self.ami = await Proxy(self.reactor, ports.a_ami).start()
+        self.agi = Proxy(self.reactor, ports.nobody_sip)
+        self.agi.port = ports.agi
+        return {"ami": self.ami.port, "agi": ports.nobody_sip}
+
     async def start_daemon(self) -> None:
         config = load(self.site.file, {})
         flows = library.flows_of(config)
         self.fatal: list[str] = []
         self.running = join(config, flows, self.reactor, self.fatal.append)
         ahead = {queue.id: queue.routing.offset for queue in config.queues.values()}
-        fairness = Fairness(REFUSED_SECONDS, ahead=ahead)
+        fairness = self._fairness = self._fairness or Fairness(REFUSED_SECONDS, ahead=ahead)
         self.running.journal.subscribe(lambda sequence, event: self._judge(fairness.take(event)))
         self.running.daemon.startService()
         assert self.running.daemon.started is not None
@@ -111,8 +117,25 @@ class CallCentre:
         assert not self.fatal
         await self.agi.start()
         await self.until(self.ready, SOON, "the daemon is ready")
+        await self.listen()
+
+    async def listen(self) -> None:
+        """Follow the live feed of the daemon that runs; what was heard of one before stays in ``feed.heard``."""
+        before = list(self.feed.heard) if self._feeds else []
         self.feed = await self.client.live()
-        self._feeds.append(self.feed)
+        self._feeds = [self.feed]
+        self.feed.heard = deque([*before, *self.feed.heard], maxlen=self.feed.heard.maxlen)
+
+    async def restart_daemon(self) -> None:
+        """Stop it in order, and start it again; calls go on meanwhile, and whoever is in no bridge is home again then."""
+        self.story.tell("daemon", "restarts")
+        await self.stop_daemon()
+        await self.start_daemon()
+        await self.until(self._all_are_somewhere, SOON, "every leg is in a bridge, rings, or is at home")
+
+    async def _all_are_somewhere(self) -> bool:
+        legs = [leg for pbx in self.running.pbxs for leg in pbx.switch.legs]
+        return all(leg.bridge or leg.place in (Place.HOME, Place.DIALLED) for leg in legs)
 
     def _judge(self, unfair: str) -> None:
         if unfair:
@@ -217,7 +240,8 @@ class CallCentre:
         try:
             await self.invariants_hold()
             for caller in self.callers:
-                caller.hangs_up()
+                if caller.had_a_call:
+                    caller.hangs_up()
             await self._nothing_is_left()
             await self._records_add_up()
         finally:

@@ -23,12 +23,12 @@ Worlds = Callable[..., World]
 
 
 @asynccontextmanager
-async def up(pbx: State | Path) -> AsyncIterator[tuple[State, Worlds]]:
-    """A real lab that is up already, or a simulated one in that folder."""
+async def up(pbx: State | Path, patience: int = PATIENCE) -> AsyncIterator[tuple[State, Worlds]]:
+    """A real lab that is up already, or a simulated one in that folder, whose callers have so much patience."""
     if isinstance(pbx, State):
         yield pbx, lambda **how: AsteriskWorld(pbx, reactor, **how)
         return
-    simulated = SimulatedLab(pbx, reactor, patience=PATIENCE)
+    simulated = SimulatedLab(pbx, reactor, patience=patience)
     await simulated.start()
     try:
         yield simulated.state, simulated.world

@@ -41,10 +41,10 @@ class Story:
     def so_far(self, feed: Iterable[Mapping[str, Any]], wires: Mapping[str, Proxy]) -> str:
         """Everything in words, with the seconds since the beginning: people and the live feed; then what was said.
 
-        ``wires``: "AMI" and "AGI" -> what the daemon speaks through.  ``>`` is said by the daemon.
+        ``wires``: "AMI" and "AGI" -> what the daemon speaks through, if anything is between.  ``>`` is said by the daemon.
         """
         lines = [*self._told, *((one["at"], "feed", _event(one)) for one in feed if one["kind"] != "snapshot")]
-        said = [*_ami(wires["AMI"]), *_agi(wires["AGI"])]
+        said = [*_ami(wires["AMI"]), *_agi(wires["AGI"])] if wires else []
         return f"{self._printed(lines, TOLD)}\nlast messages (> easycall, < Asterisk):\n{self._printed(said, SAID)}"
 
     def _printed(self, lines: list[tuple[float, str, str]], count: int) -> str:

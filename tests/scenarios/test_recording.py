@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from easycall.asterisk.ami import Action
 from easycall.client import Refused
 from easycall.lab.tones import tones_in
 
@@ -167,14 +166,36 @@ async def test_where_asterisk_cannot_write_the_talk_goes_on_and_somebody_is_told
 
 @pytest.mark.requirement("P1")
 @pytest.mark.site(record="always")
-async def test_what_an_earlier_daemon_recorded_is_not_recorded_any_further(centre: CallCentre) -> None:
-    carl, ana = await speaking(centre)
-    leg = centre.running.contacts.live[await carl.contact()].leg
-    await centre.stop_daemon()
-    await talking(carl, ana)
-    await centre.start_daemon()
-    ana.hangs_up()
-    await centre.feed.wait("ivr.step", SOON, node="menu")
-    answer = await centre.ask_pbx(Action.of("StopMixMonitor", Channel=leg))
-    assert answer == "Could not stop monitoring channel"
+async def test_a_recording_goes_on_after_a_restart(centre: CallCentre) -> None:
+    """It is the same recording, with nothing missing; and what pauses it is known and undone."""
+    carl, _ = await speaking(centre)
+    await centre.restart_daemon()
+    await after(centre.reactor, TALK_SECONDS)
+    await asks(carl, "hold")
+    await centre.feed.wait("recording.paused", SOON, why="hold")
+    held = centre.reactor.seconds()
+    await centre.restart_daemon()
+    await asks(carl, "retrieve")
+    retrieved = await centre.feed.wait("recording.resumed", SOON, why="hold")
+    await after(centre.reactor, TALK_SECONDS)
+    ended = centre.reactor.seconds()
     carl.hangs_up()
+    recording, sound = await recorded(centre, carl)
+    assert [gap["why"] for gap in recording["gaps"]] == ["hold"]
+    assert sound.mostly(recording["started"], held) == {CUSTOMER, AGENT}
+    assert sound.mostly(retrieved["at"], ended) == {CUSTOMER, AGENT}
+
+
+@pytest.mark.requirement("P1")
+@pytest.mark.site(record="always")
+async def test_a_recording_that_the_agent_has_stopped_is_not_begun_again_by_a_restart(centre: CallCentre) -> None:
+    carl, _ = await speaking(centre)
+    assert (await asks(carl, "record", action="stop"))["recording"] is None
+    await centre.restart_daemon()
+    bo = await centre.agent("bo").works()
+    await asks(carl, "transfer", agent="bo")
+    await bo.answers()
+    await talking(carl, bo)
+    carl.hangs_up()
+    [recording] = (await carl.record())["recordings"]
+    assert recording["id"]

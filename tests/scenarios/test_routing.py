@@ -153,10 +153,8 @@ async def test_the_last_agent_and_then_anyone(centre: CallCentre) -> None:
     await talking(second, ana)
     second.hangs_up()
     await second.record()
-    await centre.stop_daemon()
-    await centre.start_daemon()
-    await bo.works("sales")
-    await ana.logs_in("sales")
+    await centre.restart_daemon()
+    await ana.becomes("not_ready", "pause")
     third = await Again(carl).dials("95611")
     entered = await centre.feed.wait("queue.entered", SOON, contact=await third.contact())
     assert entered["owner"] == "ana"

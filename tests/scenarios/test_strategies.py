@@ -87,9 +87,8 @@ async def test_a_queue_is_changed_while_a_caller_waits(centre: CallCentre) -> No
     event = await centre.feed.wait("queue.edited", SOON, queue="sales")
     assert (event["changed"], event["by"]) == ({"skills": "billing", "ring_seconds": 9}, "lab")
     carl.hangs_up()
-    await carl.is_released()
-    await centre.stop_daemon()
-    await centre.start_daemon()
+    await carl.record()
+    await centre.restart_daemon()
     again = await centre.client.get("/api/v1/queues/sales/routing")
     assert (again["skills"], again["ring_seconds"], again["changed"]) == ("billing", 9.0, event["changed"])
     assert (await centre.client.delete("/api/v1/queues/sales/routing"))["skills"] == "billing >= 2"

@@ -201,9 +201,10 @@ async def test_after_a_restart_no_supervisor_is_left(centre: CallCentre) -> None
     centre.corrected = True
     carl, ana = await connected(centre)
     _, chen = await supervises(centre, "barge", contact=await carl.contact())
-    await centre.stop_daemon()
-    await centre.start_daemon()
+    await centre.restart_daemon()
     await chen.is_released()
     await talking(carl, ana)
     carl.hangs_up()
     await ana.is_released()
+    journey = [step["text"] for step in (await carl.record())["journey"] if step["kind"] == "supervision.ended"]
+    assert journey == ["the supervision by chen ends (restart)"]

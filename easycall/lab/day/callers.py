@@ -114,6 +114,12 @@ class Caller(FarEnd):
             self._later(self._temper.patience, self.hang_up)
             self._not_understood = self._clock.callLater(AGAIN_SECONDS, self._press_again, key)
 
+    def _hears_words(self) -> None:
+        """Behind the last key: a menu again, it seems, as after a daemon that was away; or that all agents are busy."""
+        waiting = self._not_understood is not None and self._not_understood.active()
+        if self._temper.keys and not self._keys and not self._talked and not waiting:
+            self._not_understood = self._clock.callLater(AGAIN_SECONDS, self._press_again, self._temper.keys[-1][1])
+
     def _press_again(self, key: str) -> None:
         self.line.press(key)
         self._not_understood = self._clock.callLater(AGAIN_SECONDS, self._press_again, key)
@@ -126,6 +132,8 @@ class Caller(FarEnd):
         """Music: the key was understood.  An agent's voice: at last."""
         if sound in (MUSIC, AGENT_VOICE):
             self._understood()
+        elif sound:
+            self._hears_words()
         if sound == AGENT_VOICE and not self._talks:
             self._talks = self._talked = True
             if self._temper.ends:

@@ -26,6 +26,8 @@ LATE_SECONDS = 240.0
 """So much before or after its hour a shift begins."""
 AGAIN_SECONDS = 15.0
 """After a log-in that was refused."""
+BACK_SECONDS = (1.0, 20.0)
+"""Within which a desktop notices that the daemon is back, and has logged in again."""
 LUNCH_FROM_HOURS = 6.0
 BREAK = ("break", 600.0)
 LUNCH = ("lunch", 1800.0)
@@ -44,7 +46,8 @@ class Clerk:
         self.random = random
         self.clock = clock
         self._shift = shift
-        self._staff = staff
+        self._staff: Staff | None = staff
+        """None while the daemon is away: whatever the desktop asks then is refused."""
         self._works = False
         self._pauses = ""
         self._timer: IDelayedCall | None = None
@@ -80,33 +83,55 @@ class Clerk:
                 plan.cancel()
         self._go()
 
+    def daemon(self, staff: Staff | None) -> None:
+        """Another daemon is there, or None: whatever it does not know is told again."""
+        self._staff = staff
+        if staff is None:
+            return
+        state = staff.agents[self.agent].state
+        if self._works and state is AgentState.OFFLINE:
+            self._stop()
+            self._timer = self.clock.callLater(self.random.uniform(*BACK_SECONDS), self._come)
+        elif state is not AgentState.OFFLINE and not self._works:
+            staff.log_out(self.agent)
+        elif self._works and self._pauses and state is not AgentState.NOT_READY:
+            staff.set_state(self.agent, AgentState.NOT_READY, self._pauses)
+        elif self._works and state is AgentState.NOT_READY and not self._pauses:
+            self._later(self.habits.returns * self.random.uniform(0.5, 2.0))
+
     def _come(self) -> None:
         try:
+            if self._staff is None:
+                raise NotNow("the daemon is away")
             self._staff.log_in(self.agent, self.phone)
         except NotNow:  # the last talk of the shift before goes on
             self._plan(AGAIN_SECONDS, self._come)
             return
         self._works = True
+        if self._pauses:
+            self._staff.set_state(self.agent, AgentState.NOT_READY, self._pauses)
         self._ready()
 
     def _go(self) -> None:
         if self._works:
             self._works = False
             self._stop()
-            self._staff.log_out(self.agent)
+            if self._staff is not None:
+                self._staff.log_out(self.agent)
 
     def _pause(self, reason: str) -> None:
         if self._works:
             self._pauses = reason
             self._stop()
-            self._staff.set_state(self.agent, AgentState.NOT_READY, reason)
+            if self._staff is not None:
+                self._staff.set_state(self.agent, AgentState.NOT_READY, reason)
 
     def _resume(self) -> None:
         self._pauses = ""
         self._ready()
 
     def _ready(self) -> None:
-        if self._works and not self._pauses:
+        if self._works and not self._pauses and self._staff is not None:
             with suppress(NotNow):
                 self._staff.set_state(self.agent, AgentState.READY)
 
@@ -115,7 +140,7 @@ class Clerk:
         if change.state is AgentState.NOT_READY and change.reason in ("missed", "unreachable"):
             self._later(self.habits.returns * self.random.uniform(0.5, 2.0))
         elif change.state is AgentState.WRAP_UP and self.random.random() < self.habits.ready_early:
-            self._later((change.until - change.at) * self.random.random())
+            self._later(max(0.0, change.until - change.at) * self.random.random())
 
     def _later(self, seconds: float) -> None:
         """Be ready after so many seconds, if nothing else comes before."""
@@ -186,6 +211,11 @@ class Clerks:
         """The rest of the day is off for everybody."""
         for clerk in self._clerks.values():
             clerk.goes_home()
+
+    def daemon(self, staff: Staff | None) -> None:
+        """The daemon is away (None), or another one is there."""
+        for clerk in self._clerks.values():
+            clerk.daemon(staff)
 
     def phone(self, dialled: str) -> FarEnd | Unreachable | None:
         """Who is at the far end of ``PJSIP/2001``; see :data:`easycall.simulator.line.Outside`."""

@@ -6,6 +6,7 @@ from collections import Counter
 
 from easycall.events import Answered, ContactArrived, ContactEnded, Corrected, Event, OfferEnded, Queued
 from easycall.model import OfferOutcome, Outcome
+from easycall.policy import Channel
 
 __all__ = ["SERVICE_SECONDS", "Figures"]
 
@@ -30,6 +31,8 @@ class Figures:
         self.in_time = 0
         self.peak = 0
         """The most contacts that lived at one moment."""
+        self._called_back: set[str] = set()
+        """Live contacts that call back: their customers have waited before, and do not wait on the line."""
 
     @property
     def ended(self) -> int:
@@ -57,6 +60,10 @@ class Figures:
             case ContactArrived():
                 self.arrived += 1
                 self.peak = max(self.peak, self.live)
+                if event.channel is Channel.CALLBACK:
+                    self._called_back.add(event.contact)
+            case Queued() | Answered() if event.contact in self._called_back:
+                pass
             case Queued():
                 self.queued += 1
             case Answered():
@@ -68,5 +75,6 @@ class Figures:
                 self.offers[event.outcome] += 1
             case ContactEnded():
                 self.outcomes[event.outcome] += 1
+                self._called_back.discard(event.contact)
             case Corrected():
                 self.corrected += 1

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
-__all__ = ["DAY_SECONDS", "SHIFTS", "Habits", "Plan", "Shift", "shift_of"]
+__all__ = ["DAY_SECONDS", "MIDNIGHT", "SHIFTS", "Habits", "Plan", "Shift", "shift_of"]
 
 DAY_SECONDS = 86_400.0
+MIDNIGHT = 1_800_057_600.0
+"""When the first day begins unless something else is planned: a midnight, in seconds since the epoch."""
 
 
 @frozen
@@ -36,6 +38,25 @@ class Habits:
     """The talk is ended by the agent."""
     withheld: float = 0.05
     """Calls without a number."""
+
+    # Customers who are called back
+    asks: float = 0.25
+    """Asks for a callback while waiting, where the flow offers it."""
+    elsewhere: float = 0.3
+    """Of these, who keys in another number, and has one."""
+    calls_again: float = 0.3
+    """Of those who hang up while waiting, who calls again within some hours."""
+    picks_up: float = 8.0
+    """From the first ring to the answer."""
+    engaged: float = 0.1
+    """The customer's telephone is busy."""
+    away: float = 0.15
+    """It rings, and nobody answers."""
+    refuses: float = 0.05
+    switched_off: float = 0.03
+    """It cannot be reached."""
+    called_patience: float = 60.0
+    """The mean of the exponential time for which a customer who was called waits for an agent."""
 
     # Agents
     answer: float = 3.0
@@ -87,6 +108,18 @@ class Plan:
     latency: float = 0.002
     """The longest time a piece of a TCP stream is on its way, in seconds; 0: none."""
     habits: Habits = field(factory=Habits)
+    restarts: float = 0.0
+    """How often a day the daemon ends and is started again, on average: half of the times in order, half as by SIGKILL."""
+    midnight: float = MIDNIGHT
+    """When the first day begins."""
+    customers: int = 0
+    """How many people there are, who call more than once and have telephones at which they are called back; 0: nobody calls
+    twice, and nobody is called back."""
+    calls_out: int = 0
+    """How many customers a day agents call by themselves."""
+    kept_days: float = 0.0
+    """For how long the database keeps what happened, and the daemon has a journal's file; 0: no file, and what was looked at
+    is thrown away.  Figures after a restart need three days."""
 
 
 def shift_of(number: int, agents: int) -> Shift:

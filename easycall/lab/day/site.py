@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from zlib import crc32
+from zoneinfo import ZoneInfo
+
+from attrs import evolve
 
 from easycall.config import (
     AgentSettings,
     AsteriskBox,
     Config,
+    DialingSettings,
     FaxSettings,
     PromptSettings,
     RecordingSettings,
     ServiceSettings,
     VoicemailSettings,
 )
+from easycall.hours import Hours, spans_of
 from easycall.ivr import library
-from easycall.ivr.flow import Flow, Prompt
+from easycall.ivr.nodes import Flow
+from easycall.ivr.prompt import Prompt
 from easycall.lab.layout import shipped
-from easycall.model import Queue
+from easycall.model import (
+    CallbackRules,
+    CallbackSource,
+    First,
+    Outcome,
+    OverflowRule,
+    OverflowTo,
+    OverflowWhen,
+    Queue,
+    Trunk,
+)
 
-__all__ = ["AGI_PORT", "AMI_PORT", "NUMBER", "PBX", "SECRET", "Spoken", "configuration", "flows"]
+__all__ = ["AGI_PORT", "AMI_PORT", "ASKING", "NUMBER", "PBX", "SECRET", "Spoken", "calling_back", "configuration", "flows"]
 
 PBX = "sim"
 NUMBER = "95588"
 """What callers dial."""
+ASKING = "95599"
+"""What callers dial who may ask to be called back: the line of sales."""
 AMI_PORT = 5038
 AGI_PORT = 4573
 SECRET = "in-memory"  # noqa: S105 - nobody else can reach it
@@ -67,6 +86,45 @@ def configuration(agents: int) -> Config:
         agents={one.id: one for one in (_agent(number) for number in range(agents))},
         services={"payments": ServiceSettings("http://127.0.0.1:9/")},  # the shipped flows name it; nobody is there
     )
+
+
+def calling_back(config: Config) -> Config:
+    """The same site with a trunk, opening hours, and queues that call back.
+
+    Customers are called in the hours of [hours], by the clock on their wall; sales gives up later and calls more often.
+    """
+    open_hours = _hours("office", {range(5): "06:30-21:00", range(5, 7): "08:00-18:00"})
+    usual = _hours("customers", {range(5): "09:00-20:00", range(5, 7): "10:00-18:00"})
+    late = _hours("evenings", {range(5): "17:00-21:00", range(5, 6): "22:00-04:00", range(6, 7): "17:00-21:00"})
+    every = frozenset({CallbackSource.ABANDONED, CallbackSource.CLOSED, CallbackSource.UNANSWERED, CallbackSource.OUTAGE})
+    sales = CallbackRules(every, hours=usual, other_numbers=True, delays={Outcome.NO_ANSWER: 1800.0}, ring_seconds=20.0)
+    support = CallbackRules(
+        every,
+        first=First.AGENT,
+        hours=late,
+        attempts=3,
+        attempts_per_day=2,
+        most={Outcome.DECLINED: 1},
+        expires_seconds=4 * 86_400.0,
+        greeting="This is Easy Call.",
+    )
+    closed = (OverflowRule(OverflowWhen.CLOSED, OverflowTo.HANG_UP, say="We are closed, and call you back."),)
+    return evolve(
+        config,
+        numbers={ASKING: "callback"},
+        hours={"office": open_hours},
+        trunks=(Trunk("world", PBX, "PJSIP/{number}@world", lines=20, caller_ids=("+4930955880",)),),
+        dialing=DialingSettings(country="49", allow=("+",), deny=("+4930666",)),
+        queues={
+            "sales": evolve(config.queues["sales"], hours=open_hours, overflow=closed, callback=sales),
+            "support": evolve(config.queues["support"], callback=support),
+        },
+    )
+
+
+def _hours(name: str, week: Mapping[range, str]) -> Hours:
+    """Opening hours in Berlin: days of the week, Monday is 0 -> one span."""
+    return Hours(name, ZoneInfo("Europe/Berlin"), {day: spans_of([span]) for days, span in week.items() for day in days})
 
 
 def _agent(number: int) -> AgentSettings:

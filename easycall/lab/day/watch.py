@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
@@ -17,24 +17,34 @@ from zope.interface import implementer
 from easycall.acd.staff import REFUSED_SECONDS
 from easycall.defer import start
 from easycall.events import ContactEnded, Event
-from easycall.lab.day.callers import Caller
 from easycall.lab.day.figures import Figures
-from easycall.lab.day.plan import Plan
+from easycall.lab.day.plan import DAY_SECONDS, Plan
 from easycall.lab.day.site import PBX
 from easycall.lab.evidence import Evidence, PbxChannel, held
 from easycall.lab.fairness import Fairness
 from easycall.lab.invariants import lasting, violations
 from easycall.simulator.asterisk import SimulatedAsterisk
 from easycall.simulator.channel import Channel
+from easycall.simulator.line import Line
 from easycall.simulator.virtual import VirtualReactor
 from easycall.stats.record import Record
 from easycall.store.contacts import ContactArchive
 from easycall.store.memory import MemoryDatabase
 from easycall.tap import Joined
 
-__all__ = ["Watch"]
+__all__ = ["Connected", "Watch"]
 
 T = TypeVar("T")
+
+
+class Connected(Protocol):
+    """Somebody outside with a line."""
+
+    line: Line
+
+    @property
+    def expects_to_be_connected(self) -> bool:
+        """Has not hung up, and nobody may end the call."""
 
 
 class Watch:
@@ -62,7 +72,7 @@ class Watch:
         self._ended: list[str] = []
         self._overtaken: list[str] = []
         self._before: Counter[str] = Counter()
-        self.callers: set[Caller] = set()
+        self.callers: set[Connected] = set()
         """The callers whose lines are not down, or should not be."""
         self.figures = Figures()
         self.violations: dict[str, None] = {}
@@ -71,14 +81,18 @@ class Watch:
         self.checks = 0
         self.records = 0
         """How many records were looked at."""
-        joined.journal.subscribe(self._hear)
+
+    def daemon(self, joined: Joined) -> None:
+        """Another daemon is there."""
+        self._joined = joined
 
     @property
     def choices(self) -> int:
         """How many choices of an agent were judged."""
         return self._fairness.choices
 
-    def _hear(self, sequence: int, event: Event) -> None:
+    def hear(self, sequence: int, event: Event) -> None:
+        """What the daemon tells."""
         self.events += 1
         self.figures.take(event)
         if unfair := self._fairness.take(event):
@@ -140,7 +154,11 @@ class Watch:
         self._failures.clear()
         records = _at_once(start(self._stored(ended)))
         self.records += len(records)
-        _at_once(start(self._database.clear()))
+        if self._plan.kept_days:
+            before = self._reactor.seconds() - self._plan.kept_days * DAY_SECONDS
+            _at_once(start(self._database.forget(before)))
+        else:
+            _at_once(start(self._database.clear()))
         return Evidence(ended=ended, records=records, failures=failures, overtaken=overtaken)
 
     async def _stored(self, ended: tuple[str, ...]) -> tuple[Record, ...]:

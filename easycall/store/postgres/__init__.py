@@ -6,28 +6,35 @@ when it is lost.
 
 A server that is away or hangs costs an asker at most three seconds; from then on everybody is refused at once, until it
 answers again.  A statement is never cancelled, see :mod:`easycall.store.postgres.connection`.
+
+==============  ===========================================================================
+address.py      where the database is, and what the server's refusals mean
+keeping.py      connections that are made again when they are lost
+connection.py   one of them
+ours.py         whether a database is ours to use, and its schema of today
+reading.py      a database that is only read, by a command
+==============  ===========================================================================
 """
 
 from __future__ import annotations
 
-import random
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import psycopg2
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from easycall.defer import Bell, first, limited, start
-from easycall.ports import StatementRefused, StoreUnavailable
-from easycall.store.postgres.address import LOCK, Address, refusal
+from easycall.defer import limited, start
+from easycall.ports import StatementRefused, StoreUnavailable, StoreUnusable
+from easycall.store.postgres import ours
+from easycall.store.postgres.address import Address, refusal
 from easycall.store.postgres.connection import SILENT_SECONDS, Connection, Statements
+from easycall.store.postgres.keeping import LOST, Connections
 
 __all__ = ["PostgreSQL"]
 
@@ -35,7 +42,7 @@ log = Logger()
 T = TypeVar("T")
 
 LINES = 4
-"""Connections that serve askers."""
+"""Connections that serve askers: two more than :mod:`easycall.store.reports` lets reports have."""
 
 ANSWER_SECONDS = 10.0
 """How long an asker waits, the turns of others before it included."""
@@ -43,13 +50,8 @@ ANSWER_SECONDS = 10.0
 MOST_WAITING = 1_000
 """Askers that wait for a connection; one more is refused."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
-"""Seconds between two tries to connect."""
-
 _REFUSED = (psycopg2.IntegrityError, psycopg2.DataError)
 """Faults of the values.  A table or a right that is missing is not among them: the operator can mend that."""
-
-_LOST = (psycopg2.Error, OSError, TimeoutError)
 
 
 @define(eq=False)
@@ -62,10 +64,6 @@ class _Ask:
     answer: Deferred[Any] = field(factory=Deferred)
 
 
-class _Wrong(Exception):
-    """We do not use this database; the text says why."""
-
-
 class PostgreSQL:
     """The :class:`~easycall.ports.Database` of one PostgreSQL database, used by one daemon at a time."""
 
@@ -74,26 +72,35 @@ class PostgreSQL:
         self._address = address
         self._reactor = reactor
         self._clock: IReactorTime = reactor
-        self._closing = Bell()
-        self._closing.ring()
-        self._running: list[Deferred[None]] = []
-        self._connections: set[Connection] = set()
+        self._connections = Connections(address, reactor, self._has_trouble)
+        self._connections.close()
         self._idle: list[Connection] = []
         self._busy = 0
         self._asks: deque[_Ask] = deque()
         self._held = False
         self._trouble = ""
+        self._complained = ""
+        self._versions: tuple[str, ...] = ()
+        """Of the schema that is there."""
+        self._wrong = False
+        """Whether the trouble is one that does not mend itself."""
         self._told: list[Deferred[None]] = []
 
     async def open(self) -> None:
-        """Connect, and create or upgrade the schema.  Raises StoreUnavailable with the reason in words."""
-        self._closing, self._trouble = Bell(), ""
+        """Connect, and create or upgrade the schema; may be tried again.
+
+        Raises, with the reason in words, StoreUnavailable while the server is away, and StoreUnusable when only the operator
+        mends it.
+        """
+        await self._over()  # a try before this one
+        self._connections = Connections(self._address, self._reactor, self._has_trouble)
+        self._trouble, self._wrong = "", False
         try:
-            self._begin(self._take_lock, self._keeper_up)
+            self._connections.begin(self._take_lock, self._keeper_up)
             await self._until(lambda: self._held)
             await self._migrate()
             for _ in range(LINES):
-                self._begin(self._look, self._line_up)
+                self._connections.begin(ours.check, self._line_up)
             await self._until(lambda: bool(self._idle))
         except BaseException:
             self._shut()
@@ -106,8 +113,7 @@ class PostgreSQL:
         except TimeoutError:
             log.warn("database {at}: closed before all was stored that was asked", at=str(self._address))
         self._shut()
-        await DeferredList(self._running)
-        self._running.clear()
+        await self._over()
 
     async def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of one reading statement.  Raises StoreUnavailable and StatementRefused."""
@@ -123,8 +129,8 @@ class PostgreSQL:
     # Asking
 
     async def _asked(self, work: Callable[[Connection], Awaitable[T]], *, again: bool) -> T:
-        if self._closing.rung:
-            raise self._unavailable("not open")
+        if self._connections.closed.rung:
+            raise self._unavailable(self._trouble or "not open")
         if self._trouble and not self._works:
             raise self._unavailable(self._trouble)
         if len(self._asks) >= MOST_WAITING:
@@ -177,13 +183,13 @@ class PostgreSQL:
         if line.silent:
             self._hangs()
             self._fail(ask, f"no answer within {SILENT_SECONDS:g} s")
-        elif line.gone.rung and ask.again and not self._closing.rung:
+        elif line.gone.rung and ask.again and not self._connections.closed.rung:
             ask.again = False
             self._asks.appendleft(ask)
         elif isinstance(why, _REFUSED):
             if not ask.answer.called:
                 ask.answer.errback(StatementRefused(f"database {self._address}: {refusal(why)}"))
-        elif isinstance(why, _LOST):
+        elif isinstance(why, LOST):
             self._fail(ask, refusal(why))
         elif not ask.answer.called:
             ask.answer.errback(why)
@@ -203,81 +209,12 @@ class PostgreSQL:
 
     # Connections
 
-    def _begin(self, ready: Callable[[Connection], Awaitable[None]], up: Callable[[Connection], Callable[[], None]]) -> None:
-        running = start(self._keep_up(ready, up))
-        self._running.append(running.addErrback(lambda failure: log.failure("a connection to the database failed", failure)))
-
-    async def _keep_up(
-        self, ready: Callable[[Connection], Awaitable[None]], up: Callable[[Connection], Callable[[], None]]
-    ) -> None:
-        """Have one connection, for as long as the database is open.  ``up`` takes it and returns how to do without it."""
-        pause = FIRST_PAUSE
-        while not self._closing.rung:
-            connection = Connection(self._reactor)
-            self._connections.add(connection)
-            trouble = await self._connected(connection, ready)
-            if self._closing.rung:
-                connection.drop()
-            elif trouble:
-                self._has_trouble(trouble)
-                await self._rest(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                pause = FIRST_PAUSE
-                await self._used(connection, up)
-            self._connections.discard(connection)
-
-    async def _connected(self, connection: Connection, ready: Callable[[Connection], Awaitable[None]]) -> str:
-        """Connect; what is in the way, or nothing."""
-        try:
-            await connection.begin(self._address.url, {**self._address.wanted(), **await self._looked_up()})
-            await ready(connection)
-        except (_Wrong, *_LOST) as why:
-            trouble = f"no answer within {SILENT_SECONDS:g} s" if connection.silent else refusal(why)
-            connection.drop()
-            return trouble
-        return ""
-
-    async def _looked_up(self) -> dict[str, str]:
-        """The address of a host with a name: libpq would look it up on the reactor.  Raises OSError and TimeoutError."""
-        host = self._address.host
-        if not host:
-            return {}
-        pool = self._reactor.getThreadPool()
-        looking = deferToThreadPool(self._reactor, pool, socket.getaddrinfo, host, self._address.port, 0, socket.SOCK_STREAM)
-        found = await limited(looking, SILENT_SECONDS, self._clock)
-        return {"hostaddr": str(found[0][4][0])}
-
-    async def _rest(self, seconds: float) -> None:
-        await first(deferLater(self._clock, seconds * random.uniform(0.5, 1.0)), self._closing.wait())  # noqa: S311 - a pause
-
-    async def _used(self, connection: Connection, up: Callable[[Connection], Callable[[], None]]) -> None:
-        down = up(connection)
-        if self._works:
-            self._well()
-        self._tell()
-        self._turn()
-        try:
-            await connection.gone.wait()
-        finally:
-            down()
-
     async def _take_lock(self, connection: Connection) -> None:
-        try:
-            await connection.rows("SELECT pg_advisory_lock(?)", (LOCK,))
-        except psycopg2.errors.LockNotAvailable:
-            raise _Wrong("another easycall uses it") from None
-
-    async def _look(self, connection: Connection) -> None:
-        """Whether what is behind the connection takes what we write."""
-        [(encoding, follows)] = await connection.rows("SELECT current_setting('server_encoding'), pg_is_in_recovery()", ())
-        if encoding != "UTF8":
-            raise _Wrong(f"its encoding is {encoding}: make it with ENCODING 'UTF8' TEMPLATE template0")
-        if follows:
-            raise _Wrong("it is a standby, which takes nothing: give the address of the primary")
+        self._versions = await ours.lock(connection)
 
     def _keeper_up(self, keeper: Connection) -> Callable[[], None]:
         self._held = True
+        self._came_up()
 
         def down() -> None:
             self._held = False
@@ -286,6 +223,7 @@ class PostgreSQL:
 
     def _line_up(self, line: Connection) -> Callable[[], None]:
         self._idle.append(line)
+        self._came_up()
 
         def down() -> None:
             if line in self._idle:
@@ -293,10 +231,20 @@ class PostgreSQL:
 
         return down
 
-    def _has_trouble(self, trouble: str) -> None:
-        if not self._trouble:
+    def _came_up(self) -> None:
+        """One connection more is there."""
+        if self._works:
+            self._well()
+        self._tell()
+        self._turn()
+
+    def _has_trouble(self, trouble: str, wrong: bool | None = None) -> None:
+        if not self._trouble and trouble != self._complained:
             log.error("database {at}: {why}", at=str(self._address), why=trouble)
+            self._complained = trouble
         self._trouble = trouble
+        if wrong is not None:
+            self._wrong = wrong
         self._tell()
         if not self._works:
             while self._asks:
@@ -305,21 +253,28 @@ class PostgreSQL:
     def _well(self) -> None:
         if self._trouble:
             log.info("database {at}: it answers again", at=str(self._address))
-            self._trouble = ""
+            self._trouble = self._complained = ""
 
     # Opening and closing
 
     async def _migrate(self) -> None:
-        """Bring the schema up to date, in a thread: we hold the lock, so nobody else does."""
+        """Bring the schema up to date, in a thread: we hold the lock, so nobody else does.
+
+        There a server that hangs could block for ever, so it is not asked again when nothing is to be done.
+        """
         pool = self._reactor.getThreadPool()
         try:
-            await deferToThreadPool(self._reactor, pool, _migrate, self._address)
-        except (psycopg2.Error, _Wrong) as why:
+            await deferToThreadPool(self._reactor, pool, ours.migrate, self._address, self._versions)
+        except psycopg2.OperationalError as why:
             raise self._unavailable(refusal(why)) from why
+        except (psycopg2.Error, ours.Wrong) as why:
+            raise StoreUnusable(f"database {self._address}: {refusal(why)}") from why
 
     async def _until(self, done: Callable[[], bool]) -> None:
-        """Wait until that is so.  Raises StoreUnavailable when something is in the way."""
+        """Wait until that is so.  Raises StoreUnavailable and StoreUnusable when something is in the way."""
         while not done():
+            if self._trouble and self._wrong:
+                raise StoreUnusable(f"database {self._address}: {self._trouble}")
             if self._trouble:
                 raise self._unavailable(self._trouble)
             await self._change()
@@ -340,10 +295,12 @@ class PostgreSQL:
         while self._works and (self._busy or self._asks):
             await self._change()
 
+    async def _over(self) -> None:
+        """Wait until nothing runs any more after :meth:`_shut`."""
+        await self._connections.over()
+
     def _shut(self) -> None:
-        self._closing.ring()
-        for connection in tuple(self._connections):
-            connection.drop()
+        self._connections.close()
         while self._asks:
             self._fail(self._asks.popleft(), "not open")
 
@@ -359,17 +316,3 @@ def _ended(why: psycopg2.Error) -> bool:
 def _stop(timer: IDelayedCall) -> None:
     if timer.active():
         timer.cancel()
-
-
-def _migrate(address: Address) -> None:
-    # Imported here: alembic and SQLAlchemy take a while to load, and only the thread needs them.
-    from sqlalchemy.exc import DBAPIError
-
-    from easycall.store import migrations
-
-    try:
-        migrations.upgrade_postgresql(address.connect)
-    except DBAPIError as why:
-        raise _Wrong(refusal(why.orig or why)) from why
-    except migrations.SchemaTooNew as why:
-        raise _Wrong(str(why)) from why

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import psycopg2
 from attrs import field, frozen
 
-__all__ = ["LOCK", "STATEMENT_SECONDS", "Address", "refusal"]
+__all__ = ["LOCK", "STATEMENT_SECONDS", "Address", "mends_itself", "refusal"]
 
 LOCK = int.from_bytes(b"easycall", "big")
 """The advisory lock that one daemon, or one ``easycall db`` command, holds in its database."""
@@ -37,6 +37,12 @@ class Address:
         parts = urlsplit(self.url)
         host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
         return "" if not host or host.startswith(("/", "@")) or ":" in host or host.replace(".", "").isdigit() else host
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The user and the database, if the URL gives them."""
+        parts = urlsplit(self.url)
+        return tuple(unquote(name) for name in (parts.username, parts.path.lstrip("/")) if name)
 
     @property
     def port(self) -> int:
@@ -75,3 +81,35 @@ class Address:
 def refusal(why: BaseException) -> str:
     """What PostgreSQL or libpq said, without what may quote values: its first line only."""
     return str(why).partition("\n")[0].strip() or type(why).__name__
+
+
+_WRONG = (
+    "authentication failed",
+    "does not exist",
+    "does not support ssl",
+    "no password supplied",
+    "certificate",
+    "permission denied",
+    "invalid",
+    "encryption",
+    "pg_hba.conf",
+)
+"""What libpq and servers say of what only the operator can mend, beside the names."""
+
+_QUOTES = (('"', '"'), ("'", "'"), ("«", "»"), ("„", "“"), ("“", "”"), ("»", "«"))
+
+_FULL = "too many connections"
+"""It is said with the name of the user or the database, too."""
+
+
+def mends_itself(trouble: str, address: Address) -> bool:
+    """Whether a connection that could not be made may well be made later, with nothing changed.  Pure.
+
+    libpq gives the server's words and no code, and servers speak many languages; but one that objects to who we are or what
+    we want names it, and one that starts, stops, is full or is not there does not.
+    """
+    said = trouble.partition(" failed: ")[2] or trouble
+    if _FULL in said:
+        return True
+    named = any(f"{before}{name}{after}" in said for name in address.names for before, after in _QUOTES)
+    return not named and not any(word in said.lower() for word in _WRONG)

@@ -1,0 +1,56 @@
+"""A call centre for each scenario, whose daemon is a process."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+
+from easycall.lab.layout import State
+
+from ..callcentre import open_files
+from ..ground import up
+from .centre import KillableCentre
+from .full_house import site_of
+
+PATIENCE = 30
+"""Seconds a caller waits for a daemon that is away, where a scenario does not say otherwise: as shipped."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """An upgrade needs something to upgrade from."""
+    if not config.getoption("--upgrade-from"):
+        upgrades = [item for item in items if item.path.name == "test_upgrade.py"]
+        config.hook.pytest_deselected(items=upgrades)
+        items[:] = [item for item in items if item not in upgrades]
+
+
+@pytest_twisted.async_yield_fixture
+async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Path) -> AsyncIterator[KillableCentre]:
+    """See the module; at the end of a scenario that went well nothing may be left, as in every scenario.
+
+    ``@pytest.mark.site(patience=2)``: another patience of the callers; ``house=SMALL``: everything for a full house of that
+    size; ``upgrade=True``: the first daemon is the one of ``--upgrade-from``; everything else is as in every scenario.
+    """
+    files = open_files()
+    mark = request.node.get_closest_marker("site")
+    site = dict(mark.kwargs) if mark else {}
+    patience = site.pop("patience", PATIENCE)
+    if (sizes := site.pop("house", None)) is not None:
+        site |= site_of(tmp_path, sizes)
+    older = request.config.getoption("--upgrade-from") if site.pop("upgrade", False) else ""
+    async with up(pbx, patience) as (state, worlds):
+        stage = KillableCentre(state, worlds, tmp_path / "site", reactor)
+        stage.patience, stage.older = patience, older
+        await stage.open(noise=not isinstance(pbx, State), **site)
+        yield stage
+        if getattr(request.node, "failed", True):
+            await stage.abandon()
+            return
+        await stage.close()
+    gc.collect()
+    assert not open_files() - files, "left open"
