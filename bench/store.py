@@ -36,12 +36,15 @@ from easycall.store.choice import SiteDatabase
 from easycall.store.contacts import ADD_EVENT, ContactArchive
 from easycall.store.journal_folder import JournalFolder
 from easycall.store.postgres import PostgreSQL
+from easycall.store.postgres.address import Address
 from easycall.store.sqlite import SQLite
 from tests.postgres import DURABLE, Cluster, running
 
 reactor: Any = _reactor
 TICK = 0.001
-GROUP = 1_000
+GROUP = 1_024
+WAL_FILES = 60
+"""Of 16 MB: what the measurements write between two checkpoints."""
 COLUMNS = "seq, at, kind, contact, agent, body"
 Row = tuple[Any, ...]
 Connect = Callable[[], Any]
@@ -145,11 +148,12 @@ async def sustained(
     stalls, watch = Stalls(), Watch()
     given = 0
     while (passed := watch.passed) < seconds:
-        due = int(rate * passed) if rate else given + (200 if journal.behind < 20_000 else 0)
+        room = journal.behind < 20_000
+        due = int(rate * passed) if rate else given + 200 * room
         while given < due:
             journal.record(event(clock.seconds(), given))
             given += 1
-        await deferLater(reactor, TICK if rate else 0)
+        await deferLater(reactor, TICK if rate or not room else 0)
     await journal.flush()
     result = measured(watch, given, stalls, archive.lags)
     await journal.stop()
@@ -177,16 +181,39 @@ async def stored(database: SiteDatabase, seconds: float, group: int) -> dict[str
 # Bare drivers
 
 
-def bare(connect: Connect, add: Callable[[Any, Sequence[Row]], None], seconds: float, group: int) -> dict[str, float]:
+def bare(connect: Connect, add: Callable[[Any, Sequence[Row]], None], seconds: float, group: int) -> dict[str, Any]:
     """A loop that does nothing but add rows, so many in a transaction."""
     connection = connect()
-    count, watch = 0, Watch()
+    lags, count, watch = [], 0, Watch()
     while watch.passed < seconds:
-        add(connection, rows(count + 1, group))
+        some = rows(count + 1, group)
+        asked = time.perf_counter()
+        add(connection, some)
+        lags.append(time.perf_counter() - asked)
         count += group
     rates = watch.rates(count)
     connection.close()
-    return rates
+    return {**rates, "lag_ms": milliseconds(lags)}
+
+
+def steadily(connect: Connect, add: Callable[[Any, Sequence[Row]], None], seconds: float, rate: int) -> dict[str, float]:
+    """A loop that adds what came in the last 10 ms, as the journal does at so many events a second: how long each waited.
+
+    What is above the journal's lag is ours; what is not, the database's and the disk's.
+    """
+    connection = connect()
+    lags: list[float] = []
+    count, watch = 0, Watch()
+    while watch.passed < seconds:
+        time.sleep(0.01)
+        due = int(watch.passed * rate)
+        some = rows(count + 1, due - count)
+        add(connection, some)
+        done = watch.passed
+        lags += [done - number / rate for number in range(count, due)]
+        count = due
+    connection.close()
+    return {"events_s": rate, "lag_ms": milliseconds(lags)}
 
 
 def add_to_sqlite(connection: sqlite3.Connection, some: Sequence[Row]) -> None:
@@ -261,21 +288,38 @@ async def sqlite(folder: Path, rate: int, seconds: float) -> dict[str, Any]:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    driver = {str(group): bare(connect, add_to_sqlite, seconds / 2, group) for group in (1, GROUP)}
+    driver: dict[str, Any] = {str(group): bare(connect, add_to_sqlite, seconds / 2, group) for group in (1, GROUP)}
+    driver[f"at_{rate}"] = steadily(connect, add_to_sqlite, seconds, rate)
     ours = await of_daemon(lambda: SQLite(new(), reactor), folder, rate, seconds, driver[str(GROUP)]["events_s"])
     return {"bare": driver, **ours}
 
 
-async def postgresql(cluster: Cluster, folder: Path, rate: int, seconds: float) -> dict[str, Any]:
-    def connect() -> Any:
-        return psycopg2.connect(cluster.address(cluster.create()).url)
+def run_in(cluster: Cluster) -> None:
+    """Let the server have as much log as one that has run for a day: it writes into old files, and need not make new ones.
 
-    driver = {str(group): bare(connect, add_to_postgresql, seconds / 2, group) for group in (1, GROUP)}
+    Each new one costs a commit 50 to 100 ms on a plain disk.
+    """
+    for _ in range(WAL_FILES):
+        cluster.sql("SELECT pg_logical_emit_message(false, 'easycall', 'x')")
+        cluster.sql("SELECT pg_switch_wal()")
+    cluster.sql("CHECKPOINT")
+
+
+async def postgresql(cluster: Cluster, folder: Path, rate: int, seconds: float) -> dict[str, Any]:
+    run_in(cluster)
+
+    def fresh() -> Address:
+        cluster.sql("CHECKPOINT")  # none falls into what is measured, because of what was measured before
+        return cluster.address(cluster.create())
+
+    def connect() -> Any:
+        return psycopg2.connect(fresh().url)
+
+    driver: dict[str, Any] = {str(group): bare(connect, add_to_postgresql, seconds / 2, group) for group in (1, GROUP)}
+    driver[f"at_{rate}"] = steadily(connect, add_to_postgresql, seconds, rate)
     driver["COPY"] = bare(connect, copy_to_postgresql, seconds / 2, GROUP)
     copy = await copied(connect, seconds / 2)
-    ours = await of_daemon(
-        lambda: PostgreSQL(cluster.address(cluster.create()), reactor), folder, rate, seconds, driver[str(GROUP)]["events_s"]
-    )
+    ours = await of_daemon(lambda: PostgreSQL(fresh(), reactor), folder, rate, seconds, driver[str(GROUP)]["events_s"])
     return {"bare": driver, "copy_in_a_thread": copy, **ours}
 
 

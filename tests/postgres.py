@@ -28,7 +28,7 @@ PASSWORD = "of the tests: ü %@:/"
 USER = "easycall"
 SECONDS = 20.0
 SETTINGS = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "16MB", "max_connections": "60"}
-DURABLE = {"fsync": "on", "synchronous_commit": "on", "shared_buffers": "128MB"}
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "shared_buffers": "128MB", "min_wal_size": "1GB"}
 """As a site has it: for who measures."""
 
 

@@ -206,18 +206,18 @@ async def test_values_come_back_as_they_went_whatever_is_in_them(store: Database
 @pytest.mark.requirement("A3")
 @pytest_twisted.ensureDeferred
 async def test_more_rows_than_go_into_one_message(store: Database) -> None:
-    rows = [(seq, 0.0, "k", "", "", "") for seq in range(1_203)]
-    changed = [("c", seq) for seq in range(0, 1_203, 2)]
+    rows = [(seq, 0.0, "k", "", "", "") for seq in range(2_303)]
+    changed = [("c", seq) for seq in range(0, 2_303, 2)]
     await store.transact((ADD_EVENT, rows), (ADD_EVENT, []), ("UPDATE events SET contact = ? WHERE seq = ?", changed))
     assert await store.query("SELECT contact, count(*) FROM events GROUP BY contact ORDER BY contact") == [
-        ("", 601),
-        ("c", 602),
+        ("", 1_151),
+        ("c", 1_152),
     ]
     twice = [(1, 0.0, "k", "", "", ""), (1, 0.0, "k", "", "", "")]
-    deleted = [(seq,) for seq in range(1_203)]
+    deleted = [(seq,) for seq in range(2_303)]
     with pytest.raises(StatementRefused):
         await store.transact(("DELETE FROM events WHERE seq = ?", deleted), (ADD_EVENT.partition(" ON ")[0], twice))
-    assert await store.query("SELECT count(*) FROM events") == [(1_203,)]
+    assert await store.query("SELECT count(*) FROM events") == [(2_303,)]
 
 
 @pytest.mark.requirement("A3")

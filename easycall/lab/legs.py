@@ -167,6 +167,10 @@ class Leg:
         while self._keys.popleft() != key:
             pass
 
+    def forgets_keys(self) -> None:
+        """Those heard so far do not count."""
+        self._keys.clear()
+
     async def hears(self, tone: int, seconds: float) -> None:
         """Wait until a pure tone of so many Hz is on the line.  Raises NotSeen."""
         ear = await self.listen()

@@ -29,8 +29,8 @@ log = Logger()
 
 Numbered = list[tuple[int, Event]]
 
-BATCH = 1_000
-"""Events in one transaction."""
+BATCH = 1_024
+"""Events in one transaction; a power of two, as one statement of SQLite takes."""
 
 LONGEST_PAUSE = 5.0
 """Seconds between two tries while the store is away."""

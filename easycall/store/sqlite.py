@@ -37,8 +37,11 @@ STATEMENT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """How long an asker waits, the turns of others before it included."""
 
-PAGE = 50
-"""Rows of one INSERT."""
+PAGE = 1024
+"""Rows of one INSERT at most; it and its halves are all there are, so that SQLite need not read each anew.  Times a table's
+columns it must stay below SQLite's 32,766 values."""
+LOOK_EVERY = 100_000
+"""Steps of SQLite's machine, some milliseconds, between two looks at the clock: each costs the thread a turn."""
 LOOK_SECONDS = 0.5
 """How long a start looks for damage in the file: callers wait meanwhile.  Damage it does not come to is met later."""
 
@@ -232,24 +235,30 @@ def _closed_by_its_thread(cursor: Transaction) -> Iterator[None]:
 
 
 def _run_rows(cursor: Transaction, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """An INSERT of many rows at once: for each statement the thread takes its turn with the reactor's."""
-    statement = insert(sql)
-    paged = len(rows) - len(rows) % PAGE if statement is not None else 0
-    for first in range(0, paged, PAGE):
-        cursor.execute(_paged(sql), tuple(chain.from_iterable(rows[first : first + PAGE])))
-    cursor.executemany(sql, rows[paged:])
+    """An INSERT of many rows at once: after each statement the thread waits for a busy reactor to let it go on, some 10 ms.
+
+    (The reactor lets go for each system call, and has the interpreter again before the thread wakes.)
+    """
+    if insert(sql) is None:
+        cursor.executemany(sql, rows)
+        return
+    first = 0
+    while first < len(rows):
+        page = min(PAGE, 1 << (len(rows) - first).bit_length() - 1)
+        cursor.execute(_paged(sql, page), tuple(chain.from_iterable(rows[first : first + page])))
+        first += page
 
 
-@lru_cache(maxsize=50)
-def _paged(sql: str) -> str:
+@lru_cache(maxsize=200)
+def _paged(sql: str, rows: int) -> str:
     statement = insert(sql)
-    return statement.of(PAGE) if statement is not None else sql
+    return statement.of(rows) if statement is not None else sql
 
 
 def _limit(cursor: Transaction) -> None:
     """Let SQLite itself break off what runs too long: the asker's own limit would leave the thread busy."""
     until = time.monotonic() + STATEMENT_SECONDS
-    cursor.connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+    cursor.connection.set_progress_handler(lambda: time.monotonic() > until, LOOK_EVERY)
 
 
 def _checkpoint(connection: sqlite3.Connection) -> None:

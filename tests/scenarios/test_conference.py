@@ -12,7 +12,7 @@ import pytest
 from easycall.client import Refused
 
 from .callcentre import STRAIGHT, CallCentre
-from .people import SOON, Agent, Caller, Person, hears, segments, talking
+from .people import SOON, Agent, Caller, Person, hears, key_crosses, segments, talking
 from .test_call_control import asks, connected
 from .test_calls_out import used
 
@@ -64,10 +64,7 @@ async def three(centre: CallCentre) -> tuple[Caller, Agent, Agent]:
 async def all_hear(*people: Person) -> None:
     """Prove that each hears each: a key that one presses arrives at all the others."""
     for who in people:
-        await who.leg.press("5")
-        for other in people:
-            if other is not who:
-                await other.leg.hears_key("5", SOON)
+        await key_crosses("5", who, *(other for other in people if other is not who))
 
 
 @pytest.mark.requirement("F4")
