@@ -198,6 +198,45 @@ class TestNoConference:
         assert stage.talking(customer, ana)
 
 
+class TestOnTheWay:
+    """An Asterisk on which it takes a while, or a second try, until a leg is in the conference."""
+
+    @pytest.mark.parametrize("seconds", [0.5, 1.5, 3.5])
+    def test_they_come_late(self, stage: Stage, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        join = APPLICATIONS["confbridge"]
+
+        async def slow(asterisk: Any, channel: Any, data: str) -> None:
+            await channel.sleep(seconds)
+            await join(asterisk, channel, data)
+
+        monkeypatch.setitem(APPLICATIONS, "confbridge", slow)
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+        assert stage.ask(Merge(), 5) == {}
+        assert (customer.hears, ana.hears, stage.people["bo"].hears) == ("speech", "speech", "speech")
+        stage.check()
+
+    @pytest.mark.parametrize("which", [0, 1, 2])
+    def test_one_comes_home_once_more(self, stage: Stage, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
+        """As one does who was told to come home twice."""
+        join, joining = APPLICATIONS["confbridge"], []
+        customer, ana = stage.talk("bo")
+        stage.ask(Consult("bo"), 2)
+
+        async def redirected(asterisk: Any, channel: Any, data: str) -> None:
+            joining.append(channel)
+            if len(joining) == which + 1:
+                channel.redirect(("easycall", "s", 1))
+                await channel.sleep(1)
+            await join(asterisk, channel, data)
+
+        monkeypatch.setitem(APPLICATIONS, "confbridge", redirected)
+        assert stage.ask(Merge(), 2) == {}
+        assert [joining.count(channel) for channel in joining[:3]] == [1 + (which == number) for number in range(3)]
+        assert (customer.hears, ana.hears, stage.people["bo"].hears) == ("speech", "speech", "speech")
+        stage.check()
+
+
 class TestDigits:
     def test_keys_reach_the_customers_line_and_nothing_else(self, stage: Stage) -> None:
         customer, ana = stage.talk()

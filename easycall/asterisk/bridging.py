@@ -22,6 +22,9 @@ from easycall.ports import BridgeFailed, Channel, HungUp
 
 __all__ = ["Bridging"]
 
+LOOKS = 5
+"""How often legs are looked for that are not shown where they were sent: they may come late from an Asterisk that is busy."""
+
 
 class Bridging:
     """Joins the legs of one Asterisk.
@@ -91,15 +94,17 @@ class Bridging:
 
         One that was in another bridge may have been on its way home from there: its coming home is no end of this one.
         """
+        looks = LOOKS
         while not (one.bridge and one.bridge == other.bridge):
             if one.gone or other.gone:
                 raise BridgeFailed("a leg is gone")
+            news = first(one.when_joined(), other.when_joined(), one.when_gone(), other.when_gone())
             try:
-                news = first(one.when_joined(), other.when_joined(), one.when_gone(), other.when_gone())
                 await limited(start(news), ARRIVAL_SECONDS, self._clock)
             except TimeoutError:
                 await shielded(self._reconciliation.reconcile(one, other))
-                if not (one.bridge and one.bridge == other.bridge):
+                looks -= 1
+                if not looks and not (one.bridge and one.bridge == other.bridge):
                     raise BridgeFailed("they are not together") from None
         return AsteriskConversation(one, other)
 
@@ -123,22 +128,32 @@ class Bridging:
         return await self.admit(AsteriskConference(room, (), self._control.link.send), *channels)
 
     async def admit(self, conference: AsteriskConference, *channels: Channel) -> AsteriskConference:
-        """Put more legs into a conference, and wait until they are shown in it."""
+        """Put more legs into a conference, and wait until they are shown in it.
+
+        One that comes home on its way is told once more: its way home before may have been told twice.
+        """
         legs = [self._legs.own(channel) for channel in channels]
         await self._control.reachable(*legs)
         coming = [Attendance(leg, conference.room) for leg in legs]
         present = [attendance.leg for attendance in conference.attendances]
-        try:
-            while not _are_there(legs, present):
-                leaving = [attendance.when_over() for attendance in coming]
-                news = first(*leaving, *(leg.when_joined() for leg in legs))
-                if await limited(start(news), ARRIVAL_SECONDS, self._clock) < len(leaving):
+        looks, again = LOOKS, set[int]()
+        while not _are_there(legs, present):
+            leaving = [attendance.when_over() for attendance in coming]
+            news = first(*leaving, *(leg.when_joined() for leg in legs))
+            try:
+                index = await limited(start(news), ARRIVAL_SECONDS, self._clock)
+            except TimeoutError:
+                await self._control.reachable(*legs)
+                await shielded(self._reconciliation.reconcile(*legs))
+                looks -= 1
+                if not looks and not _are_there(legs, present):
+                    raise BridgeFailed("they are not together") from None
+                continue
+            if index < len(leaving):
+                if index in again or not legs[index].idle:
                     raise BridgeFailed("one of them is not in the conference")
-        except TimeoutError:
-            await self._control.reachable(*legs)
-            await shielded(self._reconciliation.reconcile(*legs))
-            if not _are_there(legs, present):
-                raise BridgeFailed("they are not together") from None
+                again.add(index)
+                coming[index] = Attendance(legs[index], conference.room)
         return AsteriskConference(conference.room, [*conference.attendances, *coming], self._control.link.send)
 
 
