@@ -60,8 +60,6 @@ AGAIN_SECONDS = 5.0
 """How long after the database was away it is tried again."""
 CAPPED_SECONDS = 900.0
 """For how long at least one is put off whose number, queue or site was called as often as the caps of dialling allow."""
-FOR_NOW = frozenset({Why.CAPPED, Why.NO_LINE, Why.NOT_READ})
-"""Why a number may not be dialled now, and may be later."""
 
 
 class Callbacks:
@@ -265,7 +263,7 @@ class Callbacks:
     def not_dialled(self, contact: str, why: NotDialled) -> None:
         """The rules of dialling do not let the customer be called for this contact, which is about to end."""
         callback = self._book.of_contact(contact)
-        if callback is not None and why.why in FOR_NOW:
+        if callback is not None and why.why is Why.CAPPED:
             now = self._clock.seconds()
             self._progress.put_off[contact] = now + max(CAPPED_SECONDS, why.seconds), str(why)
         elif callback is not None:
