@@ -89,6 +89,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.obj = limited(item.obj, mark.args[0] if mark else SECONDS)
 
 
+def pytest_collection_finish() -> None:
+    """What was collected stays: nobody need look through it after each test (:func:`nothing_left_behind`)."""
+    gc.collect()
+    gc.freeze()
+
+
 def pbx_of(item: pytest.Item) -> str:
     """What a test runs on, by its parameter ``pbx``; what has none runs whatever ``--pbx`` says."""
     return str(item.callspec.params.get("pbx", "both")) if hasattr(item, "callspec") else "both"
