@@ -9,6 +9,8 @@
 # Each sets up what it needs: see .ci/setup.
 
 BIN := .venv/bin
+# Each process, and each daemon that a test starts, would compile everything anew, for half a minute.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test fuzz bench bench-acd lint setup docs clean
 
