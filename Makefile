@@ -1,5 +1,5 @@
 # make demo   a whole contact centre on this machine: a real Asterisk, a caller, an agent (ONCE=1: end after the story)
-# make test   every test, on real Asterisks, three processes side by side (ARGS="tests/test_flow.py -x": some of them, in one)
+# make test   every test, on real Asterisks, four processes side by side (ARGS="tests/test_flow.py -x": some of them, in one)
 # make fuzz   look for input that breaks AMI's and AGI's codecs, a minute each (SECONDS=600: longer)
 # make bench  how fast AMI and FastAGI are, beside other libraries (ARGS="--json": one JSON object)
 # make bench-acd  how fast the waiting room decides (ARGS as above)
@@ -21,7 +21,7 @@ test: setup
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest -m alone
 endif
 

@@ -11,6 +11,7 @@ import gc
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ settings.load_profile("easycall")
 MATRIX = pytest.StashKey[Results]()
 SECONDS = 30.0
 """How long an asynchronous test may take; ``@pytest.mark.seconds(n)`` gives one more."""
+
+BEGUN = count()
+"""Of tests."""
+FREEZE_EVERY = 25
+"""So many tests."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -89,12 +95,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.obj = limited(item.obj, mark.args[0] if mark else SECONDS)
 
 
-def pytest_collection_finish() -> None:
-    """What was collected stays: nobody need look through it after each test (:func:`nothing_left_behind`)."""
-    gc.collect()
-    gc.freeze()
-
-
 def pbx_of(item: pytest.Item) -> str:
     """What a test runs on, by its parameter ``pbx``; what has none runs whatever ``--pbx`` says."""
     return str(item.callspec.params.get("pbx", "both")) if hasattr(item, "callspec") else "both"
@@ -124,6 +124,9 @@ def timers() -> Counter[str]:
 @pytest_twisted.async_yield_fixture(autouse=True)
 async def nothing_left_behind(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Fail a test on a logged failure, on an error nobody took, and on a timer it left."""
+    if next(BEGUN) % FREEZE_EVERY == 0:
+        gc.collect()
+        gc.freeze()  # what stays, pytest's tests and modules above all, is not looked through after each test
     failures: list[str] = []
 
     def observe(event: LogEvent) -> None:

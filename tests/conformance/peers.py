@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol, ServerFactory
 
 from easycall.asterisk.ami import Message
@@ -77,10 +78,12 @@ class Ami(Peer):
 
     @classmethod
     async def connect(cls, reactor: Any, port: int) -> Ami:
-        """Connect, and wait for the greeting."""
+        """Connect, and wait for the greeting.  Raises ConnectError, also when the other side closes without one."""
         ami = cls(reactor)
         await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port, timeout=SOON), ami)
-        await ami.until(lambda: b"\n" in ami.said, "a greeting")
+        await ami.until(lambda: b"\n" in ami.said or ami.closed, "a greeting")
+        if b"\n" not in ami.said:
+            raise ConnectError(string="closed without a greeting")
         ami._read = ami.said.index(b"\n") + 1
         ami.dataReceived(b"")
         return ami
