@@ -23,7 +23,7 @@ from easycall.ports import BridgeFailed, Channel, HungUp
 __all__ = ["Bridging"]
 
 LOOKS = 5
-"""How often legs are looked for that are not shown where they were sent: they may come late from an Asterisk that is busy."""
+"""How often legs are looked for that are not shown where they were sent: on a busy Asterisk they may come late."""
 
 
 class Bridging:
