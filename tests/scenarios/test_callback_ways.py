@@ -96,6 +96,40 @@ async def test_the_agent_hears_that_the_customer_is_busy_and_is_free_again(centr
     dora.at_phone.hangs_up()
 
 
+# One line for all
+
+
+@quick(lines=1)
+async def test_who_waits_longest_gets_the_next_line(centre: CallCentre) -> None:
+    """While the trunk's only line is used, the others keep their places, though an agent is free all the time."""
+    dora, eva, finn = (
+        Customer(centre, name, phone) for name, phone in [("dora", "2350"), ("eva", "2351"), ("finn", "2352")]
+    )
+    ana = await centre.agent("ana").works()
+    await asks(centre, dora.at_phone.number)
+    await dora.is_called_back()
+    await centre.agent("bo").works("sales")
+    for one in (eva, finn):
+        callback = await asks(centre, one.at_phone.number)
+        await centre.feed.wait("callback.begun", SOON, callback=callback)
+    await dora.answers()
+    await ana.answers()
+    await talking(dora.at_phone, ana)
+    assert [await dialled(centre, one.at_phone.number) for one in (dora, eva, finn)] == [1, 0, 0]
+    dora.at_phone.hangs_up()
+    for first, then in ((eva, finn), (finn, None)):
+        await first.is_called_back()
+        if then is not None:
+            assert await dialled(centre, then.at_phone.number) == 0, "only one line is there"
+        await first.answers()
+        offer = await centre.feed.wait("offer.made", SOON, contact=first.at_phone.called_as)
+        agent = centre.agent(offer["agent"])
+        await agent.answers()
+        await talking(first.at_phone, agent)
+        first.at_phone.hangs_up()
+        assert (await first.at_phone.record())["outcome"] == "answered"
+
+
 # A key that accepts
 
 
