@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -38,6 +39,8 @@ from .ground import Worlds
 from .people import SOON, Agent, Called, Caller, Outsider
 from .story import Story
 
+CLOSED_SECONDS = 5.0
+"""In which the disk has taken what is being synced."""
 LASTING_SECONDS = 1.0
 """A difference between Asterisk and the daemon that is there for so long is no message on its way."""
 STRAIGHT = "95599"
@@ -334,3 +337,11 @@ def open_files() -> Counter[str]:
 def after(reactor: Any, seconds: float) -> Deferred[None]:
     """A pause that a scenario is about (an offset of a race), not a wait for something."""
     return deferLater(reactor, seconds)
+
+
+async def nothing_is_open(before: Counter[str]) -> None:
+    """But what was open before; a file that is just being synced in a thread is closed soon."""
+    limit = reactor.seconds() + CLOSED_SECONDS  # type: ignore[attr-defined]
+    while (left := open_files() - before) and reactor.seconds() < limit:  # type: ignore[attr-defined]
+        await after(reactor, 0.05)
+    assert not left, "left open"

@@ -15,7 +15,7 @@ from twisted.internet import reactor
 from easycall.lab.lab import tied
 from easycall.lab.layout import Order, State, free_block
 
-from .callcentre import CallCentre, open_files
+from .callcentre import CallCentre, nothing_is_open, open_files
 from .ground import PATIENCE, up
 
 LABS = Path(__file__).parent.parent.parent / "var" / "lab"
@@ -82,4 +82,4 @@ async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Pa
             return
         await stage.close()
     gc.collect()
-    assert not open_files() - files, "left open"
+    await nothing_is_open(files)

@@ -14,7 +14,7 @@ from easycall.client import Refused
 from .callcentre import STRAIGHT, CallCentre
 from .people import SOON, Agent, Caller, Person, hears, key_crosses, segments, talking
 from .test_call_control import asks, connected
-from .test_calls_out import used
+from .test_calls_out import uses
 
 
 def loudness(sound: bytes, tone: int) -> float:
@@ -127,7 +127,7 @@ async def test_a_conference_with_somebody_outside_and_back(centre: CallCentre, a
     assert (await asks(carl, "drop", party="consulted"))["stage"] == "talking"
     await dora.is_released()
     await talking(carl, ana)
-    assert await used(centre) == 1  # the customer's
+    await uses(centre, 1)  # the customer's
     carl.hangs_up()
     assert segments(await carl.record())[-3:] == ["conference", "talk", "closing"]
 
@@ -154,7 +154,7 @@ async def test_the_agent_leaves_the_customer_with_the_one_outside(centre: CallCe
     await dora.is_released()
     record = await carl.record()
     assert [one for one in segments(record) if one != "closing"][-1] == "outside"
-    assert await used(centre) == 0
+    await uses(centre, 0)
 
 
 @pytest.mark.fault("F04")

@@ -10,7 +10,7 @@ from easycall.client import Refused
 from .callcentre import CallCentre
 from .people import SOON, Agent, Caller, Outsider, Person, hears, segments, talking
 from .test_call_control import asks
-from .test_calls_out import used
+from .test_calls_out import uses
 from .test_conference import all_hear, three
 from .test_supervision import supervises
 
@@ -65,7 +65,7 @@ async def test_one_more_is_asked_in_private_and_comes_in(centre: CallCentre, mor
     await talking(carl, ana)
     carl.hangs_up()
     assert segments(await carl.record())[-4:] == ["consult", "conference", "talk", "closing"]
-    assert await used(centre) == 0
+    await uses(centre, 0)
 
 
 @pytest.mark.requirement("F4")
@@ -181,7 +181,7 @@ async def test_the_customer_stays_with_two_outside_and_then_with_one(centre: Cal
     carl.hangs_up()
     await emil.is_released()
     assert [one for one in segments(await carl.record()) if one != "closing"][-1] == "outside"
-    assert await used(centre) == 0
+    await uses(centre, 0)
 
 
 @pytest.mark.requirement("P2")

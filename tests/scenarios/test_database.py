@@ -62,8 +62,16 @@ async def reasons(centre: CallCentre) -> str:
         return "; ".join(refusal.problem["reasons"])
 
 
-async def is_well(centre: CallCentre) -> bool:
-    return not await reasons(centre)
+async def gets_well(centre: CallCentre, seconds: float, expected: str) -> None:
+    """Wait until it is ready."""
+
+    async def is_well() -> bool:
+        return not await reasons(centre)
+
+    try:
+        await centre.until(is_well, seconds, expected)
+    except AssertionError as late:
+        raise AssertionError(f"{late}: {await reasons(centre)}") from late
 
 
 async def refused(work: Any) -> tuple[int, str]:
@@ -120,7 +128,7 @@ async def test_a_daemon_starts_without_its_database_and_finds_it_later(centre: C
     finally:
         await (deferToThread(own.start) if how == "stopped" else deferToThread(own.thaw))
 
-    await centre.until(lambda: is_well(centre), BACK_SECONDS, "the database is found and read")
+    await gets_well(centre, BACK_SECONDS, "the database is found and read")
     assert BARRED in str(await centre.client.get("/api/v1/do-not-call"))
     assert await profile(centre, "ana") == {"billing": 3}
     assert (await centre.client.get("/api/v1/queues/sales/routing"))["priority_seconds"] == 60

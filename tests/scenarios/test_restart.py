@@ -12,7 +12,7 @@ import pytest
 from .callcentre import STRAIGHT, CallCentre
 from .people import SOON, hears, segments, talking
 from .test_call_control import asks, connected
-from .test_calls_out import calls, ended, used
+from .test_calls_out import calls, ended, uses
 from .test_conference import CLOSED, all_hear, loudness, three
 
 pytestmark = [pytest.mark.requirement("A3"), pytest.mark.fault("F36")]
@@ -178,11 +178,11 @@ async def test_a_customer_with_somebody_outside_goes_on(centre: CallCentre) -> N
     await talking(carl, dora)
     await centre.restart_daemon()
     await talking(carl, dora)
-    assert await used(centre) == 2
+    await uses(centre, 2)
     dora.hangs_up()
     record = await carl.record()
     assert (record["ended_by"], [one for one in segments(record) if one != "closing"][-1]) == ("outside", "outside")
-    assert await used(centre) == 0
+    await uses(centre, 0)
 
 
 async def test_a_customer_who_is_called_answers_and_gets_the_agent(centre: CallCentre) -> None:
@@ -195,11 +195,11 @@ async def test_a_customer_who_is_called_answers_and_gets_the_agent(centre: CallC
     await hears(dora, "music")
     await ana.answers()
     await talking(dora, ana)
-    assert await used(centre) == 1
+    await uses(centre, 1)
     dora.hangs_up()
     record = await ended(centre, contact)
     assert (record["outcome"], record["agent"]) == ("answered", "ana")
-    assert await used(centre) == 0
+    await uses(centre, 0)
 
 
 @pytest.mark.site(**LONGER)
@@ -214,7 +214,7 @@ async def test_an_agent_who_is_rung_first_answers_and_the_customer_is_called(cen
     dora.hangs_up()
     record = await ended(centre, contact)
     assert (record["outcome"], record["agent"]) == ("answered", "ana")
-    assert await used(centre) == 0
+    await uses(centre, 0)
 
 
 async def test_an_agent_who_waits_for_the_customer_gets_the_customer(centre: CallCentre) -> None:

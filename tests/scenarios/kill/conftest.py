@@ -12,7 +12,7 @@ from twisted.internet import reactor
 
 from easycall.lab.layout import State
 
-from ..callcentre import open_files
+from ..callcentre import nothing_is_open, open_files
 from ..ground import up
 from .centre import KillableCentre
 from .full_house import site_of
@@ -53,4 +53,4 @@ async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Pa
             return
         await stage.close()
     gc.collect()
-    assert not open_files() - files, "left open"
+    await nothing_is_open(files)

@@ -124,6 +124,7 @@ async def test_without_a_daemon_everybody_comes_to_the_fallback(centre: Killable
 
 @pytest.mark.fault("F41")
 @pytest.mark.requirement("A3")
+@pytest.mark.alone
 @pytest.mark.seconds(60)
 async def test_a_second_daemon_is_refused_and_the_first_goes_on(centre: KillableCentre) -> None:
     """A second beyond what the program takes to look at its configuration."""
