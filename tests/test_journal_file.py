@@ -8,8 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -19,6 +20,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from easycall.defer import start
 from easycall.ports import StoreUnavailable
 from easycall.stats.crash_point import CrashPoint
 from easycall.stats.framing import Damage, Frame, frame, scan
@@ -105,6 +107,33 @@ def test_a_flipped_byte_costs_one_event_and_is_named(frames: list[Frame], data: 
     assert found.frames == frames[:hit] + frames[hit + 1 :]
     if hit + 1 < len(frames):
         assert found.damages == [Damage(ends[hit - 1] if hit else 0, ends[hit], hit, hit + 2)]
+
+
+# Reading
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_written_while_the_disk_reads_is_not_lost() -> None:
+    """All was read before, and the thread finds nothing more in what was there when it began."""
+    slow: list[Deferred[None]] = []
+
+    def in_thread(work: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        done: Deferred[Any] = maybeDeferred(work, *arguments)
+        return slow[0].addCallback(lambda _: done) if slow else done
+
+    file = LogFile(Disk(), Clock(), in_thread)
+    await file.open()
+    for seq in (1, 2, 3):
+        file.add(Frame(seq, 0.0, "k", "{}"))
+    file.write()
+    slow.append(Deferred())
+    reading = start(file.read(3, 10))
+    for seq in (4, 5):
+        file.add(Frame(seq, 0.0, "k", "{}"))
+    file.write()
+    slow.pop().callback(None)
+    assert (await reading, file.unreadable) == ([], 0)
+    assert [one.seq for one in await file.read(3, 10)] == [4, 5]
 
 
 # Writing

@@ -44,10 +44,11 @@ class LogReader:
         """
         while self._segments:
             segment, following = self._segments.around(after)
+            written = self._segments.written  # what is written while it is read is not lost
             frames = await self._read_segment(segment, after, limit)
             if frames:
                 return frames
-            upto = following.first - 1 if following else self._segments.written
+            upto = following.first - 1 if following else written
             self._lost(segment.name, after, upto + 1)
             if following is None:
                 return []
