@@ -293,7 +293,7 @@ async def key_crosses(key: str, presses: Person, *hear: Person) -> None:
         for who in missed[:]:
             left = end - presses.centre.world.clock.seconds()
             try:
-                await who.leg.hears_key(key, min(KEY_SECONDS, left))
+                await who.leg.hears_key(key, max(0.0, min(KEY_SECONDS, left)))
             except legs.NotSeen:
                 if left <= KEY_SECONDS or who.leg.over:
                     raise

@@ -245,11 +245,11 @@ async def is_refused(other: SecondBox, number: str) -> None:
     assert not leg.is_up
 
 
-@pytest.mark.fault("F26")
-@pytest.mark.seconds(120)
-async def test_one_that_shuts_down_and_goes_on_after_all(both: tuple[CallCentre, SecondBox]) -> None:
-    """Asterisk makes no channel any more, not an agent's either: who waits there keeps the place, and nobody is blamed."""
-    centre, other = both
+async def shuts_down_with_calls(centre: CallCentre, other: SecondBox) -> tuple[Agent, Agent, Caller, Caller]:
+    """The second one is told to, while one caller talks and one waits there.
+
+    Ana, Ana at her phone there, the one she talks with, and the one who waits.
+    """
     ana = await centre.agent("ana").works("support")
     ana_there = at(other, ana)
     talks_there = await dials_at(other, centre.caller("there"))
@@ -257,9 +257,17 @@ async def test_one_that_shuts_down_and_goes_on_after_all(both: tuple[CallCentre,
     await talking(talks_there, ana_there)
     waits_there = await dials_at(other, centre.caller("waits there"))
     await waits_there.waits_in("support")
-
     await other.shuts_down()
     await centre.feed.wait("pbx.down", SOON, pbx=NAME)
+    return ana, ana_there, talks_there, waits_there
+
+
+@pytest.mark.fault("F26")
+@pytest.mark.seconds(120)
+async def test_one_that_shuts_down_and_goes_on_after_all(both: tuple[CallCentre, SecondBox]) -> None:
+    """Asterisk makes no channel any more, not an agent's either: who waits there keeps the place, and nobody is blamed."""
+    centre, other = both
+    ana, ana_there, talks_there, waits_there = await shuts_down_with_calls(centre, other)
     [reason] = await missing(centre)
     assert reason.startswith(f"Asterisk '{NAME}': it shuts down")
     await is_refused(other, "+4930199")
@@ -288,15 +296,7 @@ async def test_one_that_shuts_down_and_goes_on_after_all(both: tuple[CallCentre,
 @pytest.mark.seconds(120)
 async def test_one_that_shuts_down_ends_with_its_last_call(both: tuple[CallCentre, SecondBox]) -> None:
     centre, other = both
-    ana = await centre.agent("ana").works("support")
-    ana_there = at(other, ana)
-    talks_there = await dials_at(other, centre.caller("there"))
-    await ana_there.answers()
-    await talking(talks_there, ana_there)
-    waits_there = await dials_at(other, centre.caller("waits there"))
-    await waits_there.waits_in("support")
-    await other.shuts_down()
-    await centre.feed.wait("pbx.down", SOON, pbx=NAME)
+    _, ana_there, talks_there, waits_there = await shuts_down_with_calls(centre, other)
     waits_there.hangs_up()
     assert (await waits_there.record())["outcome"] == "abandoned"
     assert other.runs
