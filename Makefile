@@ -1,5 +1,5 @@
 # make demo   a whole contact centre on this machine: a real Asterisk, a caller, an agent (ONCE=1: end after the story)
-# make test   every test, on real Asterisks, three processes side by side (ARGS="tests/test_flow.py -x": some of them, in one)
+# make test   every test, on real Asterisks, several processes side by side (ARGS="tests/test_flow.py -x": some, in one)
 # make fuzz   look for input that breaks AMI's and AGI's codecs, a minute each (SECONDS=600: longer)
 # make bench  how fast AMI and FastAGI are, beside other libraries (ARGS="--json": one JSON object)
 # make bench-acd  how fast the waiting room decides (ARGS as above)
@@ -11,10 +11,13 @@
 BIN := .venv/bin
 # Each process, and each daemon that a test starts, would compile everything anew, for half a minute.
 unexport PYTHONDONTWRITEBYTECODE
-# Real calls take real time: a few that failed beside two others are tried once more with the machine to themselves, and that
-# counts; why they failed before stands in the output.  What is in virtual time, or random, fails again if it is wrong.
+PYTEST := $(BIN)/python -m pytest
+# Real calls take real time and leave the machine idle: so they run together, and nothing beside them that computes.  A few that
+# failed beside the others are tried once more with the machine to themselves, and that counts; why they failed before stands in
+# the output.
+REAL := tests/scenarios tests/conformance tests/wire tests/test_daemon.py tests/test_demo.py tests/test_busy_demo.py tests/test_lab.py
 FAILED := .pytest_cache/v/cache/lastfailed
-AGAIN := test $$(grep -c : $(FAILED)) -le 5 && $(BIN)/python -m pytest --last-failed -m "not alone"
+AGAIN := test $$(grep -c : $(FAILED)) -le 5 && $(PYTEST) --last-failed -m "not alone" $(REAL)
 
 .PHONY: demo test fuzz bench bench-acd lint setup docs clean
 
@@ -23,10 +26,11 @@ demo: setup
 
 test: setup
 ifdef ARGS
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 else
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone" || { [ $$? = 1 ] && $(AGAIN); }
-	$(BIN)/python -m pytest -m alone
+	$(PYTEST) -n 3 --dist worksteal -m "not alone" $(REAL:%=--ignore=%)
+	$(PYTEST) -n 4 --dist worksteal -m "not alone" $(REAL) || { [ $$? = 1 ] && $(AGAIN); }
+	$(PYTEST) -m alone
 endif
 
 fuzz: setup
