@@ -11,6 +11,7 @@
     proxy.to_client.say(b"garbage")                 said by nobody
     proxy.to_server.cut_at(b"Action: Originate")    cut before the first byte of it; or at the n-th byte: cut_at(1000)
     proxy.to_client.hold()                          silence, with no FIN; release() lets everything through
+    proxy.to_client.hold(b"agent")                  on connections on which this was said
     proxy.to_client.delay = 0.3                     seconds
     proxy.to_client.rate = 2500                     bytes a second
     proxy.mend()                                    no faults any more
@@ -79,6 +80,7 @@ class Way:
         self.rate = float("inf")
         """Bytes a second that get through."""
         self.held = False
+        self.held_with = b""
         self.passed = 0
         """Bytes that got through, over all connections."""
         self.faults: list[Fault] = []
@@ -133,13 +135,17 @@ class Way:
         for pipe in self.pipes:
             pipe.push(data)
 
-    def hold(self) -> None:
-        """Let nothing through any more, not even the end of a connection."""
-        self.held = True
+    def hold(self, pattern: bytes = b"") -> None:
+        """Let nothing through any more, not even the end of a connection, where ``pattern`` was said, and all elsewhere."""
+        self.held, self.held_with = True, pattern
+        self._pump()
 
     def release(self) -> None:
         """Let everything through that was held."""
         self.held = False
+        self._pump()
+
+    def _pump(self) -> None:
         for pipe in list(self.pipes):
             pipe.pump()
 
@@ -243,11 +249,15 @@ class Pipe:
         self._free_at = at
         self.pump()
 
+    @property
+    def _held(self) -> bool:
+        return self.way.held and self.way.held_with in self.heard
+
     def pump(self) -> None:
         """Let out what is due."""
         if (timer := self._timers.pop("pump", None)) is not None and timer.active():
             timer.cancel()
-        while self._queue and not self.way.held and self.far is not None:
+        while self._queue and not self._held and self.far is not None:
             due, data = self._queue[0]
             if due > self._clock.seconds():
                 self._timers["pump"] = self._clock.callLater(due - self._clock.seconds(), self.pump)

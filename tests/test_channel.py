@@ -305,6 +305,32 @@ class TestComingAndGoing:
         leg.parted("b1")
         assert leg.bridge == ""
 
+    @pytest.mark.parametrize("end", ["taken", "closed", "dead"])
+    def test_a_call_from_before_the_bridge_is_no_homecoming(self, end: str) -> None:
+        """It was on its way home when it was put into the bridge, and of the two the bridge is told first."""
+        leg, other = Leg(), Leg()
+        other.comes()
+        leg.joined("b1")
+        conversation = AsteriskConversation(leg, other)
+        over = start(conversation.over())
+        session = leg.comes(ANSWER=[CommandFailed("ANSWER", 511)] if end == "dead" else [WAITS])
+        if end == "taken":
+            session.ends()
+        elif end == "closed":
+            leg.parted("b1")
+            leg.ended()
+            session.ends()
+        assert leg.place is (Place.GONE if end == "closed" else Place.AWAY)
+        assert over.called is (end == "closed")
+        assert session.over
+
+    def test_a_homecoming_that_is_told_before_the_bridge_was_left_counts(self) -> None:
+        leg = Leg()
+        leg.joined("b1")
+        back = leg.when_back()
+        session = leg.comes()
+        assert (leg.place, leg.bridge, back.called, session.over) == (Place.HOME, "", True, False)
+
     def test_back_is_told_when_verbs_work(self) -> None:
         leg = Leg()
         seen: list[Any] = []

@@ -262,6 +262,21 @@ async def test_silence_has_no_end_and_loses_nothing(stage: Stage) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_silence_of_some(stage: Stage) -> None:
+    (one, at_one), (other, at_other) = await stage.dial(), await stage.dial()
+    stage.proxy.to_client.hold()
+    at_one.says(b"a")
+    at_other.says(b"b")
+    await pause(0.05)
+    assert one.heard == other.heard == b""
+    stage.proxy.to_client.hold(b"a")
+    assert await other.hears(1) == b"b"
+    assert one.heard == b""
+    stage.proxy.to_client.release()
+    assert await one.hears(1) == b"a"
+
+
+@pytest_twisted.ensureDeferred
 async def test_delay(stage: Stage) -> None:
     client, server = await stage.dial()
     stage.proxy.to_client.delay = 0.1

@@ -125,7 +125,26 @@ class AsteriskChannel:
         self.seen, self.doubted, self.missed = True, False, None
 
     def came_home(self, session: Session) -> None:
-        """A FastAGI connection of this leg arrived."""
+        """A FastAGI connection of this leg arrived.
+
+        Of one that is shown in a bridge it may be dead: a leg that was on its way home when it was put into the bridge had
+        called us just before.
+        """
+        if self.bridge and not self.doomed:
+            unattended(self._if_alive(session))
+        else:
+            self._at_home(session)
+
+    async def _if_alive(self, session: Session) -> None:
+        """Ask the one command that changes nothing and that Asterisk refuses a leg which was taken (511)."""
+        try:
+            await session.answer()
+        except (SessionOver, CommandFailed):
+            session.close()
+        else:
+            self._at_home(session)
+
+    def _at_home(self, session: Session) -> None:
         if self.gone:
             session.close()
             return

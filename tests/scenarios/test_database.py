@@ -17,6 +17,7 @@ from easycall.defer import start
 from ..postgres import Cluster, running
 from ..proxy import Proxy
 from .callcentre import STRAIGHT, CallCentre, after
+from .databases import keeps_in
 from .people import SOON, talking
 
 AWAY_SECONDS = 4.5
@@ -43,12 +44,7 @@ async def moves_to(centre: CallCentre, own: Cluster, port: int = 0) -> str:
     name = own.create("template0")
     at = own.address(name, tcp=True)
     at = evolve(at, url=at.url.replace(f":{own.port}/", f":{port or own.port}/"))
-    folder = centre.site.file.parent / "conf.d"
-    folder.mkdir(exist_ok=True)
-    secret = folder.parent / "store.password"
-    secret.write_text(at.password, encoding="utf-8")
-    secret.chmod(0o600)
-    (folder / "store.toml").write_text(f'[store]\nurl = "{at.url}"\npassword_file = "{secret}"', encoding="utf-8")
+    keeps_in(centre.site.file.parent, at)
     await centre.stop_daemon()
     await centre.start_daemon()
     return name

@@ -5,15 +5,19 @@ The daemon killed is in ``kill/``; here are the stages that a full house there d
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
+from ..pages import two_pages
+from ..proxy import Way
 from .callcentre import STRAIGHT, CallCentre
 from .people import SOON, hears, segments, talking
 from .test_call_control import asks, connected
 from .test_calls_out import calls, ended, uses
 from .test_conference import CLOSED, all_hear, loudness, three
+from .test_fax import upload
 
 pytestmark = [pytest.mark.requirement("A3"), pytest.mark.fault("F36")]
 
@@ -108,6 +112,36 @@ async def test_one_who_is_asked_answers(centre: CallCentre) -> None:
     await ana.is_("wrap_up")
     carl.hangs_up()
     assert (await carl.record())["agent"] == "bo"
+
+
+@pytest.mark.site(fax_lines=1)
+async def test_an_agent_who_was_on_the_way_home_stays_joined(centre: CallCentre) -> None:
+    """The leg had called the daemon just before it was put into the bridge, and the daemon is told afterwards."""
+    carl, ana = await connected(centre)
+    document = await upload(centre, two_pages(1))
+    await asks(carl, "fax", document=document["id"])
+    await hears(carl, "speech")
+    await centre.stop_daemon()
+    calls_in = centre.agi.to_server
+    calls_in.hold()
+    await centre.start_daemon()
+    await centre.until(lambda: _said(calls_in, b"agi_arg_2: caller", b"agi_arg_2: agent"), SOON, "both call the daemon")
+    calls_in.hold(b"agi_arg_2: agent")
+    await centre.feed.wait("agent.changed", SOON, agent="ana", state="talking")
+    await centre.until(partial(_share_a_bridge, centre), SOON, "they share a bridge")
+    calls_in.release()
+    await talking(carl, ana)
+    carl.hangs_up()
+    assert segments(await carl.record())[-4:] == ["talk", "fax", "talk", "closing"]
+
+
+async def _said(way: Way, *patterns: bytes) -> bool:
+    return all(any(pattern in pipe.heard for pipe in way.pipes) for pattern in patterns)
+
+
+async def _share_a_bridge(centre: CallCentre) -> bool:
+    bridges = [leg.bridge for pbx in centre.running.pbxs for leg in pbx.switch.legs]
+    return len(bridges) == 2 and bridges[0] == bridges[1] != ""
 
 
 async def test_a_conference_goes_on(centre: CallCentre) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from easycall.stats.codec import decode
 from easycall.stats.framing import scan
 from easycall.stats.record import Record, fold
 
-__all__ = ["Books", "last_kind"]
+__all__ = ["Ask", "Books", "last_kind"]
+
+Ask = Callable[[str], list[tuple[Any, ...]]]
+"""Runs a statement in a database."""
 
 
 @frozen
@@ -31,11 +35,11 @@ class Books:
     """Events that stand in the journal's file and not in the database."""
 
     @classmethod
-    def read(cls, folder: Path) -> Books:
-        """Those of the daemon whose data folder that is."""
-        with closing(sqlite3.connect(f"file:{folder / 'easycall.db'}?mode=ro", uri=True)) as database:
-            events = [(seq, decode(kind, body)) for seq, kind, body in database.execute(EVENTS)]
-            contacts = [contact for (contact,) in database.execute("SELECT id FROM contacts")]
+    def read(cls, folder: Path, ask: Ask | None = None) -> Books:
+        """Those of the daemon whose data folder that is; ``ask`` its database, where that is no SQLite file in there."""
+        ask = ask or partial(_in_file, folder / "easycall.db")
+        events = [(seq, decode(kind, body)) for seq, kind, body in ask(EVENTS)]
+        contacts = [contact for (contact,) in ask("SELECT id FROM contacts")]
         stored = {seq for seq, _ in events}
         written = set(_written(folder / "journal"))
         return cls(tuple(events), tuple(contacts), len(written - stored))
@@ -63,6 +67,11 @@ class Books:
         assert sorted(self.contacts) == sorted(arrived), "not every contact has one record"
         assert_invariants(Evidence(ended=tuple(ended), records=tuple(self.record(one) for one in ended)))
         assert not self.unstored
+
+
+def _in_file(file: Path, statement: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        return database.execute(statement).fetchall()
 
 
 EVENTS = "SELECT seq, kind, body FROM events ORDER BY seq"

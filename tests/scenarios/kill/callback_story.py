@@ -15,7 +15,6 @@ from easycall.events import Answered, CallbackEnded, CallDialled
 
 from ..callbacks import QUICK
 from ..people import Agent, Called
-from .books import Books
 from .crash_story import CrashingCentre, Goal, Story
 
 __all__ = ["AgentFirst", "CustomerFirst"]
@@ -99,7 +98,7 @@ class CustomerFirst(Story):
 
     def looks_back(self) -> int:
         """And dora was dialled as often as her telephone rang, once a contact, and talked with ana once."""
-        books = Books.read(self.centre.folder)
+        books = self.centre.books()
         dialled = [event.contact for event in books.of(CallDialled, number=self.dora.number)]
         rang = len(self.rung["dora"])
         assert len(set(dialled)) == len(dialled), f"a contact dialled twice: {dialled}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from easycall.lab.evidence import STATUS_VARIABLES, Evidence, Held, HeldAgent, H
 from easycall.lab.invariants import violations
 from easycall.model import AgentState, Direction, Role, Stage
 
+from ...postgres import Cluster
 from ..callcentre import LASTING_SECONDS, CallCentre
+from ..databases import keeps_in
 from ..ground import PATIENCE
 from ..people import SOON, Caller
-from .books import Books
+from .books import Ask, Books
 from .twistd import ORDERLY, Twistd
 
 __all__ = ["OTHERS", "KillableCentre"]
@@ -56,6 +59,7 @@ class KillableCentre(CallCentre):
     """Where the easycall stands that is started first; empty: it is ours."""
 
     daemon: Twistd | None = None
+    _ask: Ask | None = None
     ready_after = 0.0
     """Seconds from the latest start to being ready, without those for which others had the processors."""
     _feed_is_open = False
@@ -271,9 +275,19 @@ class KillableCentre(CallCentre):
         text = (await self.client.get("/metrics")).decode()
         return int(sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("easycall_legs{")))
 
+    def keeps_in(self, cluster: Cluster) -> None:
+        """The daemon, which is not started yet, has a database of this server."""
+        name = cluster.create("template0")
+        keeps_in(self.folder, cluster.address(name, tcp=True))
+        self._ask = partial(cluster.sql, name=name)
+
+    def books(self) -> Books:
+        """What the daemons have left, when there is none any more."""
+        return Books.read(self.folder, self._ask)
+
     async def _records_add_up(self) -> None:
         await self.stop_daemon()
-        books = Books.read(self.folder)
+        books = self.books()
         books.add_up()
         called = [caller.name for caller in self.callers if caller.had_a_call]
         assert len(books.of(ContactArrived, direction=Direction.INBOUND)) == len(called), "not one contact for each caller"

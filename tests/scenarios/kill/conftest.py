@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+from collections import ChainMap
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -34,18 +36,21 @@ async def centre(request: pytest.FixtureRequest, pbx: State | Path, tmp_path: Pa
     """See the module; at the end of a scenario that went well nothing may be left, as in every scenario.
 
     ``@pytest.mark.site(patience=2)``: another patience of the callers; ``house=SMALL``: everything for a full house of that
-    size; ``upgrade=True``: the first daemon is the one of ``--upgrade-from``; everything else is as in every scenario.
+    size; ``store="PostgreSQL"``: a database there; ``upgrade=True``: the first daemon is the one of ``--upgrade-from``;
+    everything else is as in every scenario.  Of several marks each gives what it names, the closest first.
     """
     files = open_files()
-    mark = request.node.get_closest_marker("site")
-    site = dict(mark.kwargs) if mark else {}
+    site: dict[str, Any] = dict(ChainMap(*(mark.kwargs for mark in request.node.iter_markers("site"))))
     patience = site.pop("patience", PATIENCE)
     if (sizes := site.pop("house", None)) is not None:
         site |= site_of(tmp_path, sizes)
+    server = request.getfixturevalue("postgresql") if site.pop("store", "SQLite") == "PostgreSQL" else None
     older = request.config.getoption("--upgrade-from") if site.pop("upgrade", False) else ""
     async with up(pbx, patience) as (state, worlds):
         stage = KillableCentre(state, worlds, tmp_path / "site", reactor)
         stage.patience, stage.older = patience, older
+        if server is not None:
+            stage.keeps_in(server)
         await stage.open(noise=not isinstance(pbx, State), **site)
         yield stage
         if getattr(request.node, "failed", True):

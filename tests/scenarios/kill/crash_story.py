@@ -22,10 +22,11 @@ from easycall.events import ConsultStarted, Offered
 from easycall.lab.legs import NotSeen, PhoneCall
 from easycall.lab.site import Desk
 
+from ...postgres import Cluster
 from ..callcentre import after
 from ..ground import up
 from ..people import Agent, Called, Caller
-from .books import Books, last_kind
+from .books import last_kind
 from .centre import AWAY, KillableCentre
 from .twistd import ORDERLY
 
@@ -238,7 +239,7 @@ class Story:
 
     def looks_back(self) -> int:
         """At what the daemons left when all was over: how often the phones rang, once an attempt at most."""
-        books = Books.read(self.centre.folder)
+        books = self.centre.books()
         for agent in (self.ana.name, self.chen.name):
             attempts = len(books.of(Offered, agent=agent)) + len(books.of(ConsultStarted, to=agent))
             rang = len(self.rung[agent])
@@ -287,12 +288,16 @@ class Story:
         return False
 
 
-async def told(folder: Path, at: str, kind: type[Story] = Story) -> Outcome:
-    """The story with a daemon that dies ``at`` a point, ``""``: nowhere.  Raises AssertionError with the story so far."""
+async def told(folder: Path, at: str, kind: type[Story] = Story, server: Cluster | None = None) -> Outcome:
+    """The story with a daemon that dies ``at`` a point, ``""``: nowhere.
+
+    ``server``: where its database is, if it is not SQLite.  Raises AssertionError with the story so far."""
     site = {**_site_in(folder), **kind.site}
     async with up(folder, PATIENCE) as (state, worlds):
         centre = CrashingCentre(state, worlds, folder / "site", reactor)
         centre.patience, centre.at = PATIENCE, at
+        if server is not None:
+            centre.keeps_in(server)
         try:
             await centre.open(noise=True, ring_seconds=20, wrap_up_seconds=WRAP_UP_SECONDS, **site)
             story = kind.of(centre)

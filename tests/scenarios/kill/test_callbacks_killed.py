@@ -8,12 +8,14 @@ from ..callbacks import SILENCE_SECONDS, Customer, attempts, becomes, dialled, q
 from ..people import SOON, hears, talking
 from .centre import KillableCentre
 
+POSTGRESQL = pytest.mark.site(store="PostgreSQL")
+
 pytestmark = [
     pytest.mark.requirement("B2"),
     pytest.mark.requirement("A3"),
     pytest.mark.fault("F70"),
     pytest.mark.seconds(120),
-    pytest.mark.parametrize("how", ["killed", "stopped"]),
+    pytest.mark.parametrize("how", ["killed", "stopped", pytest.param("killed", id="killed-PostgreSQL", marks=POSTGRESQL)]),
 ]
 
 

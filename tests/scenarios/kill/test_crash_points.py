@@ -37,23 +37,27 @@ def points(wanted: str, last: int) -> list[str]:
 @pytest.mark.seconds(SECONDS)
 @pytest.mark.only("simulator", "a story for each point takes too long where the callers' time is real")
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "store"),
     [
-        pytest.param(Story, id="a call"),
-        pytest.param(CustomerFirst, id="a callback", marks=CALLBACK),
-        pytest.param(AgentFirst, id="a callback, the agent first", marks=CALLBACK),
+        pytest.param(Story, "SQLite", id="a call"),
+        pytest.param(CustomerFirst, "SQLite", id="a callback", marks=CALLBACK),
+        pytest.param(CustomerFirst, "PostgreSQL", id="a callback, in PostgreSQL", marks=CALLBACK),
+        pytest.param(AgentFirst, "SQLite", id="a callback, the agent first", marks=CALLBACK),
     ],
 )
-async def test_nothing_is_done_twice(pbx: Path, tmp_path: Path, pytestconfig: pytest.Config, kind: type[Story]) -> None:
+async def test_nothing_is_done_twice(
+    request: pytest.FixtureRequest, pbx: Path, tmp_path: Path, kind: type[Story], store: str
+) -> None:
     """Neither lost: the story comes to its end, with one record, and the caller was never hung up."""
-    left = iter(points(pytestconfig.getoption("--crash-points"), LAST[kind]))
+    server = request.getfixturevalue("postgresql") if store == "PostgreSQL" else None
+    left = iter(points(request.config.getoption("--crash-points"), LAST[kind]))
     found: dict[str, Outcome] = {}
     wrong: dict[str, str] = {}
 
     async def some(left: Iterator[str]) -> None:
         for at in left:
             try:
-                found[at] = await told(tmp_path / at.replace("-", "-before").replace("+", "-behind"), at, kind)
+                found[at] = await told(tmp_path / at.replace("-", "-before").replace("+", "-behind"), at, kind, server)
             except AssertionError as why:
                 wrong[at] = str(why)
 

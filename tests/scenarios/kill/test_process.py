@@ -18,7 +18,6 @@ from easycall.stats.framing import frame, scan
 
 from ..callcentre import STRAIGHT
 from ..people import SOON, Agent, Caller, hears, talking
-from .books import Books
 from .centre import OTHERS, KillableCentre
 from .twistd import TWISTD
 
@@ -82,7 +81,7 @@ async def test_a_stop_in_order_leaves_the_calls_alone(centre: KillableCentre) ->
     took = await centre.terminate()
     print(f"ended {took:.2f} s after SIGTERM")  # noqa: T201
     assert took <= STOP_SECONDS
-    books = Books.read(centre.folder)
+    books = centre.books()
     assert not books.unstored
     assert told <= {seq for seq, _ in books.events}
     assert {(one.id, one.bridge) for one in await centre.on_the_pbx()} == before
