@@ -21,7 +21,7 @@ from .test_fax import upload
 
 pytestmark = [pytest.mark.requirement("A3"), pytest.mark.fault("F36")]
 
-LONGER = {"ring_seconds": 12}
+LONGER = {"ring_seconds": 30}
 """A phone that rings goes on ringing meanwhile."""
 
 
@@ -86,6 +86,7 @@ async def test_a_phone_that_declines_afterwards_costs_no_place(centre: CallCentr
     await other.chooses("1", "sales")
     await centre.restart_daemon()
     await ana.declines()
+    await centre.feed.wait("offer.ended", SOON, agent="ana", outcome="declined")
     await bo.works("sales")
     await bo.answers()
     await talking(carl, bo)
