@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 # Real calls take real time and leave the machine idle: so they run together, and nothing beside them that computes.  A few that
 # failed beside the others are tried once more with the machine to themselves, and that counts; why they failed before stands in
 # the output.
-REAL := tests/scenarios tests/conformance tests/wire $(patsubst %,tests/test_%.py,daemon demo busy_demo lab postgres store_faults health)
+REAL := tests/scenarios tests/conformance tests/wire $(patsubst %,tests/test_%.py,daemon demo busy_demo lab postgres store_faults watchdog)
 FAILED := .pytest_cache/v/cache/lastfailed
 AGAIN := test $$(grep -c : $(FAILED)) -le 5 && $(PYTEST) --last-failed -m "not alone" $(REAL)
 

@@ -1,6 +1,6 @@
 """What becomes of calls when the daemon stops, is killed, is started twice, or has lost a part of its journal.
 
-A reactor that hangs (F35) is in tests/test_health.py: the process ends itself, and then all is as after a kill.
+A reactor that hangs (F35) is in tests/test_watchdog.py: the process ends itself, and then all is as after a kill.
 """
 
 from __future__ import annotations
