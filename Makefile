@@ -29,7 +29,7 @@ ifdef ARGS
 	$(PYTEST) $(ARGS)
 else
 	$(PYTEST) -n 3 --dist worksteal -m "not alone" $(REAL:%=--ignore=%)
-	$(PYTEST) -n 4 --dist worksteal -m "not alone" $(REAL) || { [ $$? = 1 ] && $(AGAIN); }
+	$(PYTEST) -n 5 --dist worksteal -m "not alone" $(REAL) || { [ $$? = 1 ] && $(AGAIN); }
 	$(PYTEST) -m alone
 endif
 

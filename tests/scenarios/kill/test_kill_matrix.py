@@ -59,7 +59,8 @@ class Table:
         return "\n".join(f"{number:4}  {what:68} {'WRONG' if why else 'ok'}" for what, number, why in self._rows)
 
 
-FEW = (pytest.mark.site(house=SMALL), pytest.mark.seconds(120))
+# Alone: how long the sound of a talk pauses is measured, too.
+FEW = (pytest.mark.site(house=SMALL), pytest.mark.seconds(120), pytest.mark.alone)
 EVERYBODY = (pytest.mark.site(house=FULL), pytest.mark.seconds(240), pytest.mark.alone)
 
 
