@@ -350,6 +350,9 @@ class Journal(Protocol):
     def record(self, event: Event) -> None:
         """Number the event, tell the subscribers at once, store it soon."""
 
+    def write(self) -> None:
+        """What was recorded so far outlives the process from now on.  For who acts outside by it within the turn."""
+
     def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
         """Call ``listener(sequence, event)`` for each event from now on; returns how to stop it."""
 

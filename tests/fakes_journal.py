@@ -15,12 +15,17 @@ class Notes:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.outlive = 0
+        """How many of them the process would not take with it, were it killed now."""
         self.listeners: list[Callable[[Event], None]] = []
 
     def record(self, event: Event) -> None:
         self.events.append(event)
         for listener in self.listeners:
             listener(event)
+
+    def write(self) -> None:
+        self.outlive = len(self.events)
 
     def subscribe(self, listener: Callable[[int, Event], None]) -> Callable[[], None]:
         def told(event: Event) -> None:

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from easycall.asterisk.ami import Action
 from easycall.asterisk.channel import Place
 from easycall.asterisk.link import ActionRefused, ActionTimeout, AmiError, TooManyActions
 from easycall.asterisk.originate import UNSHOWN_SECONDS
+from easycall.events import PbxUp
 from easycall.model import OfferOutcome, Trunk
 
 from .fakes_wires import WAITS, FakePbx, event
@@ -67,6 +69,21 @@ class TestRinging:
                 "Variable": "EC_ROLE=agent",
             }
         ]
+
+    @pytest.mark.fault("F33")
+    def test_what_was_told_outlives_the_process_before_a_phone_rings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What a timer sends leaves in the same turn, before what waits for the turn's end is done."""
+        pbx, sent = FakePbx(), list[tuple[str, int]]()
+        send = pbx.manager.send
+
+        def sends(action: Action, *how: Any, **more: Any) -> Any:
+            sent.append((action.name, pbx.notes.outlive))
+            return send(action, *how, **more)
+
+        monkeypatch.setattr(pbx.manager, "send", sends)
+        pbx.notes.record(PbxUp(at=1.0, pbx="main"))
+        pbx.rings()
+        assert sent == [("Originate", len(pbx.notes.events))]
 
     @pytest.mark.requirement("F7")
     def test_a_number_outside(self) -> None:

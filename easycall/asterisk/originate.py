@@ -6,7 +6,7 @@ What becomes of it then, events tell (:mod:`.leg_events`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twisted.logger import Logger
 
@@ -43,10 +43,12 @@ SHOWN_NAME_LENGTH = 40
 class Originate:
     """Makes the legs of one Asterisk."""
 
-    def __init__(self, legs: Roster, control: Control, reconciliation: Reconciliation) -> None:
+    def __init__(self, legs: Roster, control: Control, reconciliation: Reconciliation, written: Callable[[], None]) -> None:
+        """``written``: sees to it that what was told so far outlives the process: a phone rings for what is known."""
         self._legs = legs
         self._control = control
         self._reconciliation = reconciliation
+        self._written = written
 
     def call(
         self,
@@ -77,6 +79,7 @@ class Originate:
             Variable=asked,
         )
         channel = self._legs.add(AsteriskChannel(leg, self._control.hang_up, self._reconciliation.left_home, dialled=True))
+        self._written()  # at the end of the turn it may be too late: what a timer sends leaves before its events are written
         unattended(self._send(channel, action))
         self._legs.later(channel, UNSHOWN_SECONDS, self._not_shown, channel)
         self._legs.later(channel, seconds + RING_GRACE_SECONDS, channel.give_up, OfferOutcome.NO_ANSWER)

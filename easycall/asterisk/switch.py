@@ -86,7 +86,7 @@ class AsteriskSwitch:
             self.reconciliation.give_up,
         )
         self._limits = TimeLimits(self._control, clock)
-        self._originate = Originate(self.legs, self._control, self.reconciliation)
+        self._originate = Originate(self.legs, self._control, self.reconciliation, journal.write)
         self._fetch = Fetch(self.legs, self._control, self.reconciliation, clock)
         self._bridging = Bridging(self.legs, self._control, self.reconciliation, self._fetch, clock)
 

@@ -111,7 +111,7 @@ class Journal:
         await self._projection.catch_up()
 
     def write(self) -> None:
-        """What was recorded so far outlives the process from now on.  For who tells it outside within the turn."""
+        """What was recorded so far outlives the process from now on.  For who tells or acts outside within the turn."""
         self._projection.write()
 
     def turn_page(self) -> None:

@@ -170,6 +170,9 @@ class Unheard:
     def record(self, event: Any) -> None:
         """Nothing."""
 
+    def write(self) -> None:
+        """Nothing."""
+
 
 TARGETS = [
     *("Local/1@easycall", "2001&Local/9@default", "2001@other", "x/sip:evil@host", "2001/n", "2001,30,g", "^1", "../2001"),
