@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest
 # they failed before stands in the output.
 REAL := tests/scenarios tests/conformance tests/wire $(patsubst %,tests/test_%.py,daemon demo busy_demo lab postgres store_faults watchdog)
 FAILED := .pytest_cache/v/cache/lastfailed
-AGAIN := test $$(grep -c : $(FAILED)) -le 5 && $(PYTEST) --last-failed -m "not alone" $(REAL)
+AGAIN := [ $$? = 1 ] && test $$(grep -c : $(FAILED)) -le 5 && $(PYTEST) --last-failed
 
 .PHONY: demo test fuzz bench bench-acd lint setup docs clean
 
@@ -29,8 +29,8 @@ ifdef ARGS
 	$(PYTEST) $(ARGS)
 else
 	$(PYTEST) -n 3 --dist worksteal -m "not alone" $(REAL:%=--ignore=%)
-	$(PYTEST) -n 5 --dist worksteal -m "not alone" $(REAL) || { [ $$? = 1 ] && $(AGAIN); }
-	$(PYTEST) -m alone || { [ $$? = 1 ] && $(PYTEST) --last-failed -m alone; }
+	$(PYTEST) -n 5 --dist worksteal -m "not alone" $(REAL) || { $(AGAIN) -m "not alone" $(REAL); }
+	$(PYTEST) -m alone || { $(AGAIN) -m alone; }
 endif
 
 fuzz: setup

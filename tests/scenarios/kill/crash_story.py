@@ -291,7 +291,8 @@ class Story:
 async def told(folder: Path, at: str, kind: type[Story] = Story, server: Cluster | None = None) -> Outcome:
     """The story with a daemon that dies ``at`` a point, ``""``: nowhere.
 
-    ``server``: where its database is, if it is not SQLite.  Raises AssertionError with the story so far."""
+    ``server``: where its database is, if it is not SQLite.  Raises AssertionError with the story so far.
+    """
     site = {**_site_in(folder), **kind.site}
     async with up(folder, PATIENCE) as (state, worlds):
         centre = CrashingCentre(state, worlds, folder / "site", reactor)
