@@ -389,6 +389,9 @@ class Channel:
     def take(self, bridge: Bridge) -> None:
         """Take it into a bridge, out of whatever it does (AMI ``Bridge``)."""
         if self.bridge is None:
+            if self._goto is not None:  # a Redirect that it has not followed is done with
+                self.go(self._goto)
+                self._goto = None
             self.priority += 1
             self._taken = True
             self.limit(0)  # Asterisk forgets it

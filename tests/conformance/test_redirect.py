@@ -90,6 +90,32 @@ async def test_a_leg_sent_home_from_home_comes_when_its_old_session_is_closed(st
     stage.life(leg.id)
 
 
+@pytest.mark.fact("§3 redirect", "§2 connect")
+@pytest.mark.parametrize("doing", ["waits for a key", "nothing"])
+async def test_a_bridge_takes_a_leg_that_has_not_followed_a_redirect_and_that_is_forgotten(stage: Stage, doing: str) -> None:
+    """Its session was open all the time.  It does not go home behind the bridge, but when that ends."""
+    caller, one = await stage.calls()
+    phone, other = await stage.agent()
+    if doing == "nothing":
+        await stage.expect(one, "NOOP", "200 result=0")
+    else:
+        one.send(b"WAIT FOR DIGIT 20000\n")
+        await stage.world.pause(0.3)  # until it does; a Redirect before that breaks nothing off
+    stage.notes.answer("Redirect", await stage.daemon.ask("Redirect", Channel=one.id, **HOME))
+    said = [await one.line() for _ in range(1 if doing == "nothing" else 2)]
+    stage.notes.add("said", *said)
+    await stage.bridge(one.id, other.id)
+    await stage.talk(caller, phone)
+    one.leave()
+    other.leave()
+    await stage.talk(caller, phone)
+    assert await together(stage, one.id, other.id)
+    phone.hang_up()
+    await at_home(stage, one.id)
+    await stage.ends(other.id)
+    stage.life(one.id)
+
+
 @pytest.mark.fact("§3 redirect", "§4")
 async def test_music_goes_on_under_a_leg_that_comes_home_anew_and_a_redirect_ends_it(stage: Stage) -> None:
     """The caller hears no gap when the daemon dies; but who sends a leg home must start its music again."""

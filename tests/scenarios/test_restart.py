@@ -136,6 +136,26 @@ async def test_an_agent_who_was_on_the_way_home_stays_joined(centre: CallCentre)
     assert segments(await carl.record())[-4:] == ["talk", "fax", "talk", "closing"]
 
 
+async def test_a_customer_who_was_on_the_way_home_from_a_secret_is_joined(centre: CallCentre) -> None:
+    """What was keyed is lost, so the customer is sent home, to the agent; the leg had called the daemon just before."""
+    carl, ana = await connected(centre)
+    await asks(carl, "lend", flow="pin")
+    await carl.reaches("pin")
+    await hears(carl, "speech")
+    await centre.stop_daemon()
+    calls_in, actions = centre.agi.to_server, centre.ami.to_server
+    calls_in.hold(b"agi_arg_2: caller")
+    await centre.start_daemon()
+    await centre.until(lambda: _said(calls_in, b"agi_arg_2: caller"), SOON, "the customer calls the daemon")
+    await centre.until(lambda: _said(actions, b"Action: Redirect"), SOON, "the customer is sent home")
+    await centre.until(lambda: _said(calls_in, b"HANGUP"), SOON, "the customer is told")
+    calls_in.release()
+    await talking(carl, ana)
+    assert (await centre.feed.wait("loan.ended", SOON))["how"] == "interrupted"
+    carl.hangs_up()
+    assert segments(await carl.record())[-4:] == ["talk", "loan", "talk", "closing"]
+
+
 async def _said(way: Way, *patterns: bytes) -> bool:
     return all(any(pattern in pipe.heard for pipe in way.pipes) for pattern in patterns)
 
