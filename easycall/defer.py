@@ -26,11 +26,11 @@ def start(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
     return Deferred.fromCoroutine(work)
 
 
-def shielded(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+def shielded(work: Coroutine[Deferred[Any], Any, T], *refusals: type[Exception]) -> Deferred[T]:
     """Start ``work`` and wait for it on a Deferred of one's own: cancelling that leaves the work running.
 
     Work that may end up cancelling the one who waits for it must be awaited so.  Its failure is logged when nobody waits
-    any more.
+    any more, unless it is one of ``refusals``: those only matter to who asked.
     """
     waiting: Deferred[T] = Deferred()
 
@@ -38,10 +38,10 @@ def shielded(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         if not isinstance(result, Failure):
             if not waiting.called:
                 waiting.callback(result)
-        elif waiting.called:
-            _log_unless_cancelled(result)
-        else:
+        elif not waiting.called:
             waiting.errback(result)
+        elif not result.check(*refusals):
+            _log_unless_cancelled(result)
 
     start(work).addBoth(tell)
     return waiting

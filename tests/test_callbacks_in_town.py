@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from twisted.internet.defer import CancelledError
 
 from easycall.callback.wish import Change, Wish
+from easycall.defer import start
 from easycall.model import CallbackSource, CallbackState
 from easycall.simulator.virtual import VirtualCall
 from easycall.store.memory import MemoryDatabase
@@ -220,6 +222,65 @@ def test_an_attempt_that_was_stored_as_begun_and_not_told_is_told_by_the_next_pr
     town.restart(orderly=False, unsent=False, away=1.0)
     town.reactor.advance(5.0)
     assert len(town.daemon.of("callback.begun")) == 1
+    town.daemon.stop()
+
+
+@pytest.mark.fault("F70")
+@pytest.mark.parametrize("put_off_before", [False, True])
+def test_a_change_that_was_stored_and_not_told_is_told_by_the_next_process(
+    database: MemoryDatabase, put_off_before: bool
+) -> None:
+    town = Town(database, NOON.timestamp())
+    name = asks(town, EVA, due=NOON.timestamp() + 600.0)
+    if put_off_before:
+        town.daemon.now(town.callbacks.edit(name, Change(due=NOON.timestamp() + 900.0, priority_seconds=60.0), "crm"))
+    before = len(town.daemon.of("callback.changed"))
+    town.shelves.lag = 2.0  # it is stored after half of it, and the process hears of that when all of it is over
+    town.ask(town.callbacks.edit(name, Change(due=NOON.timestamp() + 1200.0, agent="ana"), "crm"))
+    town.reactor.advance(1.5)
+    assert len(town.daemon.of("callback.changed")) == before
+    town.shelves.lag = 0.0
+    for _ in range(2):
+        town.restart(orderly=False, unsent=False, away=1.0)
+        town.reactor.advance(5.0)
+        changed = town.daemon.of("callback.changed")[before:]
+        priority = 60.0 if put_off_before else 0.0
+        told = [(one.callback, one.due - NOON.timestamp(), one.agent, one.priority, one.by) for one in changed]
+        assert told == [(name, 1200.0, "ana", priority, "")]
+    town.daemon.stop()
+
+
+def test_what_was_told_of_a_callback_is_not_told_again(database: MemoryDatabase) -> None:
+    """It was asked for, changed and put off by what came of an attempt."""
+    town = Town(database, NOON.timestamp())
+    town.habits[EVA] = "busy", 0.0
+    ready(town, "ana")
+    name = asks(town, EVA, due=NOON.timestamp() + 5.0)
+    other = asks(town, DORA, due=NOON.timestamp() + 2000.0)
+    town.daemon.now(town.callbacks.edit(other, Change(due=NOON.timestamp() + 1900.0, queue="support"), "crm"))
+    town.reactor.advance(20.0)
+    assert [event.callback for event in town.daemon.of("callback.settled")] == [name]
+    town.restart(orderly=False, unsent=False, away=1.0)
+    town.reactor.advance(5.0)
+    assert [(event.callback, event.by) for event in town.daemon.of("callback.changed")] == [(other, "crm")]
+    town.daemon.stop()
+
+
+@pytest.mark.fault("F69")
+def test_who_asks_and_goes_away_while_the_database_fails_is_no_failure_of_ours(database: MemoryDatabase) -> None:
+    """Nothing was promised, and nothing is logged as gone wrong (the fixture of all tests looks)."""
+    town = Town(database, NOON.timestamp())
+    name = asks(town, DORA, due=NOON.timestamp() + 600.0)
+    town.shelves.lag = 4.0
+    asking = start(town.callbacks.ask(Wish("sales", EVA, CallbackSource.REQUESTED)))
+    changing = start(town.callbacks.edit(name, Change(due=NOON.timestamp() + 900.0), "crm"))
+    town.reactor.advance(1.0)
+    for waiting in (asking, changing):
+        waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        waiting.cancel()
+    town.shelves.away = True
+    town.reactor.advance(10.0)
+    assert [(one.id, one.due - NOON.timestamp()) for one in town.callbacks.live.values()] == [(name, 600.0)]
     town.daemon.stop()
 
 

@@ -335,6 +335,15 @@ class TestShielded:
             work.errback(RuntimeError("broken"))
         assert ["broken" in one for one in failures] == [True]
 
+    def test_a_refusal_that_nobody_waits_for_any_more_is_not(self) -> None:
+        work: Deferred[None] = Deferred()
+        with Logged() as failures:
+            waiting = shielded(waits(work), KeyError, RuntimeError)
+            failure_of(waiting)
+            waiting.cancel()
+            work.errback(RuntimeError("not now"))
+        assert failures == []
+
 
 class TestUnowned:
     @pytest.mark.logs_failures

@@ -112,7 +112,7 @@ class Profiles:
         async def in_turn() -> None:
             await self._one_by_one.run(self._store, agent_id, change, serves, by)
 
-        await shielded(in_turn())
+        await shielded(in_turn(), StoreUnavailable)
 
     async def _store(
         self, agent_id: str, change: Callable[[Profile], Profile | None], serves: Callable[[Queues], Queues], by: str

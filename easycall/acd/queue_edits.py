@@ -116,7 +116,7 @@ class QueueEdits:
         async def in_turn() -> None:
             await self._one_by_one.run(self._store, queue_id, changes, by)
 
-        await shielded(in_turn())
+        await shielded(in_turn(), ConfigError, StoreUnavailable)
 
     async def _store(self, queue_id: str, changes: Mapping[str, Any] | None, by: str) -> None:
         before = self._edits.get(queue_id)

@@ -31,6 +31,7 @@ from easycall.defer import shielded
 from easycall.hours import zone_of
 from easycall.model import OPEN, Callback, CallbackSource, CallbackState
 from easycall.outbound.rules import NotDialled, Rules, normalised
+from easycall.ports import StoreUnavailable
 from easycall.skills import BadExpression, parse
 from easycall.supervision.scene import may_supervise
 from easycall.verbs import NotNow
@@ -116,7 +117,7 @@ class CallbackRoutes:
             return await self._one_by_one.run(in_turn)
 
         # Whoever asks may go away; two with the same key must not both be first.
-        name, new = await shielded(one_by_one())
+        name, new = await shielded(one_by_one(), Problem, StoreUnavailable)
         found = await self._one(name)
         if new:
             request.setResponseCode(HTTPStatus.CREATED)

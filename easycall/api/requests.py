@@ -29,6 +29,7 @@ from easycall.model import EndedBy, Request, Stage
 from easycall.outbound.dialling import Dialling
 from easycall.outbound.rules import NotDialled
 from easycall.policy import Channel
+from easycall.ports import StoreUnavailable
 from easycall.skills import BadExpression, parse
 from easycall.verbs import NotNow
 
@@ -94,7 +95,7 @@ class RequestRoutes:
             return await self._one_by_one.run(in_turn)
 
         # Whoever asks may go away; two with the same key must not both be first.
-        contact, new = await shielded(one_by_one())
+        contact, new = await shielded(one_by_one(), Problem, StoreUnavailable)
         if new:
             request.setResponseCode(HTTPStatus.CREATED)
         return answer_json(request, {"id": contact})

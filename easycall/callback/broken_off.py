@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from easycall.callback.around import StoredEvents
 from easycall.callback.sources import Lost, Sources
 from easycall.events import (
     Answered,
     CallbackAsked,
+    CallbackChanged,
     CallbackEnded,
+    CallbackSettled,
     CallDialled,
     ContactArrived,
     ContactEnded,
@@ -24,8 +26,9 @@ from easycall.events import (
     QueueOverflowed,
     VoicemailLeft,
 )
+from easycall.model import Callback
 
-__all__ = ["BrokenOff", "broken_off", "in_the_end"]
+__all__ = ["BrokenOff", "Terms", "broken_off", "in_the_end"]
 
 KINDS = (
     ContactArrived,
@@ -36,6 +39,8 @@ KINDS = (
     VoicemailLeft,
     ContactEnded,
     CallbackAsked,
+    CallbackChanged,
+    CallbackSettled,
     CallbackEnded,
 )
 LOOKED_AT = 20_000
@@ -49,6 +54,24 @@ LAST_SECONDS = 60.0
 
 
 @frozen
+class Terms:
+    """When and by whom somebody is to be called back, as it was told last: all that an API token can change of it."""
+
+    queue: str
+    agent: str
+    due: float
+    expires: float
+    priority: float | None = None
+    """None: it was never told."""
+
+    def holds(self, callback: Callback) -> bool:
+        """Whether that is still so."""
+        told = self.queue, self.agent, self.due, self.expires
+        same = told == (callback.queue, callback.agent, callback.due, callback.expires)
+        return same and self.priority in (None, callback.priority_seconds)
+
+
+@frozen
 class BrokenOff:
     """See the module."""
 
@@ -56,8 +79,8 @@ class BrokenOff:
     """When its last moments began."""
     lost: tuple[Lost, ...] = ()
     """Of whom no callback was told that they led to."""
-    asked: frozenset[str] = field(factory=frozenset)
-    """The callbacks of which it was told that they were asked for; of all that was looked at."""
+    asked: Mapping[str, Terms] = field(factory=dict)
+    """The callbacks of which it was told that they were asked for, of all that was looked at, and on what terms."""
     ended: Mapping[str, CallbackEnded] = field(factory=dict)
     """How each of which that was told ended."""
 
@@ -75,7 +98,7 @@ async def broken_off(past: StoredEvents, upto: int, began: float, number_of: Cal
 def in_the_end(events: Iterable[Event], number_of: Callable[[str], str] = str) -> BrokenOff:
     """What is told by the events of a process that has died."""
     sources, lost, last = Sources(number_of), dict[str, tuple[float, Lost]](), 0.0
-    asked, ended = set[str](), dict[str, CallbackEnded]()
+    asked, ended = dict[str, Terms](), dict[str, CallbackEnded]()
     for event in events:
         last = max(last, event.at)
         number = sources.number_of(event.contact)
@@ -84,11 +107,15 @@ def in_the_end(events: Iterable[Event], number_of: Callable[[str], str] = str) -
             lost[found.contact] = event.at, found
         match event:
             case CallbackAsked():
-                asked.add(event.callback)
+                asked[event.callback] = Terms(event.queue, event.agent, event.due, event.expires)
                 lost.pop(event.contact, None)
+            case CallbackChanged() if event.callback in asked:
+                asked[event.callback] = Terms(event.queue, event.agent, event.due, event.expires, event.priority)
+            case CallbackSettled() if event.callback in asked:
+                asked[event.callback] = evolve(asked[event.callback], due=event.due)
             case CallbackEnded():
                 ended[event.callback] = event
             case Answered():  # who called in again and was served is not called back
                 lost = {one: (at, of) for one, (at, of) in lost.items() if (of.queue, of.number) != (event.queue, number)}
     since = last - LAST_SECONDS
-    return BrokenOff(since, tuple(one for at, one in lost.values() if at >= since), frozenset(asked), ended)
+    return BrokenOff(since, tuple(one for at, one in lost.values() if at >= since), asked, ended)

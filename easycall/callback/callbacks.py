@@ -162,7 +162,7 @@ class Callbacks:
         queue, NotDialled with the reason when the number must not be called, NotNow when there are too many, ValueError for
         times that make no sense, StoreUnavailable: then nothing was asked for.
         """
-        return await shielded(self._promises.make(wish))
+        return await shielded(self._promises.make(wish), NotNow, StoreUnavailable)
 
     def take_over(self, number: str, queue: str) -> Callback | None:
         """The customer has called in and comes to this queue: the callback is over, and its place is the caller's.
@@ -220,7 +220,7 @@ class Callbacks:
             raise NotNow("the customer is being called just now")
         new = changed(callback)
         try:
-            await shielded(self._book.promise(new))
+            await shielded(self._book.promise(new), Changed, Taken, StoreUnavailable)
         except Changed:
             raise NotNow("something happened to it just now: look at it again") from None
         except Taken:

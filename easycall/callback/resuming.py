@@ -79,7 +79,7 @@ class Resuming:
         for name in sorted(before.ended.keys() & self._book.open.keys()):  # it could not be stored any more
             how = before.ended[name]
             self._book.keep(over(self._book.open[name], how.state, how.why, how.at))
-        gone = before.asked - before.ended.keys() - self._book.open.keys()
+        gone = before.asked.keys() - before.ended.keys() - self._book.open.keys()
         untold = [one for name in sorted(gone) if (one := await self._shelf.one(name)) is not None and not one.open]
         for callback in untold:
             self._telling.ended(callback)
@@ -87,6 +87,8 @@ class Resuming:
         for callback in self._book.open.values():
             if callback.created >= before.since and callback.id not in before.asked:
                 self._telling.untold(callback, led.get((callback.queue, callback.number), callback.session))
+            elif (terms := before.asked.get(callback.id)) is not None and not terms.holds(callback):
+                self._telling.changed(callback, "")
         for lost in before.lost:
             story = await self._journal.events_of(lost.contact)
             known = left_off(event for event in story if not isinstance(event, ContactEnded))

@@ -73,7 +73,7 @@ class CallbackChanged(Event):
     expires: float
     priority: float = 0.0
     by: str = ""
-    """The name of the API token."""
+    """The name of the API token; empty: not known any more, as the process it asked died before it could tell."""
 
 
 @frozen(kw_only=True)

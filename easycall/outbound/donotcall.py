@@ -72,7 +72,7 @@ class DoNotCall:
         """Put a number on the list; done when it is stored.  Raises StoreUnavailable, and then nothing was changed."""
         self.entries  # noqa: B018 - what is not read yet would replace it
         entry = Entry(number, reason, self._clock.seconds(), added_by)
-        await shielded(self._add(entry))  # who asks may go away: what is stored is always obeyed
+        await shielded(self._add(entry), StoreUnavailable)  # who asks may go away: what is stored is always obeyed
         return entry
 
     async def _add(self, entry: Entry) -> None:
@@ -84,7 +84,7 @@ class DoNotCall:
     async def remove(self, number: str, removed_by: str) -> None:
         """Take a number from the list.  Raises KeyError when it is not on it, StoreUnavailable."""
         self.entries[number]
-        await shielded(self._remove(number, removed_by))
+        await shielded(self._remove(number, removed_by), StoreUnavailable)
 
     async def _remove(self, number: str, removed_by: str) -> None:
         await self._shelf.remove(number)

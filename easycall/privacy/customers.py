@@ -20,6 +20,7 @@ from easycall.defer import shielded, start
 from easycall.events import CallbackAsked, CustomerErased
 from easycall.fax.inbox import ReceivedFax
 from easycall.model import Contact, Message
+from easycall.ports import StoreUnavailable
 from easycall.privacy.anonymous import anonymous, shown_forms, without
 from easycall.privacy.holdings import Callbacks, Erased, Holding, Inbox, Journal, Shelf, VoiceMails
 from easycall.privacy.retention import Sounds
@@ -107,7 +108,7 @@ class Customers:
         async def in_turn() -> Erased:
             return await self._one_by_one.run(lambda: start(self._go(work, by, seconds)))
 
-        return await shielded(in_turn())
+        return await shielded(in_turn(), NotNow, StoreUnavailable)
 
     def _forms(self, number: str) -> frozenset[str]:
         forms = shown_forms(number, self._settings)

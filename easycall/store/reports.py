@@ -41,7 +41,8 @@ class Reports:
             await limited(self._turns.acquire(), WAIT_SECONDS, self._clock)
         except TimeoutError:
             raise StoreUnavailable(f"too many ask for what was: no turn within {WAIT_SECONDS:g} s") from None
-        asked = shielded(self._asked(sql, values))  # who asks may go away: the turn is over when the database is done
+        # Who asks may go away: the turn is over when the database is done.
+        asked = shielded(self._asked(sql, values), StoreUnavailable)
         try:
             return await limited(asked, max(0.0, until - self._clock.seconds()), self._clock)
         except TimeoutError as why:

@@ -184,7 +184,7 @@ class Requests:
             await self._one_by_one.run(self._stored, self._shelf.put, request)
             return self._begin(request)
 
-        return await shielded(in_turn())
+        return await shielded(in_turn(), StoreUnavailable)
 
     def _begin(self, request: Request) -> Contact:
         if self._began is not None:

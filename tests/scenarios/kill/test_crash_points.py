@@ -43,6 +43,7 @@ def points(wanted: str, last: int) -> list[str]:
         pytest.param(CustomerFirst, "SQLite", id="a callback", marks=CALLBACK),
         pytest.param(CustomerFirst, "PostgreSQL", id="a callback, in PostgreSQL", marks=CALLBACK),
         pytest.param(AgentFirst, "SQLite", id="a callback, the agent first", marks=CALLBACK),
+        pytest.param(AgentFirst, "PostgreSQL", id="a callback, the agent first, in PostgreSQL", marks=CALLBACK),
     ],
 )
 async def test_nothing_is_done_twice(
