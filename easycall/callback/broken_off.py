@@ -55,7 +55,7 @@ LAST_SECONDS = 60.0
 
 @frozen
 class Terms:
-    """When and by whom somebody is to be called back, as it was told last: all that an API token can change of it."""
+    """When and by whom somebody is to be called back, as it was told last."""
 
     queue: str
     agent: str
