@@ -279,6 +279,15 @@ class TestReconciling:
         assert (caller.gone, corrections(pbx)) == (True, [("c1", "gone")])
         nothing_left(pbx)
 
+    def test_it_is_found_within_ten_seconds_whenever_it_went(self) -> None:
+        """It takes two lists; here it went right behind an audit.  reliability F19."""
+        pbx = FakePbx()
+        caller, _ = pbx.caller("c1")
+        pbx.clock.advance(FIRST_SECONDS)
+        del pbx.manager.channels["c1"]
+        pbx.clock.pump([0.1] * 100)
+        assert caller.gone
+
     def test_two_at_once(self) -> None:
         pbx = FakePbx()
         caller, _ = pbx.caller("c1")

@@ -1,4 +1,4 @@
-"""The audit: every ten seconds Asterisk is asked for what no event may have told."""
+"""The audit: every nine seconds Asterisk is asked for what no event may have told."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from easycall.defer import unattended
 
 __all__ = ["Audit"]
 
-AUDIT_SECONDS = 10.0
-"""How often our picture is compared with Asterisk's."""
+AUDIT_SECONDS = 9.0
+"""How often our picture is compared with Asterisk's: what it takes two lists to believe is believed within ten seconds."""
 
 FIRST_SECONDS = 1.0
 """The same for the first time: what was asked of Asterisk before the link was lost, or by a process before us, may have come

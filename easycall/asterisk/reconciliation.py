@@ -1,6 +1,6 @@
 """Our picture of the legs compared with Asterisk's own, and the difference mended; each correction is an event.
 
-Asked is ``Status``: at every log-in, every ten seconds (:mod:`.audit`), and whenever a leg is not where it should be.
+Asked is ``Status``: at every log-in, every nine seconds (:mod:`.audit`), and whenever a leg is not where it should be.
 
 One list that does not name a leg ends no call, as an Asterisk that has just begun may tell of nothing.  It takes two of
 them, nearly a second apart, or something else that says the same: Asterisk was restarted, or the leg is not where it should

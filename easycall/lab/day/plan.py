@@ -104,7 +104,7 @@ class Plan:
     """Calls between two looks at the invariants."""
     lasting: float = 1.1
     """Seconds after which a difference between Asterisk and the daemon is no message on its way; when events are lost, the
-    audits of every ten seconds need their time.  No whole number: what is asked every so many seconds would be met again."""
+    audits need their time.  No whole number: what is asked every so many seconds would be met again."""
     latency: float = 0.002
     """The longest time a piece of a TCP stream is on its way, in seconds; 0: none."""
     habits: Habits = field(factory=Habits)
