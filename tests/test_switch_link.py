@@ -171,6 +171,16 @@ class TestServing:
         pbx.home("c1")
         assert len(pbx.arrivals) == 1
 
+    def test_the_shell_of_a_leg_that_was_bridged_while_it_called_us_is_no_new_caller(self) -> None:
+        """It has an id of its own, and all that the leg was given."""
+        pbx = FakePbx()
+        caller, _ = pbx.caller("c1")
+        for role in ("caller", "agent"):
+            shell = pbx.home("17.2", "95588", role, agi_channel="Surrogate/PJSIP/trunk-00000001")
+            assert (shell.sent, shell.closed) == ([], True)
+        assert (len(pbx.arrivals), list(pbx.switch.legs)) == (1, [caller])
+        assert hung_up(pbx) == []
+
     def test_a_leg_without_an_id_is_not_served(self) -> None:
         pbx = FakePbx()
         session = FakeSession("")

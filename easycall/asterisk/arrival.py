@@ -17,6 +17,7 @@ __all__ = [
     "endpoint_of",
     "is_agent",
     "is_outside",
+    "is_shell",
     "leg_id",
     "was_ours",
 ]
@@ -26,6 +27,9 @@ NUMBER = re.compile(r"[0-9+*#]{1,40}")
 
 NAME_LENGTH = 256
 """Code points of a caller's name that are kept."""
+
+SHELL = "Surrogate/"
+"""How the name begins of what a Bridge leaves of a channel: it has its own id, and ends at once (docs/asterisk.rst)."""
 
 RESTRICTION = 0x60
 RESTRICTED = 0x20
@@ -43,6 +47,11 @@ def leg_id(session: Session) -> str:
 def dialled_number(session: Session) -> str:
     """What the caller dialled: the first argument the dialplan gives (etc/asterisk/extensions.conf)."""
     return next(iter(session.arguments), "")
+
+
+def is_shell(session: Session) -> bool:
+    """True for no leg at all: the leg was put into a bridge while its dialplan called us."""
+    return session.variables.get("agi_channel", "").startswith(SHELL)
 
 
 def is_agent(session: Session) -> bool:
