@@ -248,8 +248,11 @@ class AsteriskSwitch:
 
     def serve(self, session: Session) -> None:
         """A leg came home over FastAGI: one of ours, or a new caller.  Raises ValueError for one that has no id."""
-        if self._control.released or arrival.is_shell(session):
-            session.close()  # the dialplan keeps a leg company
+        if self._control.released:
+            session.close()  # the dialplan keeps it company
+            return
+        if arrival.is_shell(session):
+            session.close()  # the leg it is told of is in a bridge
             return
         uniqueid = arrival.leg_id(session)
         known = self.legs.get(uniqueid)

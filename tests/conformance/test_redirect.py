@@ -5,11 +5,24 @@ from __future__ import annotations
 import pytest
 
 from ..wire.stage import SOON
+from .peers import Leg
 from .stage import Stage
 from .test_bridge import at_home, together
 
 HOME = {"Context": "easycall", "Exten": "s", "Priority": "1"}
 EXTRA_HOME = {f"Extra{name}": value for name, value in HOME.items()}
+
+
+async def sent_home_while(stage: Stage, leg: Leg, doing: str) -> None:
+    """A leg at home is told to come home, and its session of that; the session stays open."""
+    if doing == "nothing":
+        await stage.expect(leg, "NOOP", "200 result=0")
+    else:
+        leg.send(b"WAIT FOR DIGIT 20000\n")
+        await stage.world.pause(0.3)  # until it does; a Redirect before that breaks nothing off
+    stage.notes.answer("Redirect", await stage.daemon.ask("Redirect", Channel=leg.id, **HOME))
+    said = [await leg.line() for _ in range(1 if doing == "nothing" else 2)]
+    stage.notes.add("said", *said)
 
 
 @pytest.mark.fact("§2 hold", "§2 retrieve")
@@ -71,14 +84,7 @@ async def test_to_the_ivr_and_back_to_the_same_agent(stage: Stage) -> None:
 async def test_a_leg_sent_home_from_home_comes_when_its_old_session_is_closed(stage: Stage, doing: str) -> None:
     """It is told what a leg is told that was bridged, but it is no shell: until we close, it stays."""
     caller, leg = await stage.calls()
-    if doing == "nothing":
-        await stage.expect(leg, "NOOP", "200 result=0")
-    else:
-        leg.send(b"WAIT FOR DIGIT 20000\n")
-        await stage.world.pause(0.3)  # until it does; a Redirect before that breaks nothing off
-    stage.notes.answer("Redirect", await stage.daemon.ask("Redirect", Channel=leg.id, **HOME))
-    said = [await leg.line() for _ in range(1 if doing == "nothing" else 2)]
-    stage.notes.add("said", *said)
+    await sent_home_while(stage, leg, doing)
     stage.notes.add("ANSWER", await leg.ask("ANSWER"))
     await stage.expect(leg, "SET VARIABLE EC_STEP menu", "200 result=1")
     await stage.world.pause(0.5)
@@ -96,14 +102,7 @@ async def test_a_bridge_takes_a_leg_that_has_not_followed_a_redirect_and_that_is
     """Its session was open all the time.  It does not go home behind the bridge, but when that ends."""
     caller, one = await stage.calls()
     phone, other = await stage.agent()
-    if doing == "nothing":
-        await stage.expect(one, "NOOP", "200 result=0")
-    else:
-        one.send(b"WAIT FOR DIGIT 20000\n")
-        await stage.world.pause(0.3)  # until it does; a Redirect before that breaks nothing off
-    stage.notes.answer("Redirect", await stage.daemon.ask("Redirect", Channel=one.id, **HOME))
-    said = [await one.line() for _ in range(1 if doing == "nothing" else 2)]
-    stage.notes.add("said", *said)
+    await sent_home_while(stage, one, doing)
     await stage.bridge(one.id, other.id)
     await stage.talk(caller, phone)
     one.leave()
